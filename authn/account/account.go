@@ -1,0 +1,395 @@
+// Package account is what signed-in people do to what is theirs: password,
+// factors, sessions, and telling that a password leaked.
+//
+// It acts for the person behind the cookie alone and never takes a person's id
+// from outside, so nobody can reach another's account through it. It does not
+// know how administrators act on others.
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"sekisho/authn"
+	"sekisho/authn/session"
+	"sekisho/authn/signin"
+	"sekisho/authn/totp"
+	"sekisho/directory"
+	"sekisho/policy"
+	"sekisho/policy/audit"
+	"sekisho/policy/secret"
+	"sekisho/policy/store"
+)
+
+var (
+	// ErrNotFound means that nothing of that id is the person's.
+	ErrNotFound = errors.New("not found")
+	// ErrLastFactor means that the factor is the last that reaches what the
+	// person's zone asks for; another must be added first.
+	ErrLastFactor = errors.New("the last factor cannot be removed")
+	// ErrWrongPassword means that the current password was not right.
+	ErrWrongPassword = errors.New("the current password is not right")
+)
+
+// StepUp means that the act needs the person to sign in again, or more
+// strongly.
+type StepUp struct {
+	Required policy.ACR
+	MaxAge   time.Duration
+}
+
+func (s *StepUp) Error() string {
+	return fmt.Sprintf("sign in again with %s within the last %v", s.Required, s.MaxAge)
+}
+
+// A Factor is something the person can prove who they are with.
+type Factor struct {
+	ID, Kind, Name      string
+	AddedAt, LastUsedAt time.Time
+}
+
+// A Directory changes the password of a person who knows the current one.
+type Directory interface {
+	signin.Directory
+	ChangePassword(ctx context.Context, p directory.Person, current, pw secret.Text) error
+	ByID(ctx context.Context, id directory.PersonID) (directory.Person, error)
+}
+
+// Service acts for signed-in people.
+type Service struct {
+	in  *signin.Service
+	dir Directory
+}
+
+// New builds on the sign-in of the house.
+func New(in *signin.Service, dir Directory) *Service { return &Service{in, dir} }
+
+// me is the session behind a cookie and its person.
+func (s *Service) me(ctx context.Context, o signin.Origin, cookie string) (session.Session, directory.Person, error) {
+	if session.KindOf(cookie) != session.KindSession {
+		return session.Session{}, directory.Person{}, session.ErrNone
+	}
+	step, err := s.in.Current(ctx, o, cookie)
+	if err != nil {
+		return session.Session{}, directory.Person{}, err
+	}
+	if step.Session.App != "" { // an application's own cookie opens its host alone
+		return session.Session{}, directory.Person{}, session.ErrNone
+	}
+	return *step.Session, step.Person, nil
+}
+
+// fresh asks for a sign-in recent and strong enough to change a factor: as
+// strong as what the person has enrolled (ASVS 7.5.1, 6.1.3).
+func (s *Service) fresh(ctx context.Context, n session.Session) error {
+	rules := s.in.Policy().SignIn
+	devices, err := s.in.TOTP.List(ctx, n.Person)
+	if err != nil {
+		return err
+	}
+	need := &StepUp{Required: policy.AAL1, MaxAge: rules.FreshFor}
+	if len(devices) > 0 {
+		need.Required = policy.AAL2
+	}
+	if !n.ACR.AtLeast(need.Required) || s.in.Now().Sub(n.AuthAt) > rules.FreshFor {
+		return need
+	}
+	return nil
+}
+
+// ChangePassword replaces the person's password, who must know the current
+// one. Every session ends but this, which gets a new handle.
+func (s *Service) ChangePassword(ctx context.Context, o signin.Origin, cookie string, current, pw secret.Text) (signin.Step, error) {
+	n, p, err := s.me(ctx, o, cookie)
+	if err != nil {
+		return signin.Step{}, err
+	}
+	if err := s.in.Recheck(ctx, o, p, current); err != nil {
+		if errors.Is(err, signin.ErrRefused) {
+			err = ErrWrongPassword
+		}
+		return signin.Step{}, err
+	}
+	digest, err := s.in.Acceptable(ctx, p, s.enrolled(ctx, p.ID), current, pw)
+	if err != nil {
+		return signin.Step{}, err
+	}
+	defer s.in.Changing(p.ID)()
+	intent, err := s.in.IntendPassword(ctx, o, p, digest)
+	if err != nil {
+		return signin.Step{}, err
+	}
+	if err := s.dir.ChangePassword(ctx, p, current, pw); err != nil {
+		return signin.Step{}, s.in.PasswordError(err)
+	}
+	s.in.Watch.Forget(p.ID)
+	return s.rise(ctx, o, n, p, "password.changed", func(tx *store.Tx) error {
+		return s.in.SettlePassword(ctx, tx, p, intent, n.ID)
+	})
+}
+
+func (s *Service) enrolled(ctx context.Context, id directory.PersonID) []authn.Method {
+	if devices, err := s.in.TOTP.List(ctx, id); err == nil && len(devices) > 0 {
+		return []authn.Method{authn.OTP}
+	}
+	return nil
+}
+
+// rise commits an act on the person's own credentials with its trail entry,
+// ends their other sessions, and gives this one a new handle.
+func (s *Service) rise(ctx context.Context, o signin.Origin, n session.Session, p directory.Person, action string, act func(*store.Tx) error) (signin.Step, error) {
+	var cookie string
+	err := s.in.DB.WithTx(ctx, func(tx *store.Tx) error {
+		err := act(tx)
+		if err != nil {
+			return err
+		}
+		if err := s.in.Sessions.EndAll(ctx, tx, p.ID, p.Login, n.ID, action); err != nil {
+			return err
+		}
+		if cookie, err = s.in.Sessions.Rotate(ctx, tx, n.ID, n.AuthAt); err != nil {
+			return err
+		}
+		return s.in.Trail.Append(ctx, tx, s.entry(o, n, action))
+	})
+	if err != nil {
+		return signin.Step{}, err
+	}
+	if err := s.in.Sessions.Poll(ctx); err != nil {
+		return signin.Step{}, err
+	}
+	return signin.Step{State: authn.SignedIn, Cookie: cookie, CSRF: s.in.Sessions.CSRF(cookie), Session: &n, Person: p}, nil
+}
+
+func (s *Service) entry(o signin.Origin, n session.Session, action string) audit.Entry {
+	return audit.Entry{
+		Actor: n.Login, Action: action, Object: string(n.Person), Outcome: "ok",
+		Articles: []policy.Article{"46-2(3)", "64-1", "64-3"},
+		From:     o.Source.String(), Zone: string(o.Zone), RequestID: o.RequestID,
+	}
+}
+
+// Factors lists the person's further factors.
+func (s *Service) Factors(ctx context.Context, o signin.Origin, cookie string) ([]Factor, error) {
+	n, _, err := s.me(ctx, o, cookie)
+	if err != nil {
+		return nil, err
+	}
+	devices, err := s.in.TOTP.List(ctx, n.Person)
+	if err != nil {
+		return nil, err
+	}
+	var out []Factor
+	for _, d := range devices {
+		out = append(out, Factor{ID: d.ID, Kind: "totp", Name: d.Name, AddedAt: d.AddedAt, LastUsedAt: d.LastUsedAt})
+	}
+	return out, nil
+}
+
+// BeginTOTP starts to enrol a TOTP device, in a fresh session or at the enrol
+// step of a sign-in.
+func (s *Service) BeginTOTP(ctx context.Context, o signin.Origin, cookie string) (totp.Enrolment, error) {
+	person, err := s.binder(ctx, o, cookie)
+	if err != nil {
+		return totp.Enrolment{}, err
+	}
+	return s.in.TOTP.Begin(ctx, person.ID, person.Login, s.in.Policy().Prefecture.Name.In("en"))
+}
+
+// binder is the person who may bind a factor now.
+func (s *Service) binder(ctx context.Context, o signin.Origin, cookie string) (directory.Person, error) {
+	if session.KindOf(cookie) == session.KindFlow {
+		return s.in.Enrolling(ctx, cookie)
+	}
+	n, p, err := s.me(ctx, o, cookie)
+	if err != nil {
+		return p, err
+	}
+	return p, s.fresh(ctx, n)
+}
+
+// FinishTOTP binds the device that was begun, once its code is right. A sign-in
+// at the enrol step goes on; a session gets a new handle and the others end.
+func (s *Service) FinishTOTP(ctx context.Context, o signin.Origin, cookie, id, code, name string) (signin.Step, error) {
+	person, err := s.binder(ctx, o, cookie)
+	if err != nil {
+		return signin.Step{}, err
+	}
+	bind := func(tx *store.Tx) error { return s.in.TOTP.Confirm(ctx, tx, person.ID, id, code, name) }
+	if session.KindOf(cookie) == session.KindFlow {
+		return s.in.Enrolled(ctx, o, cookie, bind)
+	}
+	n, _, err := s.me(ctx, o, cookie)
+	if err != nil {
+		return signin.Step{}, err
+	}
+	return s.rise(ctx, o, n, person, "factor.added", bind)
+}
+
+// RemoveFactor unbinds one of the person's factors, unless it is the last that
+// their zone needs.
+func (s *Service) RemoveFactor(ctx context.Context, o signin.Origin, cookie, id string) (signin.Step, error) {
+	n, p, err := s.me(ctx, o, cookie)
+	if err != nil {
+		return signin.Step{}, err
+	}
+	if err := s.fresh(ctx, n); err != nil {
+		return signin.Step{}, err
+	}
+	devices, err := s.in.TOTP.List(ctx, p.ID)
+	if err != nil {
+		return signin.Step{}, err
+	}
+	if !slices.ContainsFunc(devices, func(d totp.Device) bool { return d.ID == id }) {
+		return signin.Step{}, ErrNotFound
+	}
+	zone, ok := s.in.Policy().Zone(n.Zone)
+	if len(devices) == 1 && (!ok || zone.SignInACR != policy.AAL1) {
+		return signin.Step{}, ErrLastFactor
+	}
+	return s.rise(ctx, o, n, p, "factor.removed", func(tx *store.Tx) error {
+		return s.in.TOTP.Remove(ctx, tx, p.ID, id)
+	})
+}
+
+// Sessions lists the person's sessions; current is the id of this one.
+func (s *Service) Sessions(ctx context.Context, o signin.Origin, cookie string) (list []session.Session, current string, err error) {
+	n, _, err := s.me(ctx, o, cookie)
+	if err != nil {
+		return nil, "", err
+	}
+	list, err = s.in.Sessions.List(ctx, n.Person)
+	return list, n.ID, err
+}
+
+// EndSession ends one of the person's own sessions.
+func (s *Service) EndSession(ctx context.Context, o signin.Origin, cookie, id string) error {
+	n, _, err := s.me(ctx, o, cookie)
+	if err != nil {
+		return err
+	}
+	list, err := s.in.Sessions.List(ctx, n.Person)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(list, func(other session.Session) bool { return other.ID == id }) {
+		return ErrNotFound
+	}
+	return s.in.EndSession(ctx, o, n, id, "ended by its owner")
+}
+
+// ReportLeak records that the person's password is known to others (article
+// 46-2(4)). When it returns the password is dead and every session has ended.
+// A person with another factor is led on to a new password; others must come in
+// person.
+func (s *Service) ReportLeak(ctx context.Context, o signin.Origin, cookie, what string) (signin.Step, error) {
+	n, p, err := s.me(ctx, o, cookie)
+	if err != nil {
+		return signin.Step{}, err
+	}
+	err = s.in.DB.WithTx(ctx, func(tx *store.Tx) error {
+		if _, err := tx.Exec(ctx, `
+			INSERT INTO leak_report (id, person_id, what, reported_at) VALUES ($1, $2, $3, $4)`,
+			secret.Token(16), string(p.ID), what, store.Micros(s.in.Now())); err != nil {
+			return fmt.Errorf("recording a leak: %w", err)
+		}
+		if err := s.in.ForgetBrowsers(ctx, tx, p.ID); err != nil {
+			return err
+		}
+		if err := s.in.Sessions.EndAll(ctx, tx, p.ID, p.Login, "", "password reported as leaked"); err != nil {
+			return err
+		}
+		e := s.entry(o, n, "password.leak_reported")
+		e.Articles = []policy.Article{"43-1", "46-2(4)"}
+		return s.in.Trail.Append(ctx, tx, e)
+	})
+	if err != nil {
+		return signin.Step{}, err
+	}
+	if err := s.in.Sessions.Poll(ctx); err != nil {
+		return signin.Step{}, err
+	}
+	// The directory is told as well, so that the password dies at every other
+	// door. Here it is dead already, whatever the directory answers.
+	if err := s.killLeaked(ctx); err != nil {
+		slog.Error("telling the directory of a leaked password; it is tried again", "error", err)
+	}
+	return s.in.AfterLeak(ctx, o, p, n.Zone, n.Outside)
+}
+
+// Run tells the directory of leaked passwords until it has understood, and
+// returns when ctx ends.
+func (s *Service) Run(ctx context.Context) {
+	tick := time.NewTicker(5 * time.Second)
+	defer tick.Stop()
+	for {
+		if err := s.killLeaked(ctx); err != nil && ctx.Err() == nil {
+			slog.Error("telling the directory of a leaked password; it is tried again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// killLeaked gives every password that was reported, not yet replaced, and not
+// yet dead in the directory a random value there.
+func (s *Service) killLeaked(ctx context.Context) error {
+	rows, err := s.in.DB.Query(ctx, `
+		SELECT id, person_id FROM leak_report WHERE cleared_at = 0 AND directory_done_at = 0`)
+	if err != nil {
+		return fmt.Errorf("reading leak reports: %w", err)
+	}
+	defer rows.Close()
+	type report struct{ id, person string }
+	var open []report
+	for rows.Next() {
+		var r report
+		if err := rows.Scan(&r.id, &r.person); err != nil {
+			return fmt.Errorf("reading leak reports: %w", err)
+		}
+		open = append(open, r)
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("reading leak reports: %w", err)
+	}
+	for _, r := range open {
+		if err := s.kill(ctx, r.id, directory.PersonID(r.person)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kill makes one reported password useless in the directory, unless it was
+// replaced meanwhile.
+func (s *Service) kill(ctx context.Context, report string, person directory.PersonID) error {
+	defer s.in.Changing(person)()
+	var open int
+	err := s.in.DB.QueryRow(ctx, `SELECT COUNT(*) FROM leak_report WHERE id = $1 AND cleared_at = 0`, report).Scan(&open)
+	if err != nil || open == 0 {
+		return err
+	}
+	p, err := s.dir.ByID(ctx, person)
+	if err == nil {
+		err = s.dir.ResetPassword(ctx, p, secret.NewText([]byte(secret.Token(32))), true)
+	}
+	if err != nil && !errors.Is(err, directory.ErrNotFound) {
+		return err
+	}
+	return s.in.DB.WithTx(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE leak_report SET directory_done_at = $1 WHERE id = $2`, store.Micros(s.in.Now()), report)
+		if err != nil {
+			return err
+		}
+		return s.in.Trail.Append(ctx, tx, audit.Entry{
+			Actor: "system", Action: "password.killed", Object: string(person), Outcome: "ok", Articles: []policy.Article{"46-2(4)"},
+		})
+	})
+}

@@ -1,0 +1,67 @@
+package authn
+
+import (
+	"slices"
+	"testing"
+
+	"sekisho/policy"
+)
+
+func TestStrength(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		methods []Method
+		want    policy.ACR
+	}{
+		{"nothing proves nothing", nil, ""},
+		{"a password alone", []Method{Password}, policy.AAL1},
+		{"a code alone", []Method{OTP}, policy.AAL1},
+		{"the same factor twice is one factor", []Method{Password, Password}, policy.AAL1},
+		{"two factors", []Method{Password, OTP}, policy.AAL2},
+		{"an unknown method is no factor", []Method{Password, "magic"}, policy.AAL1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Strength(tt.methods); got != tt.want {
+				t.Errorf("Strength(%v) = %q, want %q", tt.methods, got, tt.want)
+			}
+		})
+	}
+}
+
+func TestNext(t *testing.T) {
+	need := Need{ACR: policy.AAL2, Acknowledgment: "2026-1"}
+	for _, tt := range []struct {
+		name string
+		from Progress
+		need Need
+		want State
+	}{
+		{"the zero value opens no step", Progress{}, Need{}, ""},
+		{"an enrolled factor is always asked for", Progress{Methods: []Method{Password}, Enrolled: []Method{OTP}}, Need{ACR: policy.AAL1}, SecondFactor},
+		{"a reset password does not skip the second factor", Progress{Methods: []Method{Password}, Enrolled: []Method{OTP}, MustChange: true}, need, SecondFactor},
+		{"a temporary password is changed before anything else opens", Progress{Methods: []Method{Password}, MustChange: true}, need, PasswordChange},
+		{"and after the second factor too", Progress{Methods: []Method{Password, OTP}, Enrolled: []Method{OTP}, MustChange: true}, need, PasswordChange},
+		{"nobody without the factor the zone needs", Progress{Methods: []Method{Password}, Acknowledged: "2026-1"}, need, Enrol},
+		{"the rules are acknowledged before first use", Progress{Methods: []Method{Password, OTP}}, need, Acknowledge},
+		{"and again when they change", Progress{Methods: []Method{Password, OTP}, Acknowledged: "2025-1"}, need, Acknowledge},
+		{"all done", Progress{Methods: []Method{Password, OTP}, Acknowledged: "2026-1"}, need, SignedIn},
+		{"one factor where one suffices", Progress{Methods: []Method{Password}}, Need{ACR: policy.AAL1}, SignedIn},
+		{"a need nobody can meet refuses", Progress{Methods: []Method{Password, OTP}}, Need{ACR: "unheard-of"}, Enrol},
+		{"a need that was not stated refuses", Progress{Methods: []Method{Password, OTP}}, Need{}, Enrol},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Next(tt.from, tt.need); got != tt.want {
+				t.Errorf("Next = %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestAMR(t *testing.T) {
+	if got, want := AMR([]Method{Password, OTP, OTP}), []string{"pwd", "otp", "mfa"}; !slices.Equal(got, want) {
+		t.Errorf("AMR = %v, want %v", got, want)
+	}
+	if got, want := AMR([]Method{Password}), []string{"pwd"}; !slices.Equal(got, want) {
+		t.Errorf("AMR = %v, want %v", got, want)
+	}
+}

@@ -1,0 +1,85 @@
+// Package session keeps who is signed in.
+//
+// A session is a row in the store; memory holds copies of it for speed. The
+// cookie carries "keyid.handle"; the store keeps only the handle's HMAC, so a
+// copy of the database opens nothing. Each rise in what was proved gives a new
+// handle and kills the old one.
+//
+// It does not know how a person signed in, nor what they may open.
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"sekisho/directory"
+	"sekisho/policy"
+)
+
+// A Session is one sign-in that is still good, or the child of one that is good
+// for a single application's host.
+type Session struct {
+	ID        string
+	Person    directory.PersonID
+	Login     string
+	Name      string
+	Zone      policy.ZoneID // of the network it began in
+	Outside   bool          // begun outside all of the prefecture's networks
+	ACR       policy.ACR
+	AMR       []string // RFC 8176
+	From      string   // source address
+	UserAgent string
+	StartedAt time.Time
+	AuthAt    time.Time // when the last factor was proved
+	ExpiresAt time.Time // absolute end
+	// IdleExpiresAt is the end unless the session is used before.
+	IdleExpiresAt time.Time
+	SeenAt        time.Time
+	App           string // "" for the gate itself, else the application's id
+	Parent        string // of a child
+	Previous      Previous
+	EndedAt       time.Time // zero while it lives
+}
+
+// Previous is the sign-in before this one, shown so that a person notices one
+// that was not theirs (article 63-7). The zero value: there was none.
+type Previous struct {
+	At            time.Time
+	From          string
+	OutAt         time.Time // zero: not signed out
+	FailuresSince int
+}
+
+// ErrNone means that a cookie stands for no session that is alive.
+var ErrNone = errors.New("no session")
+
+// People tells whether a session's person may still use anything. A zero
+// Person refuses; an error means that nobody could say, and refuses too.
+type People interface {
+	Person(ctx context.Context, id directory.PersonID, stale time.Duration) (directory.Person, error)
+}
+
+// bounds are the ends of a session under the policy in force: a session never
+// outlives what it was given, and a policy made stricter governs it at once.
+func (s *Session) bounds(p *policy.Policy) (absolute, idle time.Time) {
+	zone, ok := p.Zone(s.Zone)
+	if !ok { // the zone was taken out of the policy: nothing is open
+		return s.StartedAt, s.StartedAt
+	}
+	absolute = earlier(s.ExpiresAt, s.StartedAt.Add(zone.AbsoluteEnd))
+	return absolute, earlier(absolute, s.SeenAt.Add(zone.IdleEnd))
+}
+
+// alive reports whether the session is good at now, by its own row alone.
+func (s *Session) alive(p *policy.Policy, now time.Time) bool {
+	absolute, idle := s.bounds(p)
+	return s.ID != "" && s.EndedAt.IsZero() && now.Before(absolute) && now.Before(idle)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}

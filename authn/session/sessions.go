@@ -1,0 +1,295 @@
+package session
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sekisho/directory"
+	"sekisho/policy"
+	"sekisho/policy/audit"
+	"sekisho/policy/clock"
+	"sekisho/policy/secret"
+	"sekisho/policy/store"
+)
+
+const (
+	// flushEvery is how much idle time a crash may take from a session.
+	flushEvery = 15 * time.Second
+	// heldAtMost bounds the copies in memory; beyond it the store is asked.
+	heldAtMost = 200_000
+)
+
+// Sessions begins, finds and ends sessions.
+type Sessions struct {
+	Handles
+	db     *store.DB
+	trail  *audit.Trail
+	people People
+	policy func() *policy.Policy
+	now    clock.Now
+
+	mu     sync.RWMutex
+	held   map[string]*copyOf // by handle MAC
+	byID   map[string]string  // session id → handle MAC
+	polled atomic.Int64       // microseconds of the last poll that succeeded
+}
+
+// copyOf is a session in memory. The session itself is never changed; seen is
+// when it was last used, flushed what of that the store has.
+type copyOf struct {
+	s             Session
+	seen, flushed atomic.Int64
+}
+
+// New keeps sessions in db, their handles keyed by ring.
+func New(db *store.DB, ring *secret.KeyRing, trail *audit.Trail, people People, pol func() *policy.Policy, now clock.Now) *Sessions {
+	return &Sessions{
+		Handles: NewHandles(ring), db: db, trail: trail, people: people, policy: pol, now: now,
+		held: map[string]*copyOf{}, byID: map[string]string{},
+	}
+}
+
+// CheckCSRF reports whether token belongs to cookie.
+func (s *Sessions) CheckCSRF(cookie, token string) bool {
+	want := s.CSRF(cookie)
+	return want != "" && subtle.ConstantTimeCompare([]byte(want), []byte(token)) == 1
+}
+
+// Begin starts a session of the gate in the caller's transaction and returns it
+// with its cookie. Of n it takes who, where and how; id, times and Previous are
+// set here. Sessions beyond the policy's number for one person end, oldest
+// first.
+func (s *Sessions) Begin(ctx context.Context, tx *store.Tx, n Session) (Session, string, error) {
+	now, pol := s.now(), s.policy()
+	zone, ok := pol.Zone(n.Zone)
+	if !ok {
+		return Session{}, "", fmt.Errorf("beginning a session: zone %q is not in the policy", n.Zone)
+	}
+	before, err := latest(ctx, tx, n.Person)
+	switch {
+	case err == nil:
+		n.Previous = Previous{At: before.StartedAt, From: before.From, OutAt: before.outAt(pol, now)}
+	case !errors.Is(err, ErrNone):
+		return Session{}, "", err
+	}
+	if n.Previous.FailuresSince, err = takeFailures(ctx, tx, n.Person); err != nil {
+		return Session{}, "", err
+	}
+	n.ID = secret.Token(16)
+	n.StartedAt, n.SeenAt = now, now
+	n.ExpiresAt = now.Add(zone.AbsoluteEnd)
+	n.IdleExpiresAt = earlier(n.ExpiresAt, now.Add(zone.IdleEnd))
+	if most := pol.Session.MaxPerPerson; most > 0 {
+		_, err := end(ctx, tx, now, "too many sessions", `person_id = $3 AND id NOT IN (
+			SELECT id FROM session WHERE person_id = $3 AND app = '' AND ended_at = 0
+			ORDER BY started_at DESC LIMIT $4) AND parent NOT IN (
+			SELECT id FROM session WHERE person_id = $3 AND app = '' AND ended_at = 0
+			ORDER BY started_at DESC LIMIT $4)`, string(n.Person), most-1)
+		if err != nil {
+			return Session{}, "", err
+		}
+	}
+	cookie, keyID, mac, err := s.Handles.New(KindSession)
+	if err != nil {
+		return Session{}, "", err
+	}
+	return n, cookie, insert(ctx, tx, n, keyID, mac)
+}
+
+// outAt is when a session that came before ended: by signing out, or by idling
+// or running out since. Zero means that it is still good.
+func (s *Session) outAt(p *policy.Policy, now time.Time) time.Time {
+	if !s.EndedAt.IsZero() {
+		return s.EndedAt
+	}
+	if _, idle := s.bounds(p); !now.Before(idle) {
+		return idle
+	}
+	return time.Time{}
+}
+
+// Rotate gives a live session a new handle in the caller's transaction; the old
+// one is dead when it commits (ASVS 7.2.4). The returned cookie replaces the
+// old one.
+func (s *Sessions) Rotate(ctx context.Context, tx *store.Tx, id string, authAt time.Time) (string, error) {
+	cookie, keyID, mac, err := s.Handles.New(KindSession)
+	if err != nil {
+		return "", err
+	}
+	err = tx.ExecOne(ctx, `
+		UPDATE session SET handle_key = $1, handle_mac = $2, auth_at = $3, changed_at = $4, version = version + 1
+		WHERE  id = $5 AND ended_at = 0`, keyID, mac, store.Micros(authAt), store.Micros(s.now()), id)
+	if errors.Is(err, store.ErrUntouched) {
+		return "", ErrNone
+	}
+	return cookie, err
+}
+
+// Load finds the live session that a cookie stands for, and counts this as use
+// of it. ErrNone refuses; so does any other error, which means that the answer
+// could not be had.
+func (s *Sessions) Load(ctx context.Context, cookie string) (Session, error) {
+	mac, ok := s.MAC(KindSession, cookie)
+	if !ok {
+		return Session{}, ErrNone
+	}
+	now, pol := s.now(), s.policy()
+	c, err := s.find(ctx, mac, pol, now)
+	if err != nil {
+		return Session{}, err
+	}
+	if err := s.mayGoOn(ctx, &c.s, pol, now); err != nil {
+		return Session{}, err
+	}
+	touch(&c.seen, store.Micros(now))
+	if c.s.Parent != "" {
+		s.touchParent(c.s.Parent, store.Micros(now))
+	}
+	out := c.s
+	out.SeenAt = now
+	out.ExpiresAt, out.IdleExpiresAt = out.bounds(pol)
+	return out, nil
+}
+
+// find gets a live session from memory, or from the store.
+func (s *Sessions) find(ctx context.Context, mac string, pol *policy.Policy, now time.Time) (*copyOf, error) {
+	// What another gateway revoked is seen at the next poll; a gateway that
+	// could not poll reads every session from the store (design rule 4).
+	if now.Sub(store.FromMicros(s.polled.Load())) < pol.Session.RevocationStale {
+		s.mu.RLock()
+		c := s.held[mac]
+		s.mu.RUnlock()
+		if c != nil && c.alive(pol, now) {
+			return c, nil
+		}
+	}
+	row, err := scan(s.db.QueryRow(ctx, `SELECT `+columns+` FROM session WHERE handle_mac = $1`, mac))
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := &copyOf{s: row}
+	c.seen.Store(store.Micros(row.SeenAt))
+	c.flushed.Store(c.seen.Load())
+	if old := s.held[mac]; old != nil { // used since the last flush
+		touch(&c.seen, old.seen.Load())
+	}
+	if !c.alive(pol, now) {
+		delete(s.held, mac)
+		return nil, ErrNone
+	}
+	if len(s.held) >= heldAtMost {
+		s.held, s.byID = map[string]*copyOf{}, map[string]string{}
+	}
+	s.held[mac], s.byID[row.ID] = c, mac
+	return c, nil
+}
+
+func (c *copyOf) alive(pol *policy.Policy, now time.Time) bool {
+	s := c.s
+	s.SeenAt = store.FromMicros(c.seen.Load())
+	return s.alive(pol, now)
+}
+
+// touch raises a time, never lowers it.
+func touch(at *atomic.Int64, to int64) {
+	for {
+		was := at.Load()
+		if was >= to || at.CompareAndSwap(was, to) {
+			return
+		}
+	}
+}
+
+// touchParent keeps the gate's session from idling out under someone who works
+// in an application.
+func (s *Sessions) touchParent(id string, now int64) {
+	s.mu.RLock()
+	c := s.held[s.byID[id]]
+	s.mu.RUnlock()
+	if c != nil {
+		touch(&c.seen, now)
+	}
+}
+
+// mayGoOn asks whether the session's person may still use anything. One who may
+// not loses every session for good, so that being let back in later does not
+// bring old ones back to life.
+func (s *Sessions) mayGoOn(ctx context.Context, n *Session, pol *policy.Policy, now time.Time) error {
+	zone, _ := pol.Zone(n.Zone)
+	p, err := s.people.Person(ctx, n.Person, zone.DirectoryStale)
+	if err != nil {
+		return err
+	}
+	if p.ID != "" && p.Account.Usable(now) {
+		return nil
+	}
+	err = s.db.WithTx(ctx, func(tx *store.Tx) error {
+		return s.EndAll(ctx, tx, n.Person, n.Login, "", "person may no longer use anything")
+	})
+	if err != nil {
+		return err
+	}
+	s.dropPerson(n.Person)
+	return ErrNone
+}
+
+// End ends one session and its children in the caller's transaction.
+// store.ErrUntouched means that it had ended before.
+func (s *Sessions) End(ctx context.Context, tx *store.Tx, id, why string) error {
+	n, err := end(ctx, tx, s.now(), why, `id = $3 OR parent = $3`, id)
+	if err == nil && n == 0 {
+		return store.ErrUntouched
+	}
+	return err
+}
+
+// EndAll ends every session of a person but one (and its children), in the
+// caller's transaction, and enters it on the trail if there was any.
+func (s *Sessions) EndAll(ctx context.Context, tx *store.Tx, person directory.PersonID, login, except, why string) error {
+	n, err := end(ctx, tx, s.now(), why, `person_id = $3 AND id <> $4 AND (parent = '' OR parent <> $4)`, string(person), except)
+	if err != nil || n == 0 {
+		return err
+	}
+	return s.trail.Append(ctx, tx, audit.Entry{
+		Actor: "system", Action: "session.ended", Object: login, Outcome: "ok", Reason: why,
+		Articles: []policy.Article{"62-1"}, Detail: map[string]string{"sessions": fmt.Sprint(n)},
+	})
+}
+
+// List is a person's live sessions at the gate, newest first.
+func (s *Sessions) List(ctx context.Context, person directory.PersonID) ([]Session, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT `+columns+` FROM session
+		WHERE  person_id = $1 AND app = '' AND ended_at = 0 AND expires_at > $2
+		ORDER  BY started_at DESC`, string(person), store.Micros(s.now()))
+	if err != nil {
+		return nil, fmt.Errorf("listing sessions: %w", err)
+	}
+	defer rows.Close()
+	var out []Session
+	pol, now := s.policy(), s.now()
+	for rows.Next() {
+		n, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		s.mu.RLock()
+		if c := s.held[s.byID[n.ID]]; c != nil {
+			n.SeenAt = store.FromMicros(c.seen.Load())
+		}
+		s.mu.RUnlock()
+		if !n.alive(pol, now) {
+			continue
+		}
+		n.ExpiresAt, n.IdleExpiresAt = n.bounds(pol)
+		out = append(out, n)
+	}
+	return out, rows.Err()
+}

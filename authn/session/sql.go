@@ -1,0 +1,114 @@
+package session
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"sekisho/directory"
+	"sekisho/policy"
+	"sekisho/policy/store"
+)
+
+const columns = `id, person_id, login, name, zone, outside, acr, amr, source, user_agent, app, parent,
+	started_at, auth_at, expires_at, idle_expires_at, seen_at,
+	previous_at, previous_from, previous_out_at, failures_since, ended_at`
+
+type scanner interface{ Scan(...any) error }
+
+func scan(row scanner) (Session, error) {
+	var (
+		s                                             Session
+		person, zone, acr, amr                        string
+		outside                                       int64
+		started, auth, expires, idle, seen, pAt, pOut int64
+		ended                                         int64
+	)
+	err := row.Scan(&s.ID, &person, &s.Login, &s.Name, &zone, &outside, &acr, &amr, &s.From, &s.UserAgent, &s.App, &s.Parent,
+		&started, &auth, &expires, &idle, &seen, &pAt, &s.Previous.From, &pOut, &s.Previous.FailuresSince, &ended)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Session{}, ErrNone
+	}
+	if err != nil {
+		return Session{}, fmt.Errorf("reading a session: %w", err)
+	}
+	s.Person, s.Zone, s.ACR = directory.PersonID(person), policy.ZoneID(zone), policy.ACR(acr)
+	s.Outside, s.AMR = outside != 0, strings.Fields(amr)
+	s.StartedAt, s.AuthAt = store.FromMicros(started), store.FromMicros(auth)
+	s.ExpiresAt, s.IdleExpiresAt, s.SeenAt = store.FromMicros(expires), store.FromMicros(idle), store.FromMicros(seen)
+	s.Previous.At, s.Previous.OutAt, s.EndedAt = store.FromMicros(pAt), store.FromMicros(pOut), store.FromMicros(ended)
+	return s, nil
+}
+
+func insert(ctx context.Context, tx *store.Tx, s Session, keyID, mac string) error {
+	outside := 0
+	if s.Outside {
+		outside = 1
+	}
+	_, err := tx.Exec(ctx, `
+		INSERT INTO session (handle_key, handle_mac, changed_at, `+columns+`)
+		VALUES ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+		        $15, $16, $17, $18, $19, $20, $21, $22, $23, 0)`,
+		keyID, mac, s.ID, string(s.Person), s.Login, s.Name, string(s.Zone), outside, string(s.ACR),
+		strings.Join(s.AMR, " "), s.From, s.UserAgent, s.App, s.Parent,
+		store.Micros(s.StartedAt), store.Micros(s.AuthAt), store.Micros(s.ExpiresAt), store.Micros(s.IdleExpiresAt),
+		store.Micros(s.SeenAt), store.Micros(s.Previous.At), s.Previous.From, store.Micros(s.Previous.OutAt),
+		s.Previous.FailuresSince)
+	if err != nil {
+		return fmt.Errorf("beginning a session: %w", err)
+	}
+	return nil
+}
+
+// end marks sessions as ended by the given condition and returns how many. The
+// guard on ended_at makes the first end the one that counts.
+func end(ctx context.Context, tx *store.Tx, now time.Time, why, where string, args ...any) (int64, error) {
+	args = append([]any{store.Micros(now), why}, args...)
+	res, err := tx.Exec(ctx, `
+		UPDATE session SET ended_at = $1, ended_why = $2, changed_at = $1, version = version + 1
+		WHERE  ended_at = 0 AND (`+where+`)`, args...)
+	if err != nil {
+		return 0, fmt.Errorf("ending sessions: %w", err)
+	}
+	return res.RowsAffected()
+}
+
+// latest is the person's newest sign-in at the gate before now, for Previous.
+func latest(ctx context.Context, tx *store.Tx, person directory.PersonID) (Session, error) {
+	return scan(tx.QueryRow(ctx, `
+		SELECT `+columns+` FROM session
+		WHERE  person_id = $1 AND app = ''
+		ORDER  BY started_at DESC LIMIT 1`, string(person)))
+}
+
+// takeFailures reads and clears what was counted against a person since the
+// last sign-in.
+func takeFailures(ctx context.Context, tx *store.Tx, person directory.PersonID) (int, error) {
+	var n int
+	err := tx.QueryRow(ctx, `SELECT failures FROM sign_in_failure WHERE person_id = $1`, string(person)).Scan(&n)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	if err == nil && n > 0 {
+		_, err = tx.Exec(ctx, `UPDATE sign_in_failure SET failures = 0 WHERE person_id = $1`, string(person))
+	}
+	if err != nil {
+		return 0, fmt.Errorf("counting failures since the last sign-in: %w", err)
+	}
+	return n, nil
+}
+
+// CountFailure adds one to the failures that the person is shown at the next
+// sign-in.
+func CountFailure(ctx context.Context, tx *store.Tx, person directory.PersonID) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO sign_in_failure (person_id, failures) VALUES ($1, 1)
+		ON CONFLICT (person_id) DO UPDATE SET failures = sign_in_failure.failures + 1`, string(person))
+	if err != nil {
+		return fmt.Errorf("counting failures since the last sign-in: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,265 @@
+package signin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"sekisho/authn"
+	"sekisho/authn/session"
+	"sekisho/directory"
+	"sekisho/policy"
+	"sekisho/policy/audit"
+	"sekisho/policy/store"
+)
+
+// flow is a sign-in under way, as it is stored between its steps. Losing it
+// costs its owner a new start, nothing else.
+type flow struct {
+	Person   directory.PersonID `json:"person"`
+	Login    string             `json:"login"`
+	Zone     policy.ZoneID      `json:"zone"`
+	Outside  bool               `json:"outside"`
+	Progress authn.Progress     `json:"progress"`
+	Replaces string             `json:"replaces"` // session this browser had before
+	Ends     time.Time          `json:"ends"`
+}
+
+func (s *Service) put(ctx context.Context, cookie string, f flow) error {
+	mac, ok := s.Sessions.MAC(session.KindFlow, cookie)
+	if !ok {
+		return ErrNone
+	}
+	b, err := json.Marshal(f)
+	if err != nil {
+		return fmt.Errorf("storing a sign-in: %w", err)
+	}
+	if err := s.Flows.Put(ctx, "flow/"+mac, b, f.Ends.Sub(s.Now())); err != nil {
+		return &Away{What: "ephemeral store", Err: err}
+	}
+	return nil
+}
+
+// take removes the sign-in under a cookie; of several at once one is told true.
+func (s *Service) take(ctx context.Context, cookie string) (bool, error) {
+	mac, ok := s.Sessions.MAC(session.KindFlow, cookie)
+	if !ok {
+		return false, nil
+	}
+	_, taken, err := s.Flows.Take(ctx, "flow/"+mac)
+	if err != nil {
+		return false, &Away{What: "ephemeral store", Err: err}
+	}
+	return taken, nil
+}
+
+// resume reads the sign-in under a cookie and its person, fresh: one who was
+// disabled meanwhile goes no further. at is the step the caller wants to do;
+// "" for any.
+func (s *Service) resume(ctx context.Context, cookie string, at State) (flow, directory.Person, error) {
+	mac, ok := s.Sessions.MAC(session.KindFlow, cookie)
+	if !ok {
+		if session.KindOf(cookie) == session.KindSession {
+			if _, err := s.Sessions.Load(ctx, cookie); err == nil {
+				return flow{}, directory.Person{}, ErrStep // signed in already
+			}
+		}
+		return flow{}, directory.Person{}, ErrNone
+	}
+	b, ok, err := s.Flows.Get(ctx, "flow/"+mac)
+	if err != nil {
+		return flow{}, directory.Person{}, &Away{What: "ephemeral store", Err: err}
+	}
+	var f flow
+	if !ok || json.Unmarshal(b, &f) != nil || !s.Now().Before(f.Ends) {
+		return flow{}, directory.Person{}, ErrNone
+	}
+	facts, err := s.Watch.Of(ctx, f.Person)
+	if err != nil {
+		return flow{}, directory.Person{}, away(err)
+	}
+	if !facts.Usable(s.Now()) {
+		return flow{}, directory.Person{}, ErrNone
+	}
+	if at != "" && s.next(f) != at {
+		return flow{}, directory.Person{}, ErrStep
+	}
+	return f, facts.Person, nil
+}
+
+// next asks the dispatcher.
+func (s *Service) next(f flow) State {
+	pol := s.Policy()
+	zone, _ := pol.Zone(f.Zone) // a zone that is gone asks for what nobody can give
+	return authn.Next(f.Progress, authn.Need{ACR: zone.SignInACR, Acknowledgment: pol.Acknowledgement.Version})
+}
+
+// advance commits what a step did, with its trail entry, and moves the sign-in
+// to its next step: a session if there is none left, else a new handle for the
+// same flow.
+func (s *Service) advance(ctx context.Context, o Origin, cookie string, f flow, person directory.Person, act func(*store.Tx) error, action string) (Step, error) {
+	if err := s.fill(ctx, &f, action); err != nil {
+		return Step{}, err
+	}
+	entry := audit.Entry{
+		Actor: person.Login, Action: action, Object: string(person.ID), Outcome: "ok",
+		Articles: articles(action), From: o.Source.String(), Zone: string(f.Zone), RequestID: o.RequestID,
+	}
+	if s.next(f) == authn.SignedIn {
+		return s.finish(ctx, o, cookie, f, person, act, entry)
+	}
+	err := s.DB.WithTx(ctx, func(tx *store.Tx) error {
+		if err := act(tx); err != nil {
+			return err
+		}
+		return s.Trail.Append(ctx, tx, entry)
+	})
+	if err != nil {
+		return Step{}, err
+	}
+	next, _, _, err := s.Sessions.New(session.KindFlow)
+	if err != nil {
+		return Step{}, err
+	}
+	if f.Ends.IsZero() {
+		f.Ends = s.Now().Add(s.Policy().SignIn.FlowEnd)
+	}
+	if err := s.put(ctx, next, f); err != nil {
+		return Step{}, err
+	}
+	if _, err := s.take(ctx, cookie); err != nil { // the old handle is dead
+		return Step{}, err
+	}
+	step := s.describe(f, person, next)
+	step.Cookie = next
+	return step, nil
+}
+
+// fill adds to a sign-in what the store knows of its person.
+func (s *Service) fill(ctx context.Context, f *flow, action string) error {
+	devices, err := s.House.TOTP.List(ctx, f.Person)
+	if err != nil {
+		return fmt.Errorf("reading factors: %w", err)
+	}
+	f.Progress.Enrolled = nil
+	if len(devices) > 0 {
+		f.Progress.Enrolled = []authn.Method{authn.OTP}
+	}
+	version := s.Policy().Acknowledgement.Version
+	if action == "rules.acknowledged" {
+		f.Progress.Acknowledged = version
+		return nil
+	}
+	var n int
+	err = s.DB.QueryRow(ctx, `SELECT COUNT(*) FROM acknowledgement WHERE person_id = $1 AND version = $2`,
+		string(f.Person), version).Scan(&n)
+	if err != nil {
+		return fmt.Errorf("reading what was acknowledged: %w", err)
+	}
+	if n > 0 {
+		f.Progress.Acknowledged = version
+	}
+	return nil
+}
+
+// finish turns a sign-in with no step left into a session, in the transaction
+// of its last step.
+func (s *Service) finish(ctx context.Context, o Origin, cookie string, f flow, person directory.Person, act func(*store.Tx) error, entry audit.Entry) (Step, error) {
+	var (
+		n      session.Session
+		handle string
+		device string
+	)
+	err := s.DB.WithTx(ctx, func(tx *store.Tx) error {
+		if err := act(tx); err != nil {
+			return err
+		}
+		if entry.Action != "sign_in.password" { // one entry is enough for a sign-in of one step
+			if err := s.Trail.Append(ctx, tx, entry); err != nil {
+				return err
+			}
+		}
+		if f.Replaces != "" {
+			if err := s.Sessions.End(ctx, tx, f.Replaces, "signed in again"); err != nil && !errors.Is(err, store.ErrUntouched) {
+				return err
+			}
+		}
+		var err error
+		n, handle, err = s.Sessions.Begin(ctx, tx, session.Session{
+			Person: person.ID, Login: person.Login, Name: person.Name, Zone: f.Zone, Outside: f.Outside,
+			ACR: authn.Strength(f.Progress.Methods), AMR: authn.AMR(f.Progress.Methods),
+			From: o.Source.String(), UserAgent: clip(o.UserAgent, 200), AuthAt: f.Progress.At,
+		})
+		if err != nil {
+			return err
+		}
+		if device, err = s.rememberBrowser(ctx, tx, o, person.ID); err != nil {
+			return err
+		}
+		return s.Trail.Append(ctx, tx, audit.Entry{
+			Actor: person.Login, Action: "sign_in", Object: string(person.ID), Outcome: "ok",
+			Articles: articles("sign_in"), From: o.Source.String(), Zone: string(f.Zone), RequestID: o.RequestID,
+			Detail: map[string]string{"acr": string(n.ACR), "session": n.ID},
+		})
+	})
+	if err != nil {
+		return Step{}, err
+	}
+	if _, err := s.take(ctx, cookie); err != nil {
+		return Step{}, err
+	}
+	if f.Replaces != "" {
+		if err := s.Sessions.Poll(ctx); err != nil {
+			return Step{}, err
+		}
+	}
+	return Step{
+		State: authn.SignedIn, Cookie: handle, CSRF: s.Sessions.CSRF(handle), DeviceCookie: device,
+		Session: &n, Person: person,
+	}, nil
+}
+
+func (s *Service) describe(f flow, person directory.Person, cookie string) Step {
+	step := Step{State: s.next(f), CSRF: s.Sessions.CSRF(cookie), Person: person}
+	switch step.State {
+	case authn.SecondFactor:
+		step.Methods = []string{"totp"}
+	case authn.Enrol:
+		step.Methods = []string{"totp"}
+	case authn.Acknowledge:
+		step.Version = s.Policy().Acknowledgement.Version
+	}
+	return step
+}
+
+// liveSession is the id of the session that a cookie stands for, "" for none:
+// signing in again in the same browser replaces it.
+func (s *Service) liveSession(ctx context.Context, cookie string) string {
+	if n, err := s.Sessions.Load(ctx, cookie); err == nil && n.App == "" {
+		return n.ID
+	}
+	return ""
+}
+
+// articles are those that each act of a sign-in serves.
+func articles(action string) []policy.Article {
+	switch action {
+	case "sign_in", "sign_in.totp":
+		return []policy.Article{"62-2", "63-7", "26no3-1"}
+	case "password.changed":
+		return []policy.Article{"46-2(3)", "46-2(6)", "64-2"}
+	case "rules.acknowledged":
+		return []policy.Article{"39", "40"}
+	}
+	return []policy.Article{"62-2", "63-7"}
+}
+
+// clip cuts text that a stranger sent to n characters.
+func clip(text string, n int) string {
+	if r := []rune(text); len(r) > n {
+		return string(r[:n])
+	}
+	return text
+}

@@ -1,0 +1,81 @@
+package signin
+
+import (
+	"context"
+
+	"sekisho/authn"
+	"sekisho/authn/standing"
+	"sekisho/directory"
+	"sekisho/policy"
+	"sekisho/policy/secret"
+	"sekisho/policy/store"
+)
+
+// Recheck verifies the current password of someone who is signed in, under the
+// same counts and holds as at sign-in. ErrRefused means that it is not right.
+func (s *Service) Recheck(ctx context.Context, o Origin, p directory.Person, pw secret.Text) error {
+	if err := s.sourceOpen(ctx, o); err != nil {
+		return err
+	}
+	w := someone{facts: standing.Facts{Person: p}, name: p.Login}
+	ways, err := s.passwordWays(ctx, o, w)
+	if err != nil {
+		return err
+	}
+	leave, err := s.flight.enter(ctx, ways[0].credential, s.Policy().Lockout.FreeFailures)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := s.reserve(ctx, o, w, ways); err != nil {
+		return err
+	}
+	said, err := s.verify(ctx, w, pw)
+	if err != nil {
+		s.release(context.WithoutCancel(ctx), ways)
+		return err
+	}
+	if said.refused != "" {
+		return s.refuse(ctx, o, w, "password.recheck", said.refused)
+	}
+	return s.DB.WithTx(ctx, func(tx *store.Tx) error { return clear(ctx, tx, credential("pw", string(p.ID))) })
+}
+
+// PasswordError turns what the directory said of a change into what its reader
+// can act on.
+func (s *Service) PasswordError(err error) error { return s.passwordError(err) }
+
+// Enrolling is the person of a sign-in that is at the enrol step.
+func (s *Service) Enrolling(ctx context.Context, cookie string) (directory.Person, error) {
+	_, p, err := s.resume(ctx, cookie, authn.Enrol)
+	return p, err
+}
+
+// Enrolled moves a sign-in at the enrol step on: bind binds the factor, whose
+// first code has just been proved, in the transaction of the step.
+func (s *Service) Enrolled(ctx context.Context, o Origin, cookie string, bind func(*store.Tx) error) (Step, error) {
+	f, person, err := s.resume(ctx, cookie, authn.Enrol)
+	if err != nil {
+		return Step{}, err
+	}
+	f.Progress.Methods = append(f.Progress.Methods, authn.OTP)
+	f.Progress.At = s.Now()
+	return s.advance(ctx, o, cookie, f, person, bind, "factor.added")
+}
+
+// AfterLeak opens a sign-in for someone who has just reported their password
+// and has another factor: that factor first, then a new password. Someone
+// without gets ErrNone, and must come in person (article 46-2(4)).
+func (s *Service) AfterLeak(ctx context.Context, o Origin, p directory.Person, zone policy.ZoneID, outside bool) (Step, error) {
+	f := flow{
+		Person: p.ID, Login: p.Login, Zone: zone, Outside: outside,
+		Progress: authn.Progress{Methods: []authn.Method{authn.Password}, MustChange: true, At: s.Now()},
+	}
+	if err := s.fill(ctx, &f, "password.leak_reported"); err != nil {
+		return Step{}, err
+	}
+	if len(f.Progress.Enrolled) == 0 {
+		return Step{}, ErrNone
+	}
+	return s.advance(ctx, o, "", f, p, func(*store.Tx) error { return nil }, "password.replacing")
+}

@@ -1,0 +1,355 @@
+// Package signin is the one sign-in that every door leads to.
+//
+// A sign-in is a small state machine. What has been proved so far is stored
+// under the cookie's HMAC; authn.Next looks at it and says which step is open;
+// a step that succeeds stores what it proved and asks again. Steps never call
+// one another.
+//
+// It does not know HTTP, pages or applications, and it decides nothing about
+// what a person may open once they are in.
+package signin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"net/netip"
+	"sync"
+	"time"
+
+	"sekisho/authn"
+	"sekisho/authn/password"
+	"sekisho/authn/session"
+	"sekisho/authn/standing"
+	"sekisho/authn/totp"
+	"sekisho/directory"
+	"sekisho/policy"
+	"sekisho/policy/audit"
+	"sekisho/policy/clock"
+	"sekisho/policy/ephemeral"
+	"sekisho/policy/secret"
+	"sekisho/policy/store"
+)
+
+// A State names a step of a sign-in.
+type State = authn.State
+
+// An Origin is where an attempt comes from, as the web server established it.
+type Origin struct {
+	Source    netip.Addr
+	Zone      policy.ZoneID
+	Outside   bool
+	RequestID string
+	UserAgent string
+	Device    string // value of the device cookie, "" for none
+}
+
+// A Step is what a sign-in has come to.
+type Step struct {
+	State        State
+	Methods      []string // what may be used at this step
+	Version      string   // at acknowledge: the version of the rules
+	Cookie       string   // new value of the cookie; "" leaves it as it is
+	CSRF         string   // goes with the cookie
+	DeviceCookie string   // new value of the device cookie; "" leaves it
+	Session      *session.Session
+	Person       directory.Person
+}
+
+var (
+	// ErrRefused is the one answer for an unknown person, a wrong password or
+	// code, and a person who may use nothing: telling them apart would list
+	// the staff to a stranger (ASVS 6.3.8).
+	ErrRefused = errors.New("sign-in refused")
+	// ErrNone means that the cookie stands for neither a session nor a sign-in
+	// under way.
+	ErrNone = session.ErrNone
+	// ErrStep means that the sign-in is not at the step that was tried.
+	ErrStep = errors.New("the sign-in is at another step")
+	// ErrBusy means that too many sign-ins are being verified; try again
+	// shortly. It never stands for a wrong password.
+	ErrBusy = errors.New("too many sign-ins at once")
+)
+
+// Held means that attempts are being slowed down. It is given for any name,
+// known or not, so it tells nothing about who exists.
+type Held struct {
+	RetryAfter time.Duration
+	// Spent: the credential opens nothing until it is bound again. The reader
+	// is told only to wait or to ask for help.
+	Spent bool
+}
+
+func (h *Held) Error() string { return fmt.Sprintf("too many tries; wait %v", h.RetryAfter) }
+
+// Away means that something the sign-in needs cannot be reached.
+type Away struct {
+	What string // "directory", "store"
+	Err  error
+}
+
+func (a *Away) Error() string { return a.What + " is away: " + a.Err.Error() }
+func (a *Away) Unwrap() error { return a.Err }
+
+// A Directory is what a sign-in asks of the people directory.
+type Directory interface {
+	Find(ctx context.Context, typed string) (directory.Person, error)
+	Authenticate(ctx context.Context, p directory.Person, pw secret.Text) (directory.Outcome, error)
+	ResetPassword(ctx context.Context, p directory.Person, pw secret.Text, mustChange bool) error
+}
+
+// House is what a sign-in is built on.
+type House struct {
+	DB        *store.DB
+	Trail     *audit.Trail
+	Policy    func() *policy.Policy
+	Directory Directory
+	Watch     *standing.Watch
+	Sessions  *session.Sessions
+	TOTP      *totp.Devices
+	History   *password.History
+	Flows     ephemeral.Store
+	Now       clock.Now
+	// Ceiling is the most wrong passwords in a row that may reach the
+	// directory: one below its own lockout, 0 for no lockout there.
+	Ceiling func() int
+}
+
+// Service signs people in.
+type Service struct {
+	House
+	pace   *pace
+	flight *flight
+	// changing keeps two changes of one person's password apart: the directory
+	// and the store cannot be changed in one transaction.
+	changing [64]sync.Mutex
+}
+
+// Changing waits until no other change of the person's password is under way
+// in this process.
+func (s *Service) Changing(id directory.PersonID) (done func()) {
+	h := fnv.New32a()
+	h.Write([]byte(id))
+	m := &s.changing[h.Sum32()%uint32(len(s.changing))]
+	m.Lock()
+	return m.Unlock
+}
+
+// New builds the sign-in of a house.
+func New(h House) *Service {
+	return &Service{House: h, pace: newPace(), flight: newFlight()}
+}
+
+// Password is the first step: a name and a password.
+func (s *Service) Password(ctx context.Context, o Origin, cookie, typed string, pw secret.Text) (Step, error) {
+	stop := s.pace.start()
+	if err := s.sourceOpen(ctx, o); err != nil {
+		return Step{}, err
+	}
+	who, err := s.who(ctx, typed)
+	if err != nil {
+		return Step{}, err
+	}
+	ways, err := s.passwordWays(ctx, o, who)
+	if err != nil {
+		return Step{}, err
+	}
+	leave, err := s.flight.enter(ctx, ways[0].credential, s.Policy().Lockout.FreeFailures)
+	if err != nil {
+		return Step{}, err
+	}
+	defer leave()
+	if err := s.reserve(ctx, o, who, ways); err != nil {
+		return Step{}, err
+	}
+	outcome, err := s.verify(ctx, who, pw)
+	if err != nil {
+		s.release(context.WithoutCancel(ctx), ways)
+		return Step{}, err
+	}
+	if outcome.refused != "" {
+		err := s.refuse(ctx, o, who, "sign_in.password", outcome.refused)
+		if outcome.asked {
+			s.pace.learn(stop())
+		}
+		if err := s.pace.wait(ctx, stop); err != nil {
+			return Step{}, err
+		}
+		return Step{}, err
+	}
+	f := flow{
+		Person: who.facts.Person.ID, Login: who.facts.Person.Login, Zone: o.Zone, Outside: o.Outside,
+		Progress: authn.Progress{Methods: []authn.Method{authn.Password}, MustChange: outcome.mustChange, At: s.Now()},
+		Replaces: s.liveSession(ctx, cookie),
+	}
+	return s.advance(ctx, o, cookie, f, who.facts.Person, func(tx *store.Tx) error {
+		return clear(ctx, tx, credential("pw", string(f.Person)))
+	}, "sign_in.password")
+}
+
+// TOTP is the second step: a one-time code.
+func (s *Service) TOTP(ctx context.Context, o Origin, cookie, code string) (Step, error) {
+	stop := s.pace.start()
+	f, person, err := s.resume(ctx, cookie, authn.SecondFactor)
+	if err != nil {
+		return Step{}, err
+	}
+	if err := s.sourceOpen(ctx, o); err != nil {
+		return Step{}, err
+	}
+	who := someone{facts: standing.Facts{Person: person}, name: f.Login}
+	ways := s.codeWays(person.ID)
+	leave, err := s.flight.enter(ctx, ways[0].credential, s.Policy().Lockout.FreeFailures)
+	if err != nil {
+		return Step{}, err
+	}
+	defer leave()
+	if err := s.reserve(ctx, o, who, ways); err != nil {
+		return Step{}, err
+	}
+	f.Progress.Methods = append(f.Progress.Methods, authn.OTP)
+	f.Progress.At = s.Now()
+	step, err := s.advance(ctx, o, cookie, f, person, func(tx *store.Tx) error {
+		if _, err := s.House.TOTP.Spend(ctx, tx, person.ID, code); err != nil {
+			return err
+		}
+		return clear(ctx, tx, ways[0].credential)
+	}, "sign_in.totp")
+	switch {
+	case errors.Is(err, totp.ErrWrong), errors.Is(err, totp.ErrReplayed):
+		why := "wrong_code"
+		if errors.Is(err, totp.ErrReplayed) {
+			why = "replayed_code"
+		}
+		err := s.refuse(ctx, o, who, "sign_in.totp", why)
+		if err := s.pace.wait(ctx, stop); err != nil {
+			return Step{}, err
+		}
+		return Step{}, err
+	case err != nil:
+		s.release(context.WithoutCancel(ctx), ways)
+	}
+	return step, err
+}
+
+// NewPassword replaces a temporary, expired or leaked password.
+func (s *Service) NewPassword(ctx context.Context, o Origin, cookie string, pw secret.Text) (Step, error) {
+	f, person, err := s.resume(ctx, cookie, authn.PasswordChange)
+	if err != nil {
+		return Step{}, err
+	}
+	digest, err := s.Acceptable(ctx, person, f.Progress.Enrolled, secret.Text{}, pw)
+	if err != nil {
+		return Step{}, err
+	}
+	// Two answers to one form must not both set a password: whoever takes the
+	// flow is the one.
+	if taken, err := s.take(ctx, cookie); err != nil || !taken {
+		return Step{}, errors.Join(err, ErrStep)
+	}
+	defer s.Changing(person.ID)()
+	intent, err := s.IntendPassword(ctx, o, person, digest)
+	if err == nil {
+		err = s.Directory.ResetPassword(ctx, person, pw, false)
+	}
+	if err != nil {
+		return Step{}, errors.Join(s.passwordError(err), s.put(ctx, cookie, f))
+	}
+	s.Watch.Forget(person.ID)
+	f.Progress.MustChange = false
+	return s.advance(ctx, o, cookie, f, person, func(tx *store.Tx) error {
+		return s.SettlePassword(ctx, tx, person, intent, "")
+	}, "password.changed")
+}
+
+// Acknowledge records that the person has read the rules (articles 39, 40).
+func (s *Service) Acknowledge(ctx context.Context, o Origin, cookie, version string) (Step, error) {
+	f, person, err := s.resume(ctx, cookie, authn.Acknowledge)
+	if err != nil {
+		return Step{}, err
+	}
+	if version == "" || version != s.Policy().Acknowledgement.Version {
+		return Step{}, ErrStep // another version came into force meanwhile
+	}
+	return s.advance(ctx, o, cookie, f, person, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `
+			INSERT INTO acknowledgement (person_id, version, at) VALUES ($1, $2, $3)
+			ON CONFLICT DO NOTHING`, string(person.ID), version, store.Micros(s.Now()))
+		return err
+	}, "rules.acknowledged")
+}
+
+// Current says what a cookie stands for: a session, or a sign-in under way.
+// ErrNone means neither.
+func (s *Service) Current(ctx context.Context, o Origin, cookie string) (Step, error) {
+	switch session.KindOf(cookie) {
+	case session.KindSession:
+		n, err := s.Sessions.Load(ctx, cookie)
+		if err != nil {
+			return Step{}, away(err)
+		}
+		p, err := s.Watch.Person(ctx, n.Person, s.stale(n.Zone))
+		if err != nil {
+			return Step{}, away(err)
+		}
+		return Step{State: authn.SignedIn, CSRF: s.Sessions.CSRF(cookie), Session: &n, Person: p}, nil
+	case session.KindFlow:
+		f, person, err := s.resume(ctx, cookie, "")
+		if err != nil {
+			return Step{}, err
+		}
+		return s.describe(f, person, cookie), nil
+	}
+	return Step{}, ErrNone
+}
+
+// SignOut ends the session, or gives up the sign-in under way.
+func (s *Service) SignOut(ctx context.Context, o Origin, cookie string) error {
+	if session.KindOf(cookie) == session.KindFlow {
+		taken, err := s.take(ctx, cookie)
+		if err == nil && !taken {
+			err = ErrNone
+		}
+		return err
+	}
+	n, err := s.Sessions.Load(ctx, cookie)
+	if err != nil {
+		return away(err)
+	}
+	return s.EndSession(ctx, o, n, n.ID, "signed out")
+}
+
+// EndSession ends one session on behalf of the person of by.
+func (s *Service) EndSession(ctx context.Context, o Origin, by session.Session, id, why string) error {
+	err := s.DB.WithTx(ctx, func(tx *store.Tx) error {
+		if err := s.Sessions.End(ctx, tx, id, why); err != nil {
+			return err
+		}
+		return s.Trail.Append(ctx, tx, audit.Entry{
+			Actor: by.Login, Action: "session.ended", Object: id, Outcome: "ok", Reason: why,
+			Articles: []policy.Article{"63-7"}, From: o.Source.String(), Zone: string(o.Zone), RequestID: o.RequestID,
+		})
+	})
+	if errors.Is(err, store.ErrUntouched) { // ended meanwhile: that is what was asked for
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.Sessions.Poll(ctx)
+}
+
+func (s *Service) stale(z policy.ZoneID) time.Duration {
+	zone, _ := s.Policy().Zone(z)
+	return zone.DirectoryStale
+}
+
+// away tells a dependency that cannot be reached from a refusal.
+func away(err error) error {
+	switch {
+	case errors.Is(err, standing.ErrAway), errors.Is(err, directory.ErrAway), errors.Is(err, directory.ErrTruncated):
+		return &Away{What: "directory", Err: err}
+	}
+	return err
+}

@@ -1,0 +1,248 @@
+// Package standing answers whether a person may use anything at all, at the
+// moment they try to.
+//
+// Two things decide: the directory (disabled, expired) and what Sekisho itself
+// has recorded (suspended, dormant, on leave). Every door asks here, so that
+// closing one closes all (design rule 9). It does not know what is behind the
+// doors, nor how the person proved who they are.
+package standing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"sekisho/directory"
+	"sekisho/policy/clock"
+	"sekisho/policy/store"
+)
+
+// A Kind is a reason, recorded by Sekisho, why a person may use nothing.
+type Kind string
+
+const (
+	Suspended Kind = "suspended" // articles 75-2, 78-3
+	Dormant   Kind = "dormant"   // article 62-5: found unused and closed
+	OnLeave   Kind = "on_leave"  // 育休, 休職: a state, not dormancy
+)
+
+// Facts are what is known of a person, and when it was read.
+type Facts struct {
+	Person directory.Person
+	Closed []Kind    // what Sekisho has recorded against use
+	ReadAt time.Time // when the directory was last read
+}
+
+// Usable reports whether the person may use anything at now. Everything must
+// be known to be well: the zero value is not usable.
+func (f Facts) Usable(now time.Time) bool {
+	return f.Person.ID != "" && len(f.Closed) == 0 && f.Person.Account.Usable(now)
+}
+
+// Why names the first reason against use, for the trail; "" if there is none.
+func (f Facts) Why(now time.Time) string {
+	a := f.Person.Account
+	switch {
+	case f.Person.ID == "":
+		return "unknown"
+	case len(f.Closed) > 0:
+		return string(f.Closed[0])
+	case a.Disabled:
+		return "disabled"
+	case !a.ExpiresAt.IsZero() && !now.Before(a.ExpiresAt):
+		return "expired"
+	case !a.Usable(now):
+		return "unusable"
+	}
+	return ""
+}
+
+// ErrAway means that the directory could not be asked and what was known is
+// too old to go by. It refuses.
+var ErrAway = errors.New("the directory is away and what is known of this person is too old")
+
+// A Finder reads one person from the directory.
+type Finder interface {
+	ByID(ctx context.Context, id directory.PersonID) (directory.Person, error)
+}
+
+// Directory facts younger than renewAfter are used as they are, younger than
+// mustRenew while they are read again behind the reader's back, and older only
+// while the directory is away and the zone allows it. What changes in the
+// directory without Sekisho is so seen within 30 s (design rule 4).
+const (
+	renewAfter = 15 * time.Second
+	mustRenew  = 28 * time.Second
+	// remembered bounds the people held in memory; a prefecture has fewer.
+	remembered = 200_000
+)
+
+// A Watch remembers directory facts for a few seconds.
+type Watch struct {
+	db   *store.DB
+	dir  Finder
+	now  clock.Now
+	once singleflight.Group
+
+	mu    sync.RWMutex
+	known map[directory.PersonID]known
+}
+
+type known struct {
+	person directory.Person
+	at     time.Time
+}
+
+// NewWatch watches people in dir.
+func NewWatch(db *store.DB, dir Finder, now clock.Now) *Watch {
+	return &Watch{db: db, dir: dir, now: now, known: map[directory.PersonID]known{}}
+}
+
+// Of reads the person fresh from the directory and the store.
+func (w *Watch) Of(ctx context.Context, id directory.PersonID) (Facts, error) {
+	p, err := w.renew(ctx, id)
+	if err != nil {
+		return Facts{}, err
+	}
+	return w.WithPerson(ctx, p)
+}
+
+// WithPerson adds to a person just read from the directory what the store says
+// of them.
+func (w *Watch) WithPerson(ctx context.Context, p directory.Person) (Facts, error) {
+	closed, err := kinds(ctx, w.db, p.ID, w.now())
+	if err != nil {
+		return Facts{}, err
+	}
+	at := w.now()
+	w.remember(p, at)
+	return Facts{Person: p, Closed: closed, ReadAt: at}, nil
+}
+
+// Person gives the directory's facts for a session that is in use, from memory
+// if they are young enough. stale is how much longer they may serve while the
+// directory is away. A person who is gone from the directory comes back as the
+// zero Person without error: known to be nobody.
+//
+// What the store records against a person is not asked here: recording it ends
+// their sessions in the same transaction.
+func (w *Watch) Person(ctx context.Context, id directory.PersonID, stale time.Duration) (directory.Person, error) {
+	now := w.now()
+	w.mu.RLock()
+	k, ok := w.known[id]
+	w.mu.RUnlock()
+	age := now.Sub(k.at)
+	switch {
+	case ok && age < renewAfter:
+		return k.person, nil
+	case ok && age < mustRenew:
+		w.once.DoChan(string(id), func() (any, error) { return w.read(context.WithoutCancel(ctx), id) })
+		return k.person, nil
+	}
+	p, err := w.renew(ctx, id)
+	switch {
+	case err == nil:
+		return p, nil
+	case ok && age < mustRenew+stale:
+		return k.person, nil
+	}
+	return directory.Person{}, err
+}
+
+// Forget makes the next question about a person reach the directory, for use
+// right after Sekisho changed something there.
+func (w *Watch) Forget(id directory.PersonID) {
+	w.mu.Lock()
+	delete(w.known, id)
+	w.mu.Unlock()
+}
+
+func (w *Watch) renew(ctx context.Context, id directory.PersonID) (directory.Person, error) {
+	// The read is shared, so it must not end with the first reader's request.
+	ch := w.once.DoChan(string(id), func() (any, error) { return w.read(context.WithoutCancel(ctx), id) })
+	select {
+	case <-ctx.Done():
+		return directory.Person{}, ctx.Err()
+	case r := <-ch:
+		if r.Err != nil {
+			return directory.Person{}, r.Err
+		}
+		return r.Val.(directory.Person), nil
+	}
+}
+
+func (w *Watch) read(ctx context.Context, id directory.PersonID) (any, error) {
+	at := w.now() // before asking: the answer is at least as young
+	p, err := w.dir.ByID(ctx, id)
+	switch {
+	case errors.Is(err, directory.ErrNotFound):
+		p = directory.Person{}
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrAway, err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.put(id, p, at)
+	return p, nil
+}
+
+func (w *Watch) remember(p directory.Person, at time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.put(p.ID, p, at)
+}
+
+func (w *Watch) put(id directory.PersonID, p directory.Person, at time.Time) {
+	if len(w.known) >= remembered {
+		clear(w.known) // dearer reads for a moment, never a wrong answer
+	}
+	w.known[id] = known{p, at}
+}
+
+// kinds lists what is recorded against a person at now, in a fixed order.
+func kinds(ctx context.Context, db *store.DB, id directory.PersonID, now time.Time) ([]Kind, error) {
+	rows, err := db.Query(ctx, `
+		SELECT kind FROM standing
+		WHERE  person_id = $1 AND (until = 0 OR until > $2)`, string(id), store.Micros(now))
+	if err != nil {
+		return nil, fmt.Errorf("reading what is recorded of a person: %w", err)
+	}
+	defer rows.Close()
+	var out []Kind
+	for rows.Next() {
+		var k string
+		if err := rows.Scan(&k); err != nil {
+			return nil, fmt.Errorf("reading what is recorded of a person: %w", err)
+		}
+		out = append(out, Kind(k))
+	}
+	slices.Sort(out)
+	return out, rows.Err()
+}
+
+// Set records a kind against a person until the given time (zero for no end).
+// The caller ends the person's sessions and writes the trail in the same
+// transaction.
+func Set(ctx context.Context, tx *store.Tx, id directory.PersonID, k Kind, now, until time.Time, reason, by string) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO standing (person_id, kind, since, until, reason, set_by)
+		VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (person_id, kind) DO UPDATE
+		SET    since = excluded.since, until = excluded.until, reason = excluded.reason, set_by = excluded.set_by`,
+		string(id), string(k), store.Micros(now), store.Micros(until), reason, by)
+	if err != nil {
+		return fmt.Errorf("recording a person as %s: %w", k, err)
+	}
+	return nil
+}
+
+// Lift removes a kind from a person. store.ErrUntouched means that it was not
+// recorded.
+func Lift(ctx context.Context, tx *store.Tx, id directory.PersonID, k Kind) error {
+	return tx.ExecOne(ctx, `DELETE FROM standing WHERE person_id = $1 AND kind = $2`, string(id), string(k))
+}

@@ -1,0 +1,295 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+
+	"sekisho/policy"
+)
+
+// A Fault is one thing wrong with the file. Line is 0 when something is missing
+// rather than wrong.
+type Fault struct {
+	File    string
+	Line    int
+	Field   string // "directory.bind_dn"
+	Rule    policy.Words
+	Nearest string // the key or value that was probably meant; "" when none is near
+}
+
+// Faults is every fault of a file, in the order of its lines.
+type Faults []Fault
+
+// Error lists the faults in English, one a line.
+func (f Faults) Error() string { return f.Text("en") }
+
+// Text lists the faults one a line: file, line, field, rule, nearest.
+func (f Faults) Text(lang string) string {
+	lines := make([]string, 0, len(f))
+	for _, x := range f {
+		at := x.File
+		if x.Line > 0 {
+			at = fmt.Sprintf("%s:%d", x.File, x.Line)
+		}
+		line := at + ": "
+		if x.Field != "" {
+			line += x.Field + ": "
+		}
+		line += x.Rule.In(lang)
+		if x.Nearest != "" {
+			line += policy.Words{JA: "（" + x.Nearest + " では？）", EN: " (did you mean " + x.Nearest + "?)"}.In(lang)
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Read reads and checks the form of a file. What only the outside world can
+// answer, such as whether the directory is there, is not asked here.
+func Read(path string) (*File, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, Faults{{File: path, Rule: policy.Words{
+			JA: "読めません（" + err.Error() + "）。cmd/sekisho/config/example.yaml を手本に書いてください。",
+			EN: "cannot be read (" + err.Error() + "); write one after cmd/sekisho/config/example.yaml"}}}
+	}
+	return Parse(path, data)
+}
+
+// Parse is Read for text already in hand.
+func Parse(path string, data []byte) (*File, error) {
+	tree, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		return nil, Faults{syntax(path, err)}
+	}
+	var faults Faults
+	lines := map[string]int{}
+	for _, doc := range tree.Docs {
+		if doc.Body != nil {
+			walk(path, "", doc.Body, reflect.TypeFor[File](), lines, &faults)
+		}
+	}
+	if len(tree.Docs) > 1 {
+		faults = append(faults, Fault{File: path, Rule: policy.Words{
+			JA: "文書は一つだけ書けます。--- で始まる二つ目を除いてください。",
+			EN: "holds one document only; remove the second, after ---"}})
+	}
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	f := &File{Path: path}
+	if err := yaml.UnmarshalWithOptions(data, f, yaml.Strict()); err != nil {
+		return nil, Faults{syntax(path, err)}
+	}
+	f.fill()
+	if faults := f.check(lines); len(faults) > 0 {
+		return nil, faults
+	}
+	f.anchorPaths(filepath.Dir(path))
+	return f, nil
+}
+
+// walk holds the tree of the file against the tree of the struct, and notes on
+// which line each field stands.
+func walk(path, at string, node ast.Node, t reflect.Type, lines map[string]int, faults *Faults) {
+	var pairs []*ast.MappingValueNode
+	switch n := node.(type) {
+	case *ast.MappingNode:
+		pairs = n.Values
+	case *ast.MappingValueNode:
+		pairs = []*ast.MappingValueNode{n}
+	default:
+		return
+	}
+	known := map[string]reflect.Type{}
+	var names []string
+	for i := range t.NumField() {
+		name := t.Field(i).Tag.Get("yaml")
+		if name != "" && name != "-" {
+			known[name] = t.Field(i).Type
+			names = append(names, name)
+		}
+	}
+	for _, p := range pairs {
+		key := p.Key.String()
+		field := strings.TrimPrefix(at+"."+key, ".")
+		line := p.Key.GetToken().Position.Line
+		ft, ok := known[key]
+		if !ok {
+			*faults = append(*faults, Fault{File: path, Line: line, Field: field, Nearest: nearest(key, names), Rule: policy.Words{
+				JA: "この名前の項目はありません。", EN: "there is no key of this name"}})
+			continue
+		}
+		lines[field] = line
+		if ft.Kind() == reflect.Struct {
+			walk(path, field, p.Value, ft, lines, faults)
+		}
+	}
+}
+
+// syntax turns what the YAML library found into a fault with its line.
+func syntax(path string, err error) Fault {
+	f := Fault{File: path}
+	why := err.Error()
+	var y yaml.Error
+	if errors.As(err, &y) {
+		why = y.GetMessage()
+		if tk := y.GetToken(); tk != nil && tk.Position != nil {
+			f.Line = tk.Position.Line
+		}
+	}
+	why = strings.Join(strings.Fields(why), " ")
+	f.Rule = policy.Words{JA: "YAML として読めません: " + why, EN: "is not readable as YAML: " + why}
+	return f
+}
+
+// fill puts the defaults where nothing was written.
+func (f *File) fill() {
+	set(&f.Listen, "127.0.0.1:8080")
+	set(&f.Directory.Schema, "openldap")
+	set(&f.Log.Level, "info")
+	set(&f.Directory.PoolSize, 8)
+	set(&f.Directory.OpTimeout, 5*time.Second)
+	set(&f.Directory.PlaceholderMember, f.Directory.BindDN)
+	set(&f.ShutdownGrace, 20*time.Second)
+	set(&f.Argon2.MemoryKiB, 64*1024)
+	set(&f.Argon2.Time, 2)
+	set(&f.Argon2.Threads, 1)
+	set(&f.Argon2.Queue, 64)
+	if f.Directory.BaseDN != "" {
+		set(&f.Directory.PeopleDN, "ou=people,"+f.Directory.BaseDN)
+		set(&f.Directory.GroupsDN, "ou=groups,"+f.Directory.BaseDN)
+	}
+	if u, err := url.Parse(f.PublicURL); err == nil {
+		set(&f.Trail.Origin, u.Hostname())
+	}
+}
+
+func set[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// anchorPaths makes relative paths relative to the file, so that the same file
+// means the same wherever the command is run from.
+func (f *File) anchorPaths(dir string) {
+	for _, p := range []*string{
+		&f.TLS.Certificate, &f.TLS.Key, &f.Store.Path, &f.Directory.BindPasswordFile, &f.Directory.CAFile,
+		&f.Keys.Sealing, &f.Keys.Session, &f.Keys.Trail, &f.Trail.Anchor, &f.Policy.Bootstrap,
+	} {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+}
+
+var levels = []string{"debug", "info", "warn", "error"}
+
+// check holds the values against each other and their bounds.
+func (f *File) check(lines map[string]int) Faults {
+	var out Faults
+	say := func(field, ja, en, near string) {
+		out = append(out, Fault{File: f.Path, Line: lines[strings.SplitN(field, "[", 2)[0]], Field: field, Rule: policy.Words{JA: ja, EN: en}, Nearest: near})
+	}
+	for _, r := range []struct{ field, value string }{
+		{"public_url", f.PublicURL}, {"store.path", f.Store.Path},
+		{"directory.bind_dn", f.Directory.BindDN}, {"directory.bind_password_file", f.Directory.BindPasswordFile},
+		{"directory.base_dn", f.Directory.BaseDN},
+		{"keys.sealing", f.Keys.Sealing}, {"keys.session", f.Keys.Session}, {"keys.trail", f.Keys.Trail},
+	} {
+		if r.value == "" {
+			say(r.field, "必ず書いてください。", "is required", "")
+		}
+	}
+	if len(f.Directory.Servers) == 0 {
+		say("directory.servers", "一つ以上書いてください（例 ldaps://ldap.pref.example）。", "needs at least one, such as ldaps://ldap.pref.example", "")
+	}
+	for i, s := range f.Directory.Servers {
+		if u, err := url.Parse(s); err != nil || u.Host == "" || (u.Scheme != "ldap" && u.Scheme != "ldaps") {
+			say(fmt.Sprintf("directory.servers[%d]", i), "ldap:// か ldaps:// で始まる URL です。", "is a URL that begins with ldap:// or ldaps://", "")
+		}
+	}
+	if !slices.Contains([]string{"openldap", "embedded"}, f.Directory.Schema) {
+		say("directory.schema", "openldap だけが使えます。", "is openldap", nearest(f.Directory.Schema, []string{"openldap"}))
+	}
+	if !slices.Contains(levels, f.Log.Level) {
+		say("log.level", "debug, info, warn, error のどれかです。", "is one of debug, info, warn, error", nearest(f.Log.Level, levels))
+	}
+	f.checkAddresses(say)
+	for _, b := range []struct {
+		field         string
+		value, lo, hi int64
+		ja, en        string
+	}{
+		{"shutdown_grace", int64(f.ShutdownGrace), int64(time.Second), int64(5 * time.Minute), "1s から 5m までです。", "is between 1s and 5m"},
+		{"directory.op_timeout", int64(f.Directory.OpTimeout), int64(100 * time.Millisecond), int64(time.Minute), "100ms から 1m までです。", "is between 100ms and 1m"},
+		{"directory.pool_size", int64(f.Directory.PoolSize), 1, 256, "1 から 256 までです。", "is between 1 and 256"},
+		{"argon2.memory_kib", int64(f.Argon2.MemoryKiB), 8 << 10, 4 << 20, "8192 から 4194304 までです。", "is between 8192 and 4194304"},
+		{"argon2.time", int64(f.Argon2.Time), 1, 16, "1 から 16 までです。", "is between 1 and 16"},
+		{"argon2.threads", int64(f.Argon2.Threads), 1, 16, "1 から 16 までです。", "is between 1 and 16"},
+		{"argon2.queue", int64(f.Argon2.Queue), 1, 10_000, "1 から 10000 までです。", "is between 1 and 10000"},
+	} {
+		if b.value < b.lo || b.value > b.hi {
+			say(b.field, b.ja, b.en, "")
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Fault) int { return a.Line - b.Line })
+	return out
+}
+
+func (f *File) checkAddresses(say func(field, ja, en, near string)) {
+	for field, addr := range map[string]string{"listen": f.Listen, "metrics.listen": f.Metrics.Listen} {
+		if _, _, err := net.SplitHostPort(addr); addr != "" && err != nil {
+			say(field, "host:port の形で書きます（例 127.0.0.1:8080）。", "is host:port, such as 127.0.0.1:8080", "")
+		}
+	}
+	if f.PublicURL != "" {
+		u, err := url.Parse(f.PublicURL)
+		switch {
+		case err != nil || u.Host == "" || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.User != nil:
+			say("public_url", "https://host の形で、パスを付けずに書きます。", "has the form https://host, without a path", "")
+		case u.Scheme == "https":
+		case u.Scheme == "http" && (u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost")):
+		default:
+			// __Host- cookies are Secure; a browser would never send them back.
+			say("public_url", "https:// で始めます（localhost だけは http:// でよい）。", "begins with https:// (http:// is for localhost alone)", "")
+		}
+	}
+	if (f.TLS.Certificate == "") != (f.TLS.Key == "") {
+		say("tls", "certificate と key は両方書くか、両方書かないかです。", "needs both certificate and key, or neither", "")
+	}
+	if f.TLS.Certificate == "" && !f.BehindProxy && !loopback(f.Listen) {
+		say("listen", "ループバックの外で聞くには tls を書くか、behind_proxy: true と書いてください。", "beyond loopback needs tls, or behind_proxy: true", "")
+	}
+	for i, s := range f.TrustedProxies {
+		if _, err := prefix(s); err != nil {
+			say(fmt.Sprintf("trusted_proxies[%d]", i), "アドレスか範囲です（例 127.0.0.1, 10.0.0.0/24）。", "is an address or a range, such as 127.0.0.1 or 10.0.0.0/24", "")
+		}
+	}
+}
+
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return true // said already
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

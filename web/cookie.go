@@ -1,0 +1,114 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+
+	"sekisho/authn/signin"
+)
+
+// The cookies. The __Host- prefix makes a browser refuse them unless they are
+// Secure, have no Domain and Path=/ (RFC 6265bis, section 4.1.3.2), so that no
+// neighbouring host can plant one.
+const (
+	sessionCookie = "__Host-sekisho"
+	deviceCookie  = "__Host-sekisho-device"
+	appCookie     = "__Host-sekisho-app"
+	langCookie    = "__Host-sekisho-lang"
+
+	deviceDays = 180
+	// A cookie longer than this is none of ours.
+	maxCookie = 1024
+)
+
+// WriteStep sets the cookies that a sign-in step asks for, and no others: a
+// refused step changes neither cookie nor token. The body is the caller's.
+func WriteStep(w http.ResponseWriter, _ *Request, step signin.Step) {
+	if step.Cookie != "" {
+		setCookie(w, sessionCookie, step.Cookie, 0)
+	}
+	if step.DeviceCookie != "" {
+		setCookie(w, deviceCookie, step.DeviceCookie, deviceDays*24*60*60)
+	}
+}
+
+// ClearSession tells the browser to forget the session.
+func ClearSession(w http.ResponseWriter, _ *Request) { setCookie(w, sessionCookie, "", -1) }
+
+// SetAppCookie gives an application's host its own cookie; "" takes it away.
+func SetAppCookie(w http.ResponseWriter, value string) {
+	if value == "" {
+		setCookie(w, appCookie, "", -1)
+		return
+	}
+	setCookie(w, appCookie, value, 0)
+}
+
+// AppCookie is the value of an application host's cookie in raw Cookie
+// headers; "" for none, and for one that came twice.
+func AppCookie(headers []string) string { return oneCookie(headers, appCookie) }
+
+// WithoutAppCookie removes the application host's cookie from raw Cookie
+// headers: what stands behind a proxy has no use for it but theft.
+func WithoutAppCookie(headers []string) []string {
+	var out []string
+	for _, line := range headers {
+		var kept []string
+		for part := range strings.SplitSeq(line, ";") {
+			name, _, _ := strings.Cut(part, "=")
+			if name = strings.TrimSpace(name); name != "" && !ours(name) {
+				kept = append(kept, strings.TrimSpace(part))
+			}
+		}
+		if len(kept) > 0 {
+			out = append(out, strings.Join(kept, "; "))
+		}
+	}
+	return out
+}
+
+func ours(name string) bool {
+	return len(name) >= len(sessionCookie) && strings.EqualFold(name[:len(sessionCookie)], sessionCookie)
+}
+
+// setCookie writes one cookie; maxAge 0 means until the browser closes.
+// Secure is set on http://localhost too: browsers trust that origin.
+func setCookie(w http.ResponseWriter, name, value string, maxAge int) {
+	http.SetCookie(w, &http.Cookie{
+		Name: name, Value: value, Path: "/", MaxAge: maxAge,
+		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
+}
+
+// oneCookie finds the one cookie of that name without allocating. Two of the
+// same name cannot come from a browser that honours __Host-, so they are a
+// trick and count as none; so does a value that no cookie of ours has.
+func oneCookie(headers []string, name string) string {
+	value, seen := "", false
+	for _, line := range headers {
+		for len(line) > 0 {
+			var part string
+			part, line, _ = strings.Cut(line, ";")
+			k, v, ok := strings.Cut(part, "=")
+			if !ok || strings.TrimSpace(k) != name {
+				continue
+			}
+			if seen {
+				return ""
+			}
+			value, seen = strings.TrimSpace(v), true
+		}
+	}
+	if len(value) > maxCookie {
+		return ""
+	}
+	for i := range len(value) {
+		switch c := value[i]; {
+		case c >= '0' && c <= '9', c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z':
+		case c == '-', c == '_', c == '.', c == '=', c == '+', c == '/', c == '~', c == ':':
+		default:
+			return ""
+		}
+	}
+	return value
+}

@@ -1,0 +1,143 @@
+package page
+
+import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"time"
+
+	"github.com/nicksnyder/go-i18n/v2/i18n"
+	"golang.org/x/text/language"
+
+	"sekisho/policy"
+)
+
+//go:embed messages/*.json
+var messageFiles embed.FS
+
+// The languages there are, the first being the one for readers who name none.
+var languages = []string{"ja", "en"}
+
+// A tongue says things in one language.
+type tongue struct {
+	lang string
+	loc  *i18n.Localizer
+}
+
+// loadTongues reads the catalogues. Each language answers from its own alone: a
+// message missing there is a fault to be found, not to be covered with the
+// other language.
+func loadTongues() (map[string]*tongue, error) {
+	tongues := make(map[string]*tongue, len(languages))
+	for _, lang := range languages {
+		name := "messages/" + lang + ".json"
+		raw, err := messageFiles.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("reading the messages: %w", err)
+		}
+		bundle := i18n.NewBundle(language.MustParse(lang))
+		bundle.RegisterUnmarshalFunc("json", json.Unmarshal)
+		if _, err := bundle.ParseMessageFileBytes(raw, name); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", name, err)
+		}
+		tongues[lang] = &tongue{lang: lang, loc: i18n.NewLocalizer(bundle, lang)}
+	}
+	return tongues, nil
+}
+
+// t says the message key; pairs are the names and values it has room for.
+func (g *tongue) t(key string, pairs ...any) (string, error) {
+	data, err := named(pairs)
+	if err != nil {
+		return "", fmt.Errorf("message %s: %w", key, err)
+	}
+	return g.loc.Localize(&i18n.LocalizeConfig{MessageID: key, TemplateData: data})
+}
+
+// n says a message that speaks of count things.
+func (g *tongue) n(key string, count int) (string, error) {
+	return g.loc.Localize(&i18n.LocalizeConfig{MessageID: key, PluralCount: count})
+}
+
+// say is t for keys written in this package, which a test has seen to exist in
+// both languages. Should one be missing after all, the reader gets the key
+// rather than nothing.
+func (g *tongue) say(key string, pairs ...any) string {
+	s, err := g.t(key, pairs...)
+	if err != nil {
+		return key
+	}
+	return s
+}
+
+func named(pairs []any) (map[string]any, error) {
+	if len(pairs)%2 != 0 {
+		return nil, fmt.Errorf("%d arguments do not make pairs", len(pairs))
+	}
+	data := make(map[string]any, len(pairs)/2)
+	for i := 0; i < len(pairs); i += 2 {
+		name, ok := pairs[i].(string)
+		if !ok {
+			return nil, fmt.Errorf("argument %d is not a name", i)
+		}
+		data[name] = pairs[i+1]
+	}
+	return data, nil
+}
+
+// funcs are what templates of this language call.
+func (g *tongue) funcs() template.FuncMap {
+	return template.FuncMap{"t": g.t, "n": g.n, "when": g.when, "articles": g.articles}
+}
+
+// Japan has one time and has had no summer time since 1951. A fixed zone spares
+// a machine without zone files from showing something else.
+var japan = time.FixedZone("JST", 9*60*60)
+
+// when shows an instant in Japan's time, naming it, with the exact instant for
+// machines.
+func (g *tongue) when(t time.Time) template.HTML {
+	local := t.In(japan)
+	shown := local.Format("Mon 2 January 2006, 15:04 MST")
+	if g.lang == "ja" {
+		day := []rune("日月火水木金土")[local.Weekday()]
+		shown = local.Format("2006年1月2日") + "（" + string(day) + "）" + local.Format("15:04") + " 日本時間"
+	}
+	// Digits and words of our own: there is nothing to escape.
+	return template.HTML(`<time datetime="` + t.UTC().Format(time.RFC3339) + `">` + shown + `</time>`)
+}
+
+// lasting says a length of time, rounded up: whoever waits for as long as they
+// were told has waited long enough.
+func (g *tongue) lasting(d time.Duration) string {
+	key, unit := "duration.hours", time.Hour
+	switch {
+	case d <= time.Minute:
+		key, unit = "duration.seconds", time.Second
+	case d <= time.Hour:
+		key, unit = "duration.minutes", time.Minute
+	}
+	s, err := g.n(key, max(1, int((d+unit-1)/unit)))
+	if err != nil {
+		return d.String()
+	}
+	return s
+}
+
+// articles cites articles as people do, with their headings.
+func (g *tongue) articles(list []policy.Article) []string {
+	out := make([]string, 0, len(list))
+	for _, a := range list {
+		label := a.Label(g.lang)
+		if info, ok := a.Info(); ok && !info.Title.IsEmpty() {
+			if g.lang == "ja" {
+				label += "（" + info.Title.In(g.lang) + "）"
+			} else {
+				label += " (" + info.Title.In(g.lang) + ")"
+			}
+		}
+		out = append(out, label)
+	}
+	return out
+}

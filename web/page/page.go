@@ -1,0 +1,294 @@
+// Package page is what people see: pages in Japanese and English, made on the
+// server, that work without JavaScript.
+//
+// It translates in both directions and does nothing else: a posted form becomes
+// one call of a service, and what the service answers, or refuses, becomes a
+// page or a redirect. It refuses to know how anybody signs in, which step comes
+// next, or what an error is as a status: authn decides the first two and the
+// root package web the third. It keeps no state between two requests.
+//
+// Every change is a POST that ends in a redirect, except where something is
+// shown that must not be shown twice (the picture of an enrolment). An error is
+// shown in place, above the form, with what was typed kept; a password or a code
+// is never sent back.
+package page
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"sekisho/authn/account"
+	"sekisho/authn/session"
+	"sekisho/authn/signin"
+	"sekisho/authn/totp"
+	"sekisho/policy"
+	"sekisho/policy/charter"
+	"sekisho/policy/secret"
+	"sekisho/web"
+)
+
+// Steps are the steps of a sign-in.
+type Steps interface {
+	Password(ctx context.Context, o signin.Origin, cookie, login string, pw secret.Text) (signin.Step, error)
+	TOTP(ctx context.Context, o signin.Origin, cookie, code string) (signin.Step, error)
+	NewPassword(ctx context.Context, o signin.Origin, cookie string, pw secret.Text) (signin.Step, error)
+	Acknowledge(ctx context.Context, o signin.Origin, cookie, version string) (signin.Step, error)
+}
+
+// Presence says what a cookie stands for, and ends it.
+type Presence interface {
+	Current(ctx context.Context, o signin.Origin, cookie string) (signin.Step, error)
+	SignOut(ctx context.Context, o signin.Origin, cookie string) error
+}
+
+// Factors are a person's ways to sign in beside the password. Begin and finish
+// also work for a sign-in that is at state enrol.
+type Factors interface {
+	Factors(ctx context.Context, o signin.Origin, cookie string) ([]account.Factor, error)
+	BeginTOTP(ctx context.Context, o signin.Origin, cookie string) (totp.Enrolment, error)
+	FinishTOTP(ctx context.Context, o signin.Origin, cookie, id, code, name string) (signin.Step, error)
+	RemoveFactor(ctx context.Context, o signin.Origin, cookie, id string) (signin.Step, error)
+}
+
+// Account is the rest of what is a person's own.
+type Account interface {
+	ChangePassword(ctx context.Context, o signin.Origin, cookie string, current, new secret.Text) (signin.Step, error)
+	Sessions(ctx context.Context, o signin.Origin, cookie string) (sessions []session.Session, current string, err error)
+	EndSession(ctx context.Context, o signin.Origin, cookie, id string) error
+	ReportLeak(ctx context.Context, o signin.Origin, cookie, what string) error
+}
+
+// Charter is where proposals of a new policy wait for a second person.
+type Charter interface {
+	Version() int64
+	Proposals(ctx context.Context) ([]charter.Proposal, error)
+	Approve(ctx context.Context, by charter.Approver, proposalID string) (int64, error)
+}
+
+// TerminalCheck takes a person's word that the terminal is in order, article
+// 63-6.
+type TerminalCheck interface {
+	ConfirmTerminal(ctx context.Context, o signin.Origin, cookie string) (signin.Step, error)
+}
+
+// Services are what the pages speak to. Charter and Terminal may be nil: then
+// there is no such page.
+type Services struct {
+	Steps    Steps
+	Presence Presence
+	Factors  Factors
+	Account  Account
+	Charter  Charter
+	Terminal TerminalCheck
+}
+
+// house is the pages and what stands behind them.
+type house struct {
+	Services
+	srv   *web.Server
+	pages pages
+}
+
+// Mount puts every page on srv, and the error page with them. It panics when a
+// template or a catalogue is broken, which the tests of this package find first.
+func Mount(srv *web.Server, s Services) {
+	h := &house{Services: s, srv: srv, pages: mustLoad()}
+	srv.ErrorPage(h.refusal)
+
+	srv.Mount("GET "+styleURL, serveStyle)
+	srv.Mount("GET /{$}", h.home)
+	srv.Mount("GET /rules", h.rules)
+
+	srv.Mount("GET /signin", h.signinForm)
+	srv.Mount("POST /signin", h.signin)
+	srv.Mount("POST /signin/restart", h.restart)
+	srv.Mount("GET /signin/totp", h.totpForm)
+	srv.Mount("POST /signin/totp", h.totp)
+	srv.Mount("GET /signin/password", h.forcedForm)
+	srv.Mount("POST /signin/password", h.forced)
+	srv.Mount("GET /signin/enrol", h.enrolForm)
+	srv.Mount("POST /signin/enrol/begin", h.enrolBegin)
+	srv.Mount("POST /signin/enrol", h.enrolFinish)
+	srv.Mount("GET /signin/acknowledge", h.acknowledgeForm)
+	srv.Mount("POST /signin/acknowledge", h.acknowledge)
+	srv.Mount("GET /signin/welcome", h.welcome)
+	if s.Terminal != nil {
+		srv.Mount("GET /signin/terminal-check", h.terminalForm)
+		srv.Mount("POST /signin/terminal-check", h.terminal)
+	}
+	srv.Mount("POST /signout", h.signout)
+
+	srv.Mount("GET /me", h.me)
+	srv.Mount("GET /me/password", h.passwordForm)
+	srv.Mount("POST /me/password", h.password)
+	srv.Mount("GET /me/factors/totp", h.addForm)
+	srv.Mount("POST /me/factors/totp/begin", h.addBegin)
+	srv.Mount("POST /me/factors/totp", h.addFinish)
+	srv.Mount("GET /me/factors/{id}/remove", h.removeForm)
+	srv.Mount("POST /me/factors/{id}/remove", h.remove)
+	srv.Mount("POST /me/sessions/{id}/end", h.endSession)
+	srv.Mount("GET /me/leak", h.leakForm)
+	srv.Mount("POST /me/leak", h.leak)
+	srv.Mount("GET /leak-reported", h.leaked)
+	if s.Charter != nil {
+		srv.Mount("GET /policy", h.policy)
+		srv.Mount("POST /policy/proposals/{id}/approve", h.approve)
+	}
+}
+
+// Where each state of a sign-in has its page.
+var stepPath = map[signin.State]string{
+	signin.SecondFactor:   "/signin/totp",
+	signin.PasswordChange: "/signin/password",
+	signin.Enrol:          "/signin/enrol",
+	signin.Acknowledge:    "/signin/acknowledge",
+	signin.TerminalCheck:  "/signin/terminal-check",
+}
+
+// onward sends the browser to where a step leads. Which step is next was
+// decided by authn; only the address is chosen here.
+func (h *house) onward(w http.ResponseWriter, r *web.Request, step signin.Step) error {
+	if path, ok := stepPath[step.State]; ok {
+		return redirect(w, r, path, keep(r))
+	}
+	to, ok := r.Return()
+	if !ok {
+		return redirect(w, r, "/me", nil)
+	}
+	// Someone else's tries are shown before anything else opens (article
+	// 63-7): on the way to an application my page would not be seen.
+	if step.Session != nil && step.Session.Previous.FailuresSince > 0 && r.URL.Path != "/signin/welcome" && r.Method == http.MethodPost {
+		return redirect(w, r, "/signin/welcome", keep(r))
+	}
+	http.Redirect(w, r.Request, to, http.StatusSeeOther)
+	return nil
+}
+
+// current is what the reader's cookie stands for; the zero Step for nothing.
+func (h *house) current(r *web.Request) (signin.Step, error) {
+	if r.Cookie == "" {
+		return signin.Step{}, nil
+	}
+	step, err := h.Presence.Current(r.Context(), r.Origin, r.Cookie)
+	if none(err) {
+		return signin.Step{}, nil
+	}
+	return step, err
+}
+
+// at gives the step when the sign-in is at state, and otherwise has sent the
+// browser to where it is; then done is true, or err is not nil.
+func (h *house) at(w http.ResponseWriter, r *web.Request, state signin.State) (step signin.Step, done bool, err error) {
+	step, err = h.current(r)
+	switch {
+	case err != nil:
+		return step, false, err
+	case step.State == state:
+		return step, false, nil
+	case step.State == "" && state == signin.SignedIn:
+		to := url.Values{"why": {"sign_in"}}
+		if r.Method == http.MethodGet {
+			to.Set("rd", r.URL.Path)
+		}
+		return step, true, redirect(w, r, "/signin", to)
+	case step.State == "":
+		return step, true, h.ended(w, r)
+	}
+	return step, true, h.onward(w, r, step)
+}
+
+// elsewhere handles the errors that mean that the reader belongs on another
+// page; false: it is none of them.
+func (h *house) elsewhere(w http.ResponseWriter, r *web.Request, err error, back string) (bool, error) {
+	var up *account.StepUp
+	switch {
+	case none(err):
+		return true, h.ended(w, r)
+	case errors.As(err, &up):
+		to := url.Values{"rd": {back}}
+		if up.Required != "" {
+			to.Set("acr", string(up.Required))
+		}
+		if up.MaxAge > 0 {
+			to.Set("max_age", strconv.Itoa(int(up.MaxAge/time.Second)))
+		}
+		return true, redirect(w, r, "/signin", to)
+	case errors.Is(err, signin.ErrStep):
+		step, err := h.current(r)
+		if err != nil {
+			return true, err
+		}
+		if path, ok := stepPath[step.State]; ok && path != r.URL.Path {
+			return true, redirect(w, r, path, keep(r))
+		}
+		if step.State == signin.SignedIn {
+			return true, redirect(w, r, "/me", nil)
+		}
+	}
+	return false, nil
+}
+
+func (h *house) ended(w http.ResponseWriter, r *web.Request) error {
+	to := keep(r)
+	to.Set("why", "ended")
+	return redirect(w, r, "/signin", to)
+}
+
+func none(err error) bool {
+	return errors.Is(err, signin.ErrNone) || errors.Is(err, session.ErrNone)
+}
+
+// keep is what goes along from step to step: where to in the end, and how
+// strongly.
+func keep(r *web.Request) url.Values {
+	v := url.Values{}
+	if rd := returning(r); rd != "" {
+		v.Set("rd", rd)
+	}
+	return v
+}
+
+// returning is the rd parameter as it came, if it is safe; "" otherwise.
+func returning(r *web.Request) string {
+	if _, ok := r.Return(); !ok {
+		return ""
+	}
+	if rd := r.URL.Query().Get("rd"); rd != "" {
+		return rd
+	}
+	return r.PostForm.Get("rd")
+}
+
+// redirect answers 303, so that what follows is a GET whatever this was.
+func redirect(w http.ResponseWriter, r *web.Request, path string, query url.Values) error {
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	http.Redirect(w, r.Request, path, http.StatusSeeOther)
+	return nil
+}
+
+func (h *house) home(w http.ResponseWriter, r *web.Request) error {
+	step, err := h.current(r)
+	if err != nil {
+		return err
+	}
+	if step.State == signin.SignedIn {
+		return redirect(w, r, "/me", nil)
+	}
+	return redirect(w, r, "/signin", nil)
+}
+
+// mayApprove reports whether these posts may put a policy in force.
+func mayApprove(posts []policy.PostID) bool {
+	for _, p := range posts {
+		if p == policy.CIO || p == policy.SecurityOfficer {
+			return true
+		}
+	}
+	return false
+}

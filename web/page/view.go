@@ -1,0 +1,217 @@
+package page
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+
+	"sekisho/authn/signin"
+	"sekisho/policy"
+	"sekisho/web"
+)
+
+//go:embed templates/*.html
+var templateFiles embed.FS
+
+// pages are the templates, by language and name. A page is parsed once for each
+// language, so that {{t}} needs no word about which it is.
+type pages struct {
+	tongues   map[string]*tongue
+	templates map[string]map[string]*template.Template
+}
+
+func mustLoad() pages {
+	p, err := load()
+	if err != nil {
+		panic("page: " + err.Error())
+	}
+	return p
+}
+
+// load parses every page: templates/NAME.html beside layout.html and the parts.
+func load() (pages, error) {
+	tongues, err := loadTongues()
+	if err != nil {
+		return pages{}, err
+	}
+	files, err := fs.Glob(templateFiles, "templates/*.html")
+	if err != nil {
+		return pages{}, err
+	}
+	p := pages{tongues: tongues, templates: map[string]map[string]*template.Template{}}
+	for _, lang := range languages {
+		p.templates[lang] = map[string]*template.Template{}
+		shared, err := template.New("").Funcs(tongues[lang].funcs()).
+			ParseFS(templateFiles, "templates/layout.html", "templates/*.part.html")
+		if err != nil {
+			return pages{}, fmt.Errorf("parsing the layout: %w", err)
+		}
+		for _, file := range files {
+			name := strings.TrimSuffix(path.Base(file), ".html")
+			if name == "layout" || strings.HasSuffix(name, ".part") {
+				continue
+			}
+			own, err := shared.Clone()
+			if err == nil {
+				_, err = own.ParseFS(templateFiles, file)
+			}
+			if err != nil {
+				return pages{}, fmt.Errorf("parsing %s: %w", file, err)
+			}
+			p.templates[lang][name] = own
+		}
+	}
+	return p, nil
+}
+
+// A view is everything a template sees.
+type view struct {
+	Lang      string
+	Style     string
+	Org       string // whose gate this is
+	Who       string // the signed-in person's name; "" when nobody is
+	Switch    string // this page in the other language
+	CSRF      string
+	Return    string // rd, if it is safe
+	RequestID string
+	Wide      bool
+	Faults    []Fault
+	Notice    notice
+	Page      any // what this page alone shows
+}
+
+// A Fault is something to be mended before the form is accepted.
+type Fault struct {
+	Field    string // id of the input; "" when it is about none
+	Says     string
+	Articles []policy.Article
+}
+
+// A notice says what has just happened.
+type notice struct {
+	Says string
+	Tone string // "", "good" or "warn"
+}
+
+// marked is what stands beside one input.
+type marked struct {
+	Field string
+	Says  []numbered
+}
+
+type numbered struct {
+	Number int
+	Text   string
+}
+
+// At gathers the faults of one input.
+func (v *view) At(field string) marked {
+	m := marked{Field: field}
+	for _, f := range v.Faults {
+		if f.Field == field {
+			m.Says = append(m.Says, numbered{len(m.Says), f.Says})
+		}
+	}
+	return m
+}
+
+// Mark is the further class of a field with a fault.
+func (v *view) Mark(field string) string {
+	if len(v.At(field).Says) > 0 {
+		return " bad"
+	}
+	return ""
+}
+
+// Bind ties an input to the texts that describe it, those given and its faults.
+// The names are written in our own templates, so nothing needs escaping.
+func (v *view) Bind(field string, described ...string) template.HTMLAttr {
+	at := v.At(field)
+	for _, n := range at.Says {
+		described = append(described, field+"-wrong-"+strconv.Itoa(n.Number))
+	}
+	var attr string
+	if len(described) > 0 {
+		attr = ` aria-describedby="` + strings.Join(described, " ") + `"`
+	}
+	if len(at.Says) > 0 {
+		attr += ` aria-invalid="true"`
+	}
+	return template.HTMLAttr(attr)
+}
+
+// view begins a page. step is what the reader's cookie stands for; the zero
+// Step for a page that anybody may read.
+func (h *house) view(r *web.Request, step signin.Step, page any) *view {
+	v := &view{
+		Lang: r.Lang, Style: styleURL, RequestID: r.ID, Page: page,
+		Org:    r.Say(r.Policy().Prefecture.Name),
+		CSRF:   step.CSRF,
+		Return: returning(r),
+		Switch: switchURL(r, r.URL.Path),
+	}
+	if step.State == signin.SignedIn {
+		v.Who = step.Person.Name
+		if v.Who == "" {
+			v.Who = step.Person.Login
+		}
+	}
+	return v
+}
+
+// tongue is the reader's language.
+func (h *house) tongue(r *web.Request) *tongue {
+	if g, ok := h.pages.tongues[r.Lang]; ok {
+		return g
+	}
+	return h.pages.tongues[languages[0]]
+}
+
+// show writes a page. It is made whole before its first byte is sent, so that a
+// broken template is an error and not half a page.
+func (h *house) show(w http.ResponseWriter, r *web.Request, status int, name string, v *view) error {
+	g := h.tongue(r)
+	v.Lang = g.lang
+	var b bytes.Buffer
+	if err := h.pages.templates[g.lang][name].ExecuteTemplate(&b, "layout", v); err != nil {
+		return fmt.Errorf("making page %s: %w", name, err)
+	}
+	// A form posted with rd may end at an application's host, which the
+	// browser permits only if this answer says so.
+	if v.Return != "" {
+		r.AllowFormTo(w, v.Return)
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Language", g.lang)
+	w.WriteHeader(status)
+	_, err := w.Write(b.Bytes())
+	if err != nil {
+		return nil // the reader has gone; there is nobody left to tell
+	}
+	return nil
+}
+
+// switchURL is path in the other language, keeping what the query said.
+func switchURL(r *web.Request, to string) string {
+	other := "en"
+	if r.Lang == "en" {
+		other = "ja"
+	}
+	q := url.Values{"lang": {other}}
+	for _, name := range []string{"acr", "max_age", "why"} {
+		if value := r.URL.Query().Get(name); value != "" {
+			q.Set(name, value)
+		}
+	}
+	if rd := returning(r); rd != "" {
+		q.Set("rd", rd)
+	}
+	return to + "?" + q.Encode()
+}

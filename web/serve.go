@@ -1,0 +1,342 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/netip"
+	"path"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"sekisho/authn/signin"
+	"sekisho/policy"
+)
+
+const (
+	appPrefix = "/.sekisho/"
+	// maxBody is more than any form or JSON of ours needs.
+	maxBody = 64 << 10
+	// answerWithin bounds what a handler may wait for.
+	answerWithin = 30 * time.Second
+)
+
+// ServeHTTP finds the handler: bare ones first, then by host.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h, ok := s.bare[r.URL.Path]; ok && (s.fallback == nil || !s.cfg.GateHosts(Hostname(r.Host))) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			return
+		}
+		h.ServeHTTP(w, r)
+		return
+	}
+	host, err := s.forwardedHost(r)
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	r.Host = host // what CrossOriginProtection compares Origin with
+	switch name := Hostname(host); {
+	case s.hosts[canonicalHostPort(host, s.cfg.PublicURL.Scheme)]:
+		// An application may share the gate's host; then both parts are here.
+		if strings.HasPrefix(r.URL.Path, appPrefix) {
+			s.dispatch(s.apps, w, r)
+			return
+		}
+		s.dispatch(s.mux, w, r)
+	case name != "" && s.cfg.GateHosts(name):
+		if s.fallback != nil && !strings.HasPrefix(r.URL.Path, appPrefix) {
+			s.recovered(s.fallback).ServeHTTP(w, r)
+			return
+		}
+		s.dispatch(s.apps, w, r)
+	default:
+		s.refuse(w, r, Say(CodeHost, policy.Words{}))
+	}
+}
+
+// dispatch asks the mux, and says in our own words what it has no handler for.
+func (s *Server) dispatch(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+	// A path that a proxy and we could read differently belongs to nobody
+	// (security.md section 2, row 14).
+	if p := r.URL.Path; p == "" || path.Clean(p) != strings.TrimSuffix(p, "/") && p != "/" {
+		s.refuse(w, r, ErrNoPage)
+		return
+	}
+	h, pattern := mux.Handler(r)
+	if pattern != "" {
+		mux.ServeHTTP(w, r)
+		return
+	}
+	probe := &statusProbe{header: http.Header{}}
+	h.ServeHTTP(probe, r)
+	if probe.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", probe.header.Get("Allow"))
+		s.refuse(w, r, Say(CodeMethod, policy.Words{}))
+		return
+	}
+	s.refuse(w, r, ErrNoPage)
+}
+
+// refuse answers a request that reached no handler.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	s.around("none", sessionCookie, func(http.ResponseWriter, *Request) error { return err })(w, r)
+}
+
+// around is everything that every handler gets.
+func (s *Server) around(pattern, cookie string, h Handler) http.HandlerFunc {
+	return func(rw http.ResponseWriter, hr *http.Request) {
+		begun := s.cfg.Now()
+		w := &writer{ResponseWriter: rw}
+		ctx, cancel := context.WithTimeout(hr.Context(), answerWithin)
+		defer cancel()
+		hr = hr.WithContext(ctx)
+		if hr.Body != nil && hr.Body != http.NoBody {
+			hr.Body = http.MaxBytesReader(rw, hr.Body, maxBody)
+		}
+		r := &Request{Request: hr, srv: s, Lang: language(hr), Nonce: token(), ID: s.requestID(hr)}
+		r.Cookie = oneCookie(hr.Header["Cookie"], cookie)
+		r.Origin = signin.Origin{
+			RequestID: r.ID, UserAgent: short(hr.UserAgent(), 256),
+			Device: oneCookie(hr.Header["Cookie"], deviceCookie),
+		}
+		var failure error
+		defer func() {
+			if p := recover(); p != nil {
+				if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+					panic(p)
+				}
+				s.log.Error("panic", "request_id", r.ID, "route", pattern, "cause", p, "stack", string(debug.Stack()))
+				failure = errPanic
+				if w.status != 0 {
+					panic(http.ErrAbortHandler) // half an answer is out: cut it off
+				}
+				s.fail(w, r, failure)
+			}
+			s.account(pattern, w, r, begun, failure)
+		}()
+		s.pageHeaders(w.Header(), r)
+		if failure = s.admit(w, r, cookie, h); failure != nil {
+			s.fail(w, r, failure)
+		}
+	}
+}
+
+// admit asks everything that must be true before a handler may look.
+func (s *Server) admit(w http.ResponseWriter, r *Request, cookie string, h Handler) error {
+	addr, named, err := s.Source(r.Request)
+	if err != nil {
+		return err
+	}
+	r.Origin.Source = addr
+	r.Origin.Zone, r.Origin.Outside = s.zone(addr, named)
+	if unsafe(r.Method) {
+		if err := s.genuine(r, cookie); err != nil {
+			return err
+		}
+	}
+	if l := r.URL.Query().Get("lang"); !r.API() && cookie == sessionCookie && (l == "ja" || l == "en") {
+		setCookie(w, langCookie, l, 365*24*60*60)
+	}
+	return h(w, r)
+}
+
+// zone says in which zone an address lies, and whether outside of all networks.
+func (s *Server) zone(addr netip.Addr, named bool) (zone policy.ZoneID, outside bool) {
+	if !named && addr.IsLoopback() && s.cfg.LoopbackZone != "" {
+		return s.cfg.LoopbackZone, false
+	}
+	return s.cfg.Policy().ZoneOf(addr)
+}
+
+// OriginOf is the origin of a request that came to a bare handler.
+func (s *Server) OriginOf(r *http.Request) (signin.Origin, error) {
+	addr, named, err := s.Source(r)
+	if err != nil {
+		return signin.Origin{}, err
+	}
+	o := signin.Origin{Source: addr, UserAgent: short(r.UserAgent(), 256)}
+	o.Zone, o.Outside = s.zone(addr, named)
+	return o, nil
+}
+
+func unsafe(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return false
+	}
+	return true
+}
+
+// genuine refuses a change that another site could have sent in the reader's
+// name. It stands before every handler with a method other than GET, HEAD or
+// OPTIONS, so no handler can forget it.
+//
+// Two things are asked. The browser's own word (Sec-Fetch-Site, Origin) where
+// there is one; and, because a request with neither passes that, the token
+// given with the cookie, wherever the cookie stands for a session or a sign-in
+// under way. A dead cookie counts as none: it has no power to abuse.
+func (s *Server) genuine(r *Request, cookie string) error {
+	if err := s.origins.Check(r.Request); err != nil {
+		return signin.ErrCSRF
+	}
+	if err := contentType(r); err != nil {
+		return err
+	}
+	given := r.Header.Get("X-CSRF-Token")
+	if !r.API() {
+		if err := r.ParseForm(); err != nil {
+			return bodyError(err)
+		}
+		if given == "" {
+			given = r.PostForm.Get("csrf_token")
+		}
+	}
+	if r.Cookie == "" || s.cfg.Guard.CheckCSRF(r.Cookie, given) {
+		return nil
+	}
+	if cookie == sessionCookie {
+		switch _, err := s.cfg.Guard.Current(r.Context(), r.Origin, r.Cookie); {
+		case isNone(err):
+			r.Cookie = ""
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+	return signin.ErrCSRF
+}
+
+// contentType holds the body to the one form its reader expects: a form posted
+// as text/plain is how another site dresses up JSON.
+func contentType(r *Request) error {
+	if r.ContentLength == 0 {
+		return nil
+	}
+	want := "application/x-www-form-urlencoded"
+	if r.API() {
+		want = "application/json"
+	}
+	got, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	charset := strings.ToLower(params["charset"])
+	if err != nil || got != want || (charset != "" && charset != "utf-8") || len(r.Header["Content-Type"]) > 1 {
+		return Say(CodeMediaType, policy.Words{})
+	}
+	return nil
+}
+
+// requestID takes over the id a trusted proxy gave, so that both logs can be
+// laid side by side; from anyone else it would be a way to write into ours.
+func (s *Server) requestID(r *http.Request) string {
+	if id := r.Header.Get("X-Request-Id"); len(id) >= 8 && len(id) <= 64 {
+		if _, trusted := s.Peer(r); trusted && strings.Trim(id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_") == "" {
+			return id
+		}
+	}
+	return token()
+}
+
+// recovered keeps a panic of dev's proxy from the reader's eyes.
+func (s *Server) recovered(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if p := recover(); p != nil {
+				if err, ok := p.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
+					s.log.Error("panic", "route", "application", "cause", p, "stack", string(debug.Stack()))
+				}
+				panic(http.ErrAbortHandler)
+			}
+		}()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// account writes the line of the access log and counts. Neither the query nor
+// a cookie nor a token is in it: rd and one-time codes travel in queries.
+func (s *Server) account(pattern string, w *writer, r *Request, begun time.Time, failure error) {
+	took := s.cfg.Now().Sub(begun)
+	code := ""
+	if failure != nil {
+		code = ProblemOf(failure).Code
+	}
+	s.meter.request(pattern, w.code(), code, took)
+	args := []any{
+		"request_id", r.ID, "method", r.Method, "route", pattern, "status", w.code(),
+		"bytes", w.bytes, "took_us", took.Microseconds(), "zone", string(r.Origin.Zone),
+	}
+	if r.Origin.Source.IsValid() {
+		args = append(args, "from", r.Origin.Source.String())
+	}
+	level := slog.LevelInfo
+	if failure != nil {
+		args = append(args, "code", code)
+		if w.code() >= 500 {
+			level = slog.LevelError
+			args = append(args, "cause", failure.Error())
+		}
+	}
+	s.log.Log(r.Context(), level, "request", args...)
+}
+
+func token() string {
+	var b [18]byte
+	_, _ = rand.Read(b[:]) // never fails since Go 1.24: it ends the process instead
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+func short(s string, n int) string {
+	if len(s) > n {
+		s = s[:n]
+	}
+	return strings.ToValidUTF8(s, "")
+}
+
+// writer remembers what was answered.
+type writer struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (w *writer) WriteHeader(status int) {
+	if w.status == 0 && status >= 200 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *writer) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *writer) code() int {
+	if w.status == 0 {
+		return http.StatusOK
+	}
+	return w.status
+}
+
+// statusProbe hears what ServeMux would have answered.
+type statusProbe struct {
+	header http.Header
+	status int
+}
+
+func (p *statusProbe) Header() http.Header         { return p.header }
+func (p *statusProbe) Write(b []byte) (int, error) { return len(b), nil }
+func (p *statusProbe) WriteHeader(status int)      { p.status = status }
