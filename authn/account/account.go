@@ -31,8 +31,6 @@ var (
 	// ErrLastFactor means that the factor is the last that reaches what the
 	// person's zone asks for; another must be added first.
 	ErrLastFactor = errors.New("the last factor cannot be removed")
-	// ErrWrongPassword means that the current password was not right.
-	ErrWrongPassword = errors.New("the current password is not right")
 )
 
 // StepUp means that the act needs the person to sign in again, or more
@@ -109,9 +107,6 @@ func (s *Service) ChangePassword(ctx context.Context, o signin.Origin, cookie st
 		return signin.Step{}, err
 	}
 	if err := s.in.Recheck(ctx, o, p, current); err != nil {
-		if errors.Is(err, signin.ErrRefused) {
-			err = ErrWrongPassword
-		}
 		return signin.Step{}, err
 	}
 	digest, err := s.in.Acceptable(ctx, p, s.enrolled(ctx, p.ID), current, pw)
@@ -124,7 +119,7 @@ func (s *Service) ChangePassword(ctx context.Context, o signin.Origin, cookie st
 		return signin.Step{}, err
 	}
 	if err := s.dir.ChangePassword(ctx, p, current, pw); err != nil {
-		return signin.Step{}, s.in.PasswordError(err)
+		return signin.Step{}, err
 	}
 	s.in.Watch.Forget(p.ID)
 	return s.rise(ctx, o, n, p, "password.changed", func(tx *store.Tx) error {

@@ -30,7 +30,7 @@ func (s *Service) Acceptable(ctx context.Context, p directory.Person, enrolled [
 	rejected := &password.Rejected{}
 	err := password.Check(pol.Password, password.Context{
 		Login: p.Login, Name: p.Name, Mail: p.Mail, Section: p.Section,
-		Prefecture: pol.Prefecture.Words, SingleFactor: single,
+		Prefecture: pol.Prefecture.Words, Current: current, SingleFactor: single,
 	}, pw)
 	if err != nil && !errors.As(err, &rejected) {
 		return password.Digest{}, err
@@ -43,8 +43,8 @@ func (s *Service) Acceptable(ctx context.Context, p directory.Person, enrolled [
 	if err != nil {
 		return password.Digest{}, err
 	}
-	if seen || !current.IsEmpty() && string(current.Reveal()) == string(pw.Reveal()) {
-		rejected.Failures = append(rejected.Failures, password.UsedBefore())
+	if seen && !rejected.Has(password.Unchanged) {
+		rejected.Failures = append(rejected.Failures, password.WasUsed(pol.Password))
 	}
 	if len(rejected.Failures) > 0 {
 		return password.Digest{}, rejected
@@ -56,19 +56,6 @@ func (s *Service) Acceptable(ctx context.Context, p directory.Person, enrolled [
 func busy(err error) error {
 	if errors.Is(err, secret.ErrBusy) {
 		return ErrBusy
-	}
-	return err
-}
-
-// passwordError turns what the directory said of a change into what its reader
-// can act on.
-func (s *Service) passwordError(err error) error {
-	var refused *directory.Refused
-	switch {
-	case errors.As(err, &refused):
-		return &password.Rejected{Failures: []password.Failure{password.RefusedByDirectory(refused.Reason)}}
-	case errors.Is(err, directory.ErrAway):
-		return &Away{What: "directory", Err: err}
 	}
 	return err
 }

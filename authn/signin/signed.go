@@ -41,10 +41,6 @@ func (s *Service) Recheck(ctx context.Context, o Origin, p directory.Person, pw 
 	return s.DB.WithTx(ctx, func(tx *store.Tx) error { return clear(ctx, tx, credential("pw", string(p.ID))) })
 }
 
-// PasswordError turns what the directory said of a change into what its reader
-// can act on.
-func (s *Service) PasswordError(err error) error { return s.passwordError(err) }
-
 // Enrolling is the person of a sign-in that is at the enrol step.
 func (s *Service) Enrolling(ctx context.Context, cookie string) (directory.Person, error) {
 	_, p, err := s.resume(ctx, cookie, authn.Enrol)

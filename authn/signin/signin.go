@@ -70,6 +70,9 @@ var (
 	// ErrBusy means that too many sign-ins are being verified; try again
 	// shortly. It never stands for a wrong password.
 	ErrBusy = errors.New("too many sign-ins at once")
+	// ErrCSRF means that a mutation did not carry the token that belongs to
+	// its cookie.
+	ErrCSRF = errors.New("the request did not come from a page of ours")
 )
 
 // Held means that attempts are being slowed down. It is given for any name,
@@ -254,7 +257,7 @@ func (s *Service) NewPassword(ctx context.Context, o Origin, cookie string, pw s
 		err = s.Directory.ResetPassword(ctx, person, pw, false)
 	}
 	if err != nil {
-		return Step{}, errors.Join(s.passwordError(err), s.put(ctx, cookie, f))
+		return Step{}, errors.Join(away(err), s.put(ctx, cookie, f))
 	}
 	s.Watch.Forget(person.ID)
 	f.Progress.MustChange = false

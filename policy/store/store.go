@@ -70,7 +70,7 @@ type DB struct {
 	patience time.Duration
 	fault    func(stage string) error
 
-	reads   *sql.DB
+	reads    *sql.DB
 	prepared *statements // of the read pool
 
 	writes *sql.DB
@@ -172,7 +172,7 @@ func dsn(path string, readOnly bool) string {
 	if readOnly {
 		q.Add("_pragma", "query_only(1)")
 	} else {
-		q.Add("_pragma", "wal_autocheckpoint(2000)")       // pages: 8 MB between checkpoints
+		q.Add("_pragma", "wal_autocheckpoint(2000)")     // pages: 8 MB between checkpoints
 		q.Add("_pragma", "journal_size_limit(67108864)") // what a burst grew is given back
 	}
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
@@ -194,9 +194,10 @@ func (db *DB) Query(ctx context.Context, q string, args ...any) (*sql.Rows, erro
 // QueryRow is Query for one row. Errors come out of Scan.
 func (db *DB) QueryRow(ctx context.Context, q string, args ...any) *sql.Row {
 	st, err := db.prepared.get(ctx, q)
-	if err != nil || st == nil {
-		// A *sql.Row cannot be made from an error: the pool meets the same one
-		// again and hands it to Scan.
+	if err != nil {
+		return failedRow(err)
+	}
+	if st == nil {
 		return db.reads.QueryRowContext(ctx, q, args...)
 	}
 	return st.QueryRowContext(ctx, args...)

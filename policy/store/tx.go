@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 
@@ -116,7 +117,7 @@ func (tx *Tx) QueryRow(ctx context.Context, q string, args ...any) *sql.Row {
 	ctx = context.WithoutCancel(ctx)
 	st, err := tx.statement(ctx, q)
 	if err != nil {
-		return tx.failedRow(err)
+		return failedRow(err)
 	}
 	if st == nil {
 		row := tx.w.conn.QueryRowContext(ctx, q, args...)
@@ -130,14 +131,18 @@ func (tx *Tx) QueryRow(ctx context.Context, q string, args ...any) *sql.Row {
 	return st.row
 }
 
-// failedRow makes a row whose Scan fails. database/sql has no constructor for
-// one, but a context that has ended makes it return one carrying its cause's
-// text without touching the database.
-func (tx *Tx) failedRow(err error) *sql.Row {
-	ctx, end := context.WithCancelCause(context.Background())
-	end(err)
-	return tx.w.db.reads.QueryRowContext(ctx, `SELECT 1`)
+// failedRow makes a row whose Scan fails with err. database/sql has no
+// constructor for one, so a pool that cannot connect lends its own.
+func failedRow(err error) *sql.Row {
+	pool := sql.OpenDB(unreachable{err})
+	defer pool.Close()
+	return pool.QueryRow("")
 }
+
+type unreachable struct{ err error }
+
+func (u unreachable) Connect(context.Context) (driver.Conn, error) { return nil, u.err }
+func (u unreachable) Driver() driver.Driver                        { return nil }
 
 // statement answers the cached statement for q, or nil when it must be run
 // without one: its cursor is in use, or the cache is full.

@@ -83,6 +83,11 @@ func (db *DB) WithTx(ctx context.Context, fn func(tx *Tx) error) error {
 	var tx *Tx
 	select {
 	case tx = <-j.call:
+	case <-db.idle: // queued after the writer had looked for the last time
+		if j.state.CompareAndSwap(waiting, gone) {
+			return ErrClosed
+		}
+		tx = <-j.call
 	case <-ctx.Done():
 		if j.state.CompareAndSwap(waiting, gone) {
 			return ctx.Err()
@@ -274,10 +279,8 @@ func (w *writer) firstTurn(j *job) (keep bool, err error) {
 func (w *writer) turn(j *job) error {
 	if err := w.exec(`SAVEPOINT turn`); err != nil {
 		w.rollback()
-		err = fmt.Errorf("beginning a savepoint: %w", err)
-		j.answer <- err
 		j.call <- nil
-		return err
+		return fmt.Errorf("beginning a savepoint: %w", err)
 	}
 	if err := w.work(j); err != nil {
 		w.rollback()

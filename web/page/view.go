@@ -83,15 +83,15 @@ type view struct {
 	RequestID string
 	Wide      bool
 	Faults    []Fault
+	Articles  []policy.Article // behind the faults
 	Notice    notice
 	Page      any // what this page alone shows
 }
 
 // A Fault is something to be mended before the form is accepted.
 type Fault struct {
-	Field    string // id of the input; "" when it is about none
-	Says     string
-	Articles []policy.Article
+	Field string // id of the input; "" when it is about none
+	Says  string
 }
 
 // A notice says what has just happened.

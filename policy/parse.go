@@ -1,0 +1,46 @@
+package policy
+
+import "reflect"
+
+// Parse reads a policy.yaml. The answer is a policy or everything that is wrong
+// with the file: unknown keys, values out of bounds, references to nothing, and
+// choices that are each allowed but not together. file is only for the
+// problems' own text.
+//
+// A number the file leaves out is the profile's. Lists are the file's alone,
+// except posts and classes, whose items add to the profile's.
+func Parse(file string, data []byte) (*Policy, Problems) {
+	d := &document{file: file, places: make(map[string]place)}
+	root := d.read(data)
+	if root == nil {
+		return nil, d.problems
+	}
+	p := Standard()
+	p.Zones = nil
+	d.decode(reflect.ValueOf(p).Elem(), root, "", "")
+	// Checks look up the places of what was read, by the index in the file, so
+	// they come before the profile's own items are put beside the file's.
+	check(p, d)
+	if len(d.problems) > 0 {
+		return nil, d.problems.sorted()
+	}
+	p.Posts = beside(p.Posts, standardPosts(), func(p Post) PostID { return p.ID })
+	p.Classes = beside(p.Classes, standardClasses(), func(c Class) int { return c.Class })
+	return p, nil
+}
+
+// beside puts the items in the profile's order, the file's where it has one.
+// Nothing in the file lies outside the profile's: the choices see to that.
+func beside[T any, K comparable](file, profile []T, id func(T) K) []T {
+	out := make([]T, 0, len(profile))
+	for _, standard := range profile {
+		item := standard
+		for _, f := range file {
+			if id(f) == id(standard) {
+				item = f
+			}
+		}
+		out = append(out, item)
+	}
+	return out
+}

@@ -1,0 +1,316 @@
+package page
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"sekisho/authn/signin"
+	"sekisho/policy"
+	"sekisho/policy/secret"
+	"sekisho/web"
+)
+
+type signinPage struct {
+	Banner       string
+	Login        string
+	ACR          string
+	AutoLogin    string
+	AutoPassword string
+}
+
+// signinForm shows the first page, unless the reader is signed in as strongly
+// and as recently as whoever sent them here asks.
+func (h *house) signinForm(w http.ResponseWriter, r *web.Request) error {
+	step, err := h.current(r)
+	if err != nil {
+		return err
+	}
+	why := notice{Says: h.why(r)}
+	if step.State == signin.SignedIn && step.Session != nil {
+		stronger := r.StepUp() != "" && !step.Session.ACR.AtLeast(r.StepUp())
+		older := tooOld(r.URL.Query().Get("max_age"), h.srv.Now().Sub(step.Session.AuthAt))
+		switch {
+		case stronger:
+			why = notice{Says: h.tongue(r).say("notice.stronger"), Tone: "warn"}
+		case older:
+			why = notice{Says: h.tongue(r).say("notice.fresh"), Tone: "warn"}
+		default:
+			return h.onward(w, r, step)
+		}
+	}
+	v := h.view(r, step, h.signinPage(r, ""))
+	v.Notice = why
+	return h.show(w, r, http.StatusOK, "signin", v)
+}
+
+// tooOld reads max_age, whole seconds, as OpenID Connect Core section 3.1.2.1
+// has it. What is no such number asks for nothing.
+func tooOld(maxAge string, age time.Duration) bool {
+	secs, err := strconv.ParseInt(maxAge, 10, 32)
+	return err == nil && secs >= 0 && age > time.Duration(secs)*time.Second
+}
+
+// why is the sentence that tells how the reader came to the sign-in page.
+func (h *house) why(r *web.Request) string {
+	g := h.tongue(r)
+	switch r.URL.Query().Get("why") {
+	case "signed_out":
+		return g.say("notice.signed_out")
+	case "ended":
+		return g.say("notice.ended")
+	case "restarted":
+		return g.say("notice.restarted")
+	case "sign_in":
+		return g.say("notice.sign_in")
+	}
+	return ""
+}
+
+func (h *house) signinPage(r *web.Request, login string) signinPage {
+	p := signinPage{
+		Banner: r.Say(r.Policy().Banner), Login: login, ACR: string(r.StepUp()),
+		AutoLogin: "username", AutoPassword: "current-password",
+	}
+	if r.Policy().Password.AutofillDiscouraged {
+		p.AutoLogin, p.AutoPassword = "off", "off"
+	}
+	return p
+}
+
+func (h *house) signin(w http.ResponseWriter, r *web.Request) error {
+	g := h.tongue(r)
+	login, pw := r.PostForm.Get("login"), r.PostForm.Get("password")
+	var faults []Fault
+	if strings.TrimSpace(login) == "" {
+		faults = append(faults, Fault{"login", g.say("signin.need_login")})
+	}
+	if pw == "" {
+		faults = append(faults, Fault{"password", g.say("signin.need_password")})
+	}
+	said := refused{Status: http.StatusUnprocessableEntity, Faults: faults}
+	if len(faults) == 0 {
+		step, err := h.Steps.Password(r.Context(), r.Origin, r.Cookie, login, secret.NewText([]byte(pw)))
+		if err == nil {
+			web.WriteStep(w, r, step)
+			return h.onward(w, r, step)
+		}
+		var ok bool
+		if said, ok = h.inPlace(w, r, err, Fault{"", g.say("signin.refused")}); !ok {
+			return err
+		}
+	}
+	before, err := h.current(r)
+	if err != nil {
+		before = signin.Step{CSRF: r.PostForm.Get("csrf_token")} // it was right a moment ago
+	}
+	return h.again(w, r, before, "signin", h.signinPage(r, login), said)
+}
+
+// refused is an error made ready to be shown above the form.
+type refused struct {
+	Status   int
+	Faults   []Fault
+	Articles []policy.Article
+}
+
+// inPlace makes an error that the reader can do something about on this page
+// into its faults; false: it belongs on the error page. wrong is what is said
+// of a wrong password or code, which the form knows how to word.
+func (h *house) inPlace(w http.ResponseWriter, r *web.Request, err error, wrong Fault) (refused, bool) {
+	g := h.tongue(r)
+	p := web.ProblemOf(err)
+	said := refused{Status: p.Status, Articles: p.Articles}
+	if p.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(int64((p.RetryAfter+time.Second-1)/time.Second), 10))
+	}
+	switch p.Code {
+	case web.CodeRefused:
+		said.Faults = []Fault{wrong}
+	case web.CodeHeld:
+		said.Faults = []Fault{{"", g.say("signin.held", "Wait", g.lasting(p.RetryAfter))}}
+		said.Articles = append(said.Articles, "63-7")
+	case web.CodeBusy, web.CodeAway:
+		said.Faults = []Fault{{"", g.say("signin.unavailable", "Detail", r.Say(p.Detail))}}
+	case web.CodeInvalid:
+		for _, e := range p.Errors {
+			said.Faults = append(said.Faults, Fault{e.Field, r.Say(e.Detail)})
+		}
+	default:
+		return refused{}, false
+	}
+	return said, len(said.Faults) > 0
+}
+
+// again shows a form once more with what is wrong with it.
+func (h *house) again(w http.ResponseWriter, r *web.Request, step signin.Step, name string, page any, said refused) error {
+	v := h.view(r, step, page)
+	v.Faults, v.Articles = said.Faults, said.Articles
+	return h.show(w, r, said.Status, name, v)
+}
+
+// restart gives up a sign-in under way.
+func (h *house) restart(w http.ResponseWriter, r *web.Request) error {
+	if err := h.leave(w, r); err != nil {
+		return err
+	}
+	to := keep(r)
+	to.Set("why", "restarted")
+	return redirect(w, r, "/signin", to)
+}
+
+func (h *house) signout(w http.ResponseWriter, r *web.Request) error {
+	if err := h.leave(w, r); err != nil {
+		return err
+	}
+	return redirect(w, r, "/signin", url.Values{"why": {"signed_out"}})
+}
+
+// leave ends what the cookie stands for. Only when that is certain does the
+// browser forget the cookie: someone told that they are signed out must be.
+func (h *house) leave(w http.ResponseWriter, r *web.Request) error {
+	if r.Cookie != "" {
+		if err := h.Presence.SignOut(r.Context(), r.Origin, r.Cookie); err != nil && !none(err) {
+			return err
+		}
+	}
+	web.ClearSession(w, r)
+	return nil
+}
+
+func (h *house) totpForm(w http.ResponseWriter, r *web.Request) error {
+	step, done, err := h.at(w, r, signin.SecondFactor)
+	if done || err != nil {
+		return err
+	}
+	return h.show(w, r, http.StatusOK, "totp", h.view(r, step, nil))
+}
+
+func (h *house) totp(w http.ResponseWriter, r *web.Request) error {
+	g := h.tongue(r)
+	step, done, err := h.at(w, r, signin.SecondFactor)
+	if done || err != nil {
+		return err
+	}
+	code := digits(r.PostForm.Get("code"))
+	if code == "" {
+		return h.again(w, r, step, "totp", nil, refused{http.StatusUnprocessableEntity, []Fault{{"code", g.say("totp.need_code")}}, nil})
+	}
+	next, err := h.Steps.TOTP(r.Context(), r.Origin, r.Cookie, code)
+	if err == nil {
+		web.WriteStep(w, r, next)
+		return h.onward(w, r, next)
+	}
+	if said, ok := h.inPlace(w, r, err, Fault{"code", g.say("totp.refused")}); ok {
+		return h.again(w, r, step, "totp", nil, said)
+	}
+	return h.stepError(w, r, err)
+}
+
+// digits brings a code to the form that services know: people type spaces, and
+// Japanese keyboards full-width digits.
+func digits(typed string) string {
+	return strings.Map(func(c rune) rune {
+		switch {
+		case c >= '０' && c <= '９':
+			return c - '０' + '0'
+		case c == ' ' || c == '\u3000' || c == '-':
+			return -1
+		}
+		return c
+	}, strings.TrimSpace(typed))
+}
+
+// stepError sends the browser to where the sign-in really is, or passes the
+// error on.
+func (h *house) stepError(w http.ResponseWriter, r *web.Request, err error) error {
+	if done, failed := h.elsewhere(w, r, err, r.URL.Path); done {
+		return failed
+	}
+	return err
+}
+
+type acknowledgePage struct {
+	Version, Text, URL string
+	Articles           []policy.Article
+}
+
+func (h *house) acknowledgeForm(w http.ResponseWriter, r *web.Request) error {
+	step, done, err := h.at(w, r, signin.Acknowledge)
+	if done || err != nil {
+		return err
+	}
+	a := r.Policy().Acknowledgement
+	return h.show(w, r, http.StatusOK, "acknowledge", h.view(r, step, acknowledgePage{
+		Version: a.Version, Text: r.Say(a.Text), URL: guideline(r.Policy()),
+		Articles: []policy.Article{"39", "40", "41"},
+	}))
+}
+
+// guideline is where the prefecture keeps its text.
+func guideline(p *policy.Policy) string {
+	if p.Acknowledgement.URL != "" {
+		return p.Acknowledgement.URL
+	}
+	return p.Prefecture.GuidelineURL
+}
+
+func (h *house) acknowledge(w http.ResponseWriter, r *web.Request) error {
+	next, err := h.Steps.Acknowledge(r.Context(), r.Origin, r.Cookie, r.PostForm.Get("version"))
+	if err == nil {
+		web.WriteStep(w, r, next)
+		return h.onward(w, r, next)
+	}
+	if errors.Is(err, signin.ErrStep) {
+		// Still at this step: a newer version came into force while they read.
+		step, err := h.current(r)
+		if err != nil {
+			return err
+		}
+		if step.State == signin.Acknowledge {
+			return redirect(w, r, "/signin/acknowledge", keep(r))
+		}
+	}
+	return h.stepError(w, r, err)
+}
+
+type lastPage struct {
+	Previous any
+	Onward   string
+}
+
+// welcome shows the last sign-in and the failures since, on the way to an
+// application.
+func (h *house) welcome(w http.ResponseWriter, r *web.Request) error {
+	step, done, err := h.at(w, r, signin.SignedIn)
+	if done || err != nil {
+		return err
+	}
+	to, ok := r.Return()
+	if !ok || step.Session == nil {
+		return redirect(w, r, "/me", nil)
+	}
+	return h.show(w, r, http.StatusOK, "welcome", h.view(r, step, lastPage{step.Session.Previous, to}))
+}
+
+type terminalPage struct{ Articles []policy.Article }
+
+func (h *house) terminalForm(w http.ResponseWriter, r *web.Request) error {
+	step, done, err := h.at(w, r, signin.TerminalCheck)
+	if done || err != nil {
+		return err
+	}
+	return h.show(w, r, http.StatusOK, "terminal", h.view(r, step, terminalPage{[]policy.Article{"63-4", "63-6"}}))
+}
+
+func (h *house) terminal(w http.ResponseWriter, r *web.Request) error {
+	next, err := h.Terminal.ConfirmTerminal(r.Context(), r.Origin, r.Cookie)
+	if err != nil {
+		return h.stepError(w, r, err)
+	}
+	web.WriteStep(w, r, next)
+	return h.onward(w, r, next)
+}
