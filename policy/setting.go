@@ -28,14 +28,14 @@ type Setting struct {
 	Path    string // "zones[].idle_end": [] stands for each item
 	Unit    string
 	Kind    Kind
-	Default any              // int, time.Duration, []time.Duration, bool or a choice
-	ByZone  map[ZoneID]any   // defaults of zones that differ from Default
-	Min     any              // int or time.Duration; nil where there are no bounds
-	Max     any              //
-	Choices []string         // of a KindChoice
-	Article Article          // empty: our own rule, Source says whose
-	Source  string           // a section of a standard, where there is one
-	Says    Words            // what it does
+	Default any            // int, time.Duration, []time.Duration, bool or a choice
+	ByZone  map[ZoneID]any // defaults of zones that differ from Default
+	Min     any            // int or time.Duration; nil where there are no bounds
+	Max     any            //
+	Choices []string       // of a KindChoice
+	Article Article        // empty: our own rule, Source says whose
+	Source  string         // a section of a standard, where there is one
+	Says    Words          // what it does
 }
 
 const day = 24 * time.Hour

@@ -13,9 +13,8 @@ import (
 // 1, l and i, and u beside v.
 const alphabet = "abcdefghjkmnpqrstvwxyz23456789"
 
-// Sixteen characters of thirty are 78 bits, above the 64 of ASVS 6.4.1's
-// "securely random" as NIST SP 800-63B-4 section 3.1.2 puts it for secrets that
-// are issued; the dashes are there to be read by.
+// Sixteen characters of thirty are 78 bits, more than the 64 that NIST SP
+// 800-63B-4 asks of a recovery code; the dashes are there to be read by.
 const (
 	groups    = 4
 	groupSize = 4

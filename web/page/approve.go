@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"time"
 
+	"sekisho/authn"
 	"sekisho/authn/signin"
 	"sekisho/policy"
 	"sekisho/policy/charter"
@@ -26,7 +27,7 @@ type proposalCard struct {
 
 // policy shows what waits for a second person, to those who may be it.
 func (h *house) policy(w http.ResponseWriter, r *web.Request) error {
-	step, done, err := h.at(w, r, signin.SignedIn)
+	step, done, err := h.at(w, r, authn.SignedIn)
 	if done || err != nil {
 		return err
 	}
@@ -50,7 +51,7 @@ func (h *house) policy(w http.ResponseWriter, r *web.Request) error {
 // approve puts a proposal in force. Whether this person may is the charter's
 // word; the button is not offered to its author, but a form can be sent by hand.
 func (h *house) approve(w http.ResponseWriter, r *web.Request) error {
-	step, done, err := h.at(w, r, signin.SignedIn)
+	step, done, err := h.at(w, r, authn.SignedIn)
 	if done || err != nil {
 		return err
 	}
@@ -65,4 +66,11 @@ func (h *house) approve(w http.ResponseWriter, r *web.Request) error {
 		return err
 	}
 	return redirect(w, r, "/policy", url.Values{"done": {"approved"}})
+}
+
+func card(p charter.Proposal, reader signin.Step) proposalCard {
+	return proposalCard{
+		ID: p.ID, By: p.Login, At: p.At, Changes: p.Changes,
+		Mine: p.Login == reader.Person.Login,
+	}
 }

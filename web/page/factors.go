@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"sekisho/authn"
 	"sekisho/authn/account"
 	"sekisho/authn/signin"
 	"sekisho/authn/totp"
@@ -46,9 +47,9 @@ func adding() enrolPage {
 
 func (p enrolPage) state() signin.State {
 	if p.Signing {
-		return signin.Enrol
+		return authn.Enrol
 	}
-	return signin.SignedIn
+	return authn.SignedIn
 }
 
 func (h *house) enrolForm(w http.ResponseWriter, r *web.Request) error {
@@ -169,7 +170,7 @@ func (h *house) bindError(w http.ResponseWriter, r *web.Request, step signin.Ste
 type removePage struct{ ID, Name string }
 
 func (h *house) removeForm(w http.ResponseWriter, r *web.Request) error {
-	step, done, err := h.at(w, r, signin.SignedIn)
+	step, done, err := h.at(w, r, authn.SignedIn)
 	if done || err != nil {
 		return err
 	}
@@ -195,7 +196,7 @@ func (h *house) factor(r *web.Request) (account.Factor, error) {
 }
 
 func (h *house) remove(w http.ResponseWriter, r *web.Request) error {
-	step, done, err := h.at(w, r, signin.SignedIn)
+	step, done, err := h.at(w, r, authn.SignedIn)
 	if done || err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"sekisho/authn"
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
 	"sekisho/policy"
@@ -48,7 +49,7 @@ type sessionLine struct {
 
 func (h *house) me(w http.ResponseWriter, r *web.Request) error {
 	g := h.tongue(r)
-	step, done, err := h.at(w, r, signin.SignedIn)
+	step, done, err := h.at(w, r, authn.SignedIn)
 	if done || err != nil {
 		return err
 	}
@@ -235,7 +236,7 @@ type leakPage struct {
 }
 
 func (h *house) leakForm(w http.ResponseWriter, r *web.Request) error {
-	step, done, err := h.at(w, r, signin.SignedIn)
+	step, done, err := h.at(w, r, authn.SignedIn)
 	if done || err != nil {
 		return err
 	}
@@ -246,7 +247,7 @@ var leakArticles = []policy.Article{"43-1", "46-2(4)"}
 
 func (h *house) leak(w http.ResponseWriter, r *web.Request) error {
 	g := h.tongue(r)
-	step, done, err := h.at(w, r, signin.SignedIn)
+	step, done, err := h.at(w, r, authn.SignedIn)
 	if done || err != nil {
 		return err
 	}

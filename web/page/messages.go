@@ -130,12 +130,13 @@ func (g *tongue) articles(list []policy.Article) []string {
 	out := make([]string, 0, len(list))
 	for _, a := range list {
 		label := a.Label(g.lang)
-		if info, ok := a.Info(); ok && !info.Title.IsEmpty() {
-			if g.lang == "ja" {
-				label += "（" + info.Title.In(g.lang) + "）"
-			} else {
-				label += " (" + info.Title.In(g.lang) + ")"
-			}
+		// A heading in the other language would be half an answer here.
+		info, _ := a.Info()
+		switch {
+		case g.lang == "ja" && info.Title.JA != "":
+			label += "（" + info.Title.JA + "）"
+		case g.lang == "en" && info.Title.EN != "":
+			label += " (" + info.Title.EN + ")"
 		}
 		out = append(out, label)
 	}

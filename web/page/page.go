@@ -21,6 +21,7 @@ import (
 	"strconv"
 	"time"
 
+	"sekisho/authn"
 	"sekisho/authn/account"
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
@@ -59,7 +60,9 @@ type Account interface {
 	ChangePassword(ctx context.Context, o signin.Origin, cookie string, current, new secret.Text) (signin.Step, error)
 	Sessions(ctx context.Context, o signin.Origin, cookie string) (sessions []session.Session, current string, err error)
 	EndSession(ctx context.Context, o signin.Origin, cookie, id string) error
-	ReportLeak(ctx context.Context, o signin.Origin, cookie, what string) error
+	// ReportLeak ends everything. Its step leads to a new password where
+	// another factor can prove the person; signin.ErrNone: nothing does.
+	ReportLeak(ctx context.Context, o signin.Origin, cookie, what string) (signin.Step, error)
 }
 
 // Charter is where proposals of a new policy wait for a second person.
@@ -142,11 +145,11 @@ func Mount(srv *web.Server, s Services) {
 
 // Where each state of a sign-in has its page.
 var stepPath = map[signin.State]string{
-	signin.SecondFactor:   "/signin/totp",
-	signin.PasswordChange: "/signin/password",
-	signin.Enrol:          "/signin/enrol",
-	signin.Acknowledge:    "/signin/acknowledge",
-	signin.TerminalCheck:  "/signin/terminal-check",
+	authn.SecondFactor:   "/signin/totp",
+	authn.PasswordChange: "/signin/password",
+	authn.Enrol:          "/signin/enrol",
+	authn.Acknowledge:    "/signin/acknowledge",
+	authn.TerminalCheck:  "/signin/terminal-check",
 }
 
 // onward sends the browser to where a step leads. Which step is next was
@@ -189,7 +192,7 @@ func (h *house) at(w http.ResponseWriter, r *web.Request, state signin.State) (s
 		return step, false, err
 	case step.State == state:
 		return step, false, nil
-	case step.State == "" && state == signin.SignedIn:
+	case step.State == "" && state == authn.SignedIn:
 		to := url.Values{"why": {"sign_in"}}
 		if r.Method == http.MethodGet {
 			to.Set("rd", r.URL.Path)
@@ -225,7 +228,7 @@ func (h *house) elsewhere(w http.ResponseWriter, r *web.Request, err error, back
 		if path, ok := stepPath[step.State]; ok && path != r.URL.Path {
 			return true, redirect(w, r, path, keep(r))
 		}
-		if step.State == signin.SignedIn {
+		if step.State == authn.SignedIn {
 			return true, redirect(w, r, "/me", nil)
 		}
 	}
@@ -277,7 +280,7 @@ func (h *house) home(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	if step.State == signin.SignedIn {
+	if step.State == authn.SignedIn {
 		return redirect(w, r, "/me", nil)
 	}
 	return redirect(w, r, "/signin", nil)

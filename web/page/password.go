@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"net/url"
 
+	"sekisho/authn"
 	"sekisho/authn/account"
-	"sekisho/authn/signin"
 	"sekisho/policy"
 	"sekisho/policy/secret"
 	"sekisho/web"
@@ -62,7 +62,7 @@ func standsAlone(p *policy.Policy) bool {
 }
 
 func (h *house) forcedForm(w http.ResponseWriter, r *web.Request) error {
-	step, done, err := h.at(w, r, signin.PasswordChange)
+	step, done, err := h.at(w, r, authn.PasswordChange)
 	if done || err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (h *house) forcedForm(w http.ResponseWriter, r *web.Request) error {
 }
 
 func (h *house) forced(w http.ResponseWriter, r *web.Request) error {
-	step, done, err := h.at(w, r, signin.PasswordChange)
+	step, done, err := h.at(w, r, authn.PasswordChange)
 	if done || err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func aboutNew(said refused) refused {
 }
 
 func (h *house) passwordForm(w http.ResponseWriter, r *web.Request) error {
-	step, done, err := h.at(w, r, signin.SignedIn)
+	step, done, err := h.at(w, r, authn.SignedIn)
 	if done || err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (h *house) passwordForm(w http.ResponseWriter, r *web.Request) error {
 
 func (h *house) password(w http.ResponseWriter, r *web.Request) error {
 	g := h.tongue(r)
-	step, done, err := h.at(w, r, signin.SignedIn)
+	step, done, err := h.at(w, r, authn.SignedIn)
 	if done || err != nil {
 		return err
 	}

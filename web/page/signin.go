@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"sekisho/authn"
 	"sekisho/authn/signin"
 	"sekisho/policy"
 	"sekisho/policy/secret"
@@ -30,7 +31,7 @@ func (h *house) signinForm(w http.ResponseWriter, r *web.Request) error {
 		return err
 	}
 	why := notice{Says: h.why(r)}
-	if step.State == signin.SignedIn && step.Session != nil {
+	if step.State == authn.SignedIn && step.Session != nil {
 		stronger := r.StepUp() != "" && !step.Session.ACR.AtLeast(r.StepUp())
 		older := tooOld(r.URL.Query().Get("max_age"), h.srv.Now().Sub(step.Session.AuthAt))
 		switch {
@@ -182,7 +183,7 @@ func (h *house) leave(w http.ResponseWriter, r *web.Request) error {
 }
 
 func (h *house) totpForm(w http.ResponseWriter, r *web.Request) error {
-	step, done, err := h.at(w, r, signin.SecondFactor)
+	step, done, err := h.at(w, r, authn.SecondFactor)
 	if done || err != nil {
 		return err
 	}
@@ -191,7 +192,7 @@ func (h *house) totpForm(w http.ResponseWriter, r *web.Request) error {
 
 func (h *house) totp(w http.ResponseWriter, r *web.Request) error {
 	g := h.tongue(r)
-	step, done, err := h.at(w, r, signin.SecondFactor)
+	step, done, err := h.at(w, r, authn.SecondFactor)
 	if done || err != nil {
 		return err
 	}
@@ -239,7 +240,7 @@ type acknowledgePage struct {
 }
 
 func (h *house) acknowledgeForm(w http.ResponseWriter, r *web.Request) error {
-	step, done, err := h.at(w, r, signin.Acknowledge)
+	step, done, err := h.at(w, r, authn.Acknowledge)
 	if done || err != nil {
 		return err
 	}
@@ -270,7 +271,7 @@ func (h *house) acknowledge(w http.ResponseWriter, r *web.Request) error {
 		if err != nil {
 			return err
 		}
-		if step.State == signin.Acknowledge {
+		if step.State == authn.Acknowledge {
 			return redirect(w, r, "/signin/acknowledge", keep(r))
 		}
 	}
@@ -285,7 +286,7 @@ type lastPage struct {
 // welcome shows the last sign-in and the failures since, on the way to an
 // application.
 func (h *house) welcome(w http.ResponseWriter, r *web.Request) error {
-	step, done, err := h.at(w, r, signin.SignedIn)
+	step, done, err := h.at(w, r, authn.SignedIn)
 	if done || err != nil {
 		return err
 	}
@@ -299,7 +300,7 @@ func (h *house) welcome(w http.ResponseWriter, r *web.Request) error {
 type terminalPage struct{ Articles []policy.Article }
 
 func (h *house) terminalForm(w http.ResponseWriter, r *web.Request) error {
-	step, done, err := h.at(w, r, signin.TerminalCheck)
+	step, done, err := h.at(w, r, authn.TerminalCheck)
 	if done || err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sekisho/authn"
 	"sekisho/authn/signin"
 	"sekisho/policy"
 	"sekisho/web"
@@ -157,7 +158,7 @@ func (h *house) view(r *web.Request, step signin.Step, page any) *view {
 		Return: returning(r),
 		Switch: switchURL(r, r.URL.Path),
 	}
-	if step.State == signin.SignedIn {
+	if step.State == authn.SignedIn {
 		v.Who = step.Person.Name
 		if v.Who == "" {
 			v.Who = step.Person.Login

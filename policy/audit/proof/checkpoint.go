@@ -79,3 +79,9 @@ func parseCheckpoint(text string) (Checkpoint, bool) {
 	}
 	return Checkpoint{Origin: lines[0], Size: size, Root: root}, true
 }
+
+// ValidKey reports whether text is a note verifier key, as Verify takes it.
+func ValidKey(text string) bool {
+	_, err := note.NewVerifier(text)
+	return err == nil
+}

@@ -1,0 +1,281 @@
+// Package totp keeps the authenticator apps of people: time-based one-time
+// passwords, RFC 6238.
+//
+// It does not slow guessing down (lockout does, and reserves the try before this
+// package is asked), it does not know which factor a sign-in needs, and it writes
+// no trail: the caller does, in the transaction it hands in.
+//
+// What it promises:
+//
+//   - A code is accepted once, on one machine or on fifty: its time step is
+//     burnt by a guarded UPDATE, and a step older than the last accepted one is
+//     never accepted again (RFC 6238 section 5.2). A clock set back makes codes
+//     wrong until it has caught up; it does not make old ones right.
+//   - A seed is readable only while it is being enrolled. At rest it is sealed
+//     to its row; moved to another row it does not open.
+//   - An enrolment is used once, however many requests carry it.
+package totp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+
+	"sekisho/directory"
+	"sekisho/policy/clock"
+	"sekisho/policy/secret"
+	"sekisho/policy/store"
+)
+
+const (
+	// EnrolmentEnd is how long a seed may be confirmed after it was shown.
+	EnrolmentEnd = 10 * time.Minute
+	// EnrolmentTries is how many wrong codes end an enrolment.
+	EnrolmentTries = 5
+	// MaxPending is how many enrolments of one person stand at once; a further
+	// one takes the place of the oldest.
+	MaxPending = 3
+	// MaxDevices is how many devices one person can have.
+	MaxDevices = 10
+	// MaxName is the longest name of a device, in code points.
+	MaxName = 64
+)
+
+var (
+	// ErrWrong says that the code belongs to no device of the person.
+	ErrWrong = errors.New("the code is wrong")
+	// ErrReplayed says that the code was right and has been used. Whoever is
+	// refused must not learn the difference; the trail should.
+	ErrReplayed = errors.New("the code has been used")
+	// ErrNoEnrolment says that no enrolment of this person with this id can be
+	// confirmed: there was none, it ended, or it has been confirmed.
+	ErrNoEnrolment = errors.New("no such enrolment")
+	// ErrNoDevice says that the person has no such device.
+	ErrNoDevice = errors.New("no such device")
+	// ErrFull says that the person has MaxDevices devices.
+	ErrFull = errors.New("too many devices")
+	// ErrName says that a device cannot be called that.
+	ErrName = errors.New("a device's name has 1 to 64 characters, none of them a control character")
+)
+
+// Devices are the TOTP devices of everybody.
+type Devices struct {
+	db   *store.DB
+	ring *secret.KeyRing
+	now  clock.Now
+}
+
+// New makes Devices.
+func New(db *store.DB, ring *secret.KeyRing, now clock.Now) *Devices {
+	return &Devices{db: db, ring: ring, now: now}
+}
+
+// A Device is one that has been confirmed.
+type Device struct {
+	ID, Name            string
+	AddedAt, LastUsedAt time.Time // zero LastUsedAt: not used since it was added
+}
+
+// List names the person's devices, oldest first.
+func (d *Devices) List(ctx context.Context, person directory.PersonID) ([]Device, error) {
+	rows, err := d.db.Query(ctx, `
+		SELECT   id, name, confirmed_at, last_used_at
+		FROM     totp_device
+		WHERE    person = $1 AND confirmed_at > 0
+		ORDER BY confirmed_at, id`, string(person))
+	if err != nil {
+		return nil, fmt.Errorf("listing TOTP devices: %w", err)
+	}
+	defer rows.Close()
+	var devices []Device
+	for rows.Next() {
+		var one Device
+		var added, used int64
+		if err := rows.Scan(&one.ID, &one.Name, &added, &used); err != nil {
+			return nil, fmt.Errorf("listing TOTP devices: %w", err)
+		}
+		one.AddedAt, one.LastUsedAt = store.FromMicros(added), store.FromMicros(used)
+		devices = append(devices, one)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("listing TOTP devices: %w", err)
+	}
+	return devices, nil
+}
+
+// Spend accepts a code of any of the person's devices, once, and answers which.
+// ErrWrong or ErrReplayed refuse it; neither has changed anything. The code is
+// spent when tx commits.
+func (d *Devices) Spend(ctx context.Context, tx *store.Tx, person directory.PersonID, typed string) (string, error) {
+	code, ok := Normal(typed)
+	if !ok {
+		return "", ErrWrong
+	}
+	now := d.now()
+	held, err := d.held(ctx, tx, person)
+	if err != nil {
+		return "", err
+	}
+	// Every device is asked, so that the time does not tell which one matched.
+	var matches []match
+	for _, h := range held {
+		step, ok, err := Match(h.seed, code, now)
+		if err != nil {
+			return "", fmt.Errorf("checking a code: %w", err)
+		}
+		if ok {
+			matches = append(matches, match{id: h.id, step: step})
+		}
+	}
+	if len(matches) == 0 {
+		return "", ErrWrong
+	}
+	// One seed can stand in two rows (imported, say). Its code is burnt in both
+	// and is worth nothing if either has seen it, or it could be used twice.
+	for _, m := range matches {
+		if err := spend(ctx, tx, m, now); err != nil {
+			return "", err
+		}
+	}
+	return matches[0].id, nil
+}
+
+type match struct {
+	id   string
+	step int64
+}
+
+// spend burns a time step. The guard is in the WHERE clause because two requests
+// carrying the same code can race, and only the database sees both.
+func spend(ctx context.Context, tx *store.Tx, m match, now time.Time) error {
+	err := tx.ExecOne(ctx, `
+		UPDATE totp_device
+		SET    last_step = $1, last_used_at = $2
+		WHERE  id = $3 AND confirmed_at > 0 AND last_step < $1`, m.step, store.Micros(now), m.id)
+	if errors.Is(err, store.ErrUntouched) {
+		return ErrReplayed
+	}
+	if err != nil {
+		return fmt.Errorf("spending a code: %w", err)
+	}
+	return nil
+}
+
+type heldSeed struct {
+	id   string
+	seed []byte
+}
+
+// held opens the seeds of the person's devices.
+func (d *Devices) held(ctx context.Context, tx *store.Tx, person directory.PersonID) ([]heldSeed, error) {
+	rows, err := tx.Query(ctx, `
+		SELECT   id, seed
+		FROM     totp_device
+		WHERE    person = $1 AND confirmed_at > 0
+		ORDER BY confirmed_at, id`, string(person))
+	if err != nil {
+		return nil, fmt.Errorf("reading TOTP devices: %w", err)
+	}
+	defer rows.Close()
+	var held []heldSeed
+	for rows.Next() {
+		var id string
+		var sealed []byte
+		if err := rows.Scan(&id, &sealed); err != nil {
+			return nil, fmt.Errorf("reading TOTP devices: %w", err)
+		}
+		seed, err := d.ring.Open(place(id), sealed)
+		if err != nil {
+			return nil, fmt.Errorf("opening the seed of TOTP device %s: %w", id, err)
+		}
+		held = append(held, heldSeed{id: id, seed: seed})
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("reading TOTP devices: %w", err)
+	}
+	return held, nil
+}
+
+// Remove takes a device away: ErrNoDevice unless the person has it. Its seed is
+// gone with the row.
+func (d *Devices) Remove(ctx context.Context, tx *store.Tx, person directory.PersonID, id string) error {
+	err := tx.ExecOne(ctx, `
+		DELETE FROM totp_device
+		WHERE  id = $1 AND person = $2 AND confirmed_at > 0`, id, string(person))
+	if errors.Is(err, store.ErrUntouched) {
+		return ErrNoDevice
+	}
+	if err != nil {
+		return fmt.Errorf("removing TOTP device %s: %w", id, err)
+	}
+	return nil
+}
+
+// RemoveAll takes all devices and enrolments of a person away, for those who
+// leave or start over.
+func (d *Devices) RemoveAll(ctx context.Context, tx *store.Tx, person directory.PersonID) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM totp_device WHERE person = $1`, string(person)); err != nil {
+		return fmt.Errorf("removing TOTP devices: %w", err)
+	}
+	return nil
+}
+
+// Import adds a confirmed device with a seed made elsewhere: ErrSecret, ErrName
+// or ErrFull refuse it.
+func (d *Devices) Import(ctx context.Context, tx *store.Tx, person directory.PersonID, secretBase32, name string) error {
+	seed, err := ParseSecret(secretBase32)
+	if err != nil {
+		return err
+	}
+	if name, err = properName(name); err != nil {
+		return err
+	}
+	id := secret.Token(16)
+	sealed, err := d.ring.Seal(place(id), seed)
+	if err != nil {
+		return fmt.Errorf("sealing a TOTP seed: %w", err)
+	}
+	now := store.Micros(d.now())
+	err = tx.ExecOne(ctx, `
+		INSERT INTO totp_device (id, person, name, seed, added_at, confirmed_at)
+		SELECT $1, $2, $3, $4, $5, $5
+		WHERE  (SELECT COUNT(*) FROM totp_device WHERE person = $2 AND confirmed_at > 0) < $6`,
+		id, string(person), name, sealed, now, MaxDevices)
+	if errors.Is(err, store.ErrUntouched) {
+		return ErrFull
+	}
+	if err != nil {
+		return fmt.Errorf("importing a TOTP device: %w", err)
+	}
+	return nil
+}
+
+// place binds a sealed seed to its row.
+func place(id string) secret.Place {
+	return secret.Place{Table: "totp_device", Column: "seed", Row: id}
+}
+
+// properName is the name as kept: NFC, without the spaces around it.
+func properName(name string) (string, error) {
+	if len(name) > 4*MaxName || !utf8.ValidString(name) {
+		return "", ErrName
+	}
+	name = strings.TrimSpace(norm.NFC.String(name))
+	n := utf8.RuneCountInString(name)
+	if n < 1 || n > MaxName || strings.ContainsFunc(name, unsightly) {
+		return "", ErrName
+	}
+	return name, nil
+}
+
+// unsightly are characters that could make one line of a list look like another:
+// controls, and the marks that turn the direction of writing.
+func unsightly(r rune) bool {
+	return unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp)
+}

@@ -1,0 +1,300 @@
+package page
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"sekisho/authn"
+	"sekisho/authn/account"
+	"sekisho/authn/session"
+	"sekisho/authn/signin"
+	"sekisho/authn/totp"
+	"sekisho/directory"
+	"sekisho/policy"
+	"sekisho/policy/charter"
+	"sekisho/policy/clock"
+	"sekisho/policy/secret"
+	"sekisho/web"
+)
+
+var t0 = time.Date(2026, 4, 1, 0, 5, 0, 0, time.UTC)
+
+// A world is a real server and, behind the pages, services that answer what a
+// test tells them to and remember what they were asked.
+type world struct {
+	*services
+	t      testing.TB
+	srv    *web.Server
+	clock  *clock.Fake
+	policy *policy.Policy
+	cookie string
+	lang   string
+}
+
+// services answer with step and err: what a service decides is not this
+// package's business, only what becomes of its answer.
+type services struct {
+	now       signin.Step // what Current says
+	nowErr    error
+	step      signin.Step // what the next act answers
+	err       error
+	enrolment totp.Enrolment
+	factors   []account.Factor
+	sessions  []session.Session
+	proposals []charter.Proposal
+	asked     []string
+}
+
+func (s *services) ask(what ...string) { s.asked = append(s.asked, strings.Join(what, " ")) }
+
+func (s *services) Password(_ context.Context, _ signin.Origin, _, login string, pw secret.Text) (signin.Step, error) {
+	s.ask("password", login, string(pw.Reveal()))
+	return s.step, s.err
+}
+func (s *services) TOTP(_ context.Context, _ signin.Origin, _, code string) (signin.Step, error) {
+	s.ask("totp", code)
+	return s.step, s.err
+}
+func (s *services) NewPassword(_ context.Context, _ signin.Origin, _ string, pw secret.Text) (signin.Step, error) {
+	s.ask("new password", string(pw.Reveal()))
+	return s.step, s.err
+}
+func (s *services) Acknowledge(_ context.Context, _ signin.Origin, _, version string) (signin.Step, error) {
+	s.ask("acknowledge", version)
+	return s.step, s.err
+}
+func (s *services) ConfirmTerminal(context.Context, signin.Origin, string) (signin.Step, error) {
+	s.ask("terminal")
+	return s.step, s.err
+}
+func (s *services) Current(_ context.Context, _ signin.Origin, cookie string) (signin.Step, error) {
+	if s.nowErr != nil {
+		return signin.Step{}, s.nowErr
+	}
+	if s.now.State == "" {
+		return signin.Step{}, signin.ErrNone
+	}
+	step := s.now
+	step.CSRF = token(cookie)
+	return step, nil
+}
+func (s *services) CheckCSRF(cookie, given string) bool { return given == token(cookie) }
+func (s *services) SignOut(_ context.Context, _ signin.Origin, cookie string) error {
+	s.ask("sign out", cookie)
+	return s.err
+}
+func (s *services) Factors(context.Context, signin.Origin, string) ([]account.Factor, error) {
+	return s.factors, nil
+}
+func (s *services) BeginTOTP(context.Context, signin.Origin, string) (totp.Enrolment, error) {
+	s.ask("begin")
+	return s.enrolment, s.err
+}
+func (s *services) FinishTOTP(_ context.Context, _ signin.Origin, _, id, code, name string) (signin.Step, error) {
+	s.ask("finish", id, code, name)
+	return s.step, s.err
+}
+func (s *services) RemoveFactor(_ context.Context, _ signin.Origin, _, id string) (signin.Step, error) {
+	s.ask("remove", id)
+	return s.step, s.err
+}
+func (s *services) ChangePassword(_ context.Context, _ signin.Origin, _ string, current, pw secret.Text) (signin.Step, error) {
+	s.ask("change", string(current.Reveal()), string(pw.Reveal()))
+	return s.step, s.err
+}
+func (s *services) Sessions(context.Context, signin.Origin, string) ([]session.Session, string, error) {
+	return s.sessions, "s1", nil
+}
+func (s *services) EndSession(_ context.Context, _ signin.Origin, _, id string) error {
+	s.ask("end", id)
+	return s.err
+}
+func (s *services) ReportLeak(_ context.Context, _ signin.Origin, _, what string) (signin.Step, error) {
+	s.ask("leak", what)
+	return s.step, s.err
+}
+func (s *services) Version() int64 { return 7 }
+func (s *services) Proposals(context.Context) ([]charter.Proposal, error) {
+	return s.proposals, nil
+}
+func (s *services) Approve(_ context.Context, by charter.Approver, id string) (int64, error) {
+	s.ask("approve", by.Login, id)
+	return 8, s.err
+}
+
+func token(cookie string) string { return "token-of-" + cookie }
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	public, err := url.Parse("http://localhost:8080")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, services: &services{}, clock: clock.NewFake(t0), policy: samplePolicy(), lang: "ja"}
+	w.enrolment = totp.Enrolment{
+		ID: "e1", Secret: secret.NewText([]byte("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")),
+		URI: secret.NewText([]byte("otpauth://totp/Rei:tanaka?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Rei")),
+		QR:  picture,
+	}
+	w.srv = web.New(web.Config{
+		PublicURL: public, Now: w.clock.Now, Policy: func() *policy.Policy { return w.policy },
+		Guard: w.services, LoopbackZone: policy.LGWAN, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	Mount(w.srv, Services{Steps: w.services, Presence: w.services, Factors: w.services, Account: w.services, Charter: w.services, Terminal: w.services})
+	return w
+}
+
+func samplePolicy() *policy.Policy {
+	p := policy.Standard()
+	p.Prefecture = policy.Prefecture{Name: policy.Words{JA: "例県", EN: "Rei Prefecture"}, GuidelineURL: "https://www.pref.example/guideline"}
+	p.Banner = policy.Words{JA: "これは試用の環境です。利用はすべて記録されます。", EN: "This is a trial. Every use is recorded."}
+	p.Acknowledgement = policy.Acknowledgement{Version: "2026-04", URL: "https://www.pref.example/rules", Text: policy.Words{
+		JA: "一 自分のIDだけを使い、ほかの人に使わせません。\n二 パスワードを人に教えません。",
+		EN: "1. I use my own ID alone.\n2. I tell nobody my password."}}
+	p.Sections = []policy.Section{{ID: "joho", Name: policy.Words{JA: "情報システム課", EN: "Information Systems Division"}}}
+	p.Applications = []policy.Application{
+		{ID: "bunsho", Name: policy.Words{JA: "文書管理", EN: "Documents"}, Host: "bunsho.localhost", Zone: policy.LGWAN, Class: 3},
+		{ID: "juki", Name: policy.Words{JA: "住民基本台帳", EN: "Resident register"}, Host: "juki.localhost", Zone: policy.MyNumber, Class: 1},
+	}
+	for i, post := range p.Posts {
+		p.Posts[i].Group = "cn=" + string(post.ID) + ",dc=example"
+	}
+	return p
+}
+
+// at puts the reader's cookie at a state.
+func (w *world) at(state signin.State) *world {
+	w.cookie, w.now = "abc", signin.Step{State: state}
+	return w
+}
+
+// signedIn makes the reader a person with a session that says something in
+// every place of my page.
+func (w *world) signedIn(posts ...string) *world {
+	w.at(authn.SignedIn)
+	person := directory.Person{
+		ID: "p1", Login: "tanaka", Name: "田中 一郎", Section: "joho",
+		Account: directory.Account{PasswordChangedAt: t0.AddDate(0, -1, 0)},
+	}
+	for _, p := range append(posts, "staff") {
+		person.Groups = append(person.Groups, "cn="+p+",dc=example")
+	}
+	agent := "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36 Edg/140.0"
+	s := session.Session{
+		ID: "s1", Person: "p1", Login: "tanaka", Name: person.Name, Zone: policy.LGWAN, ACR: policy.AAL2,
+		From: "10.2.0.7", UserAgent: agent, StartedAt: t0, AuthAt: t0, SeenAt: t0,
+		ExpiresAt: t0.Add(9 * time.Hour), IdleExpiresAt: t0.Add(30 * time.Minute),
+		Previous: session.Previous{At: t0.AddDate(0, 0, -1), From: "10.2.0.7", OutAt: t0.AddDate(0, 0, -1).Add(8 * time.Hour)},
+	}
+	other := s
+	other.ID, other.UserAgent, other.From = "s2", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "10.2.0.99"
+	child := s
+	child.ID, child.Parent, child.App = "s3", "s1", "bunsho"
+	w.now.Person, w.now.Session = person, &s
+	w.sessions = []session.Session{s, other, child}
+	w.factors = []account.Factor{{ID: "f1", Kind: "totp", Name: "庁用スマートフォン", AddedAt: t0.AddDate(-1, 0, 0), LastUsedAt: t0}}
+	return w
+}
+
+// get and post ask the server as a browser would.
+func (w *world) get(path string) *answer { return w.send(http.MethodGet, path, nil) }
+
+// post sends a form with the token that goes with the cookie; pairs are its
+// fields.
+func (w *world) post(path string, pairs ...string) *answer {
+	form := url.Values{}
+	if w.cookie != "" {
+		form.Set("csrf_token", token(w.cookie))
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		form.Set(pairs[i], pairs[i+1])
+	}
+	return w.send(http.MethodPost, path, form)
+}
+
+func (w *world) send(method, path string, form url.Values) *answer {
+	w.t.Helper()
+	var body io.Reader
+	if form != nil {
+		body = strings.NewReader(form.Encode())
+	}
+	r := httptest.NewRequest(method, "http://localhost:8080"+path, body)
+	r.RemoteAddr = netip.MustParseAddrPort("127.0.0.1:5555").String()
+	r.Header.Set("Accept-Language", w.lang)
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if w.cookie != "" {
+		r.Header.Set("Cookie", "__Host-sekisho="+w.cookie)
+	}
+	rec := httptest.NewRecorder()
+	w.srv.ServeHTTP(rec, r)
+	return &answer{w.t, rec.Result(), rec.Body.String()}
+}
+
+type answer struct {
+	t testing.TB
+	*http.Response
+	body string
+}
+
+func (a *answer) is(status int) *answer {
+	a.t.Helper()
+	if a.StatusCode != status {
+		a.t.Fatalf("status %d, want %d; Location %q\n%s", a.StatusCode, status, a.Header.Get("Location"), a.body)
+	}
+	return a
+}
+
+func (a *answer) leadsTo(where string) *answer {
+	a.t.Helper()
+	if a.is(http.StatusSeeOther); a.Header.Get("Location") != where {
+		a.t.Errorf("leads to %q, want %q", a.Header.Get("Location"), where)
+	}
+	return a
+}
+
+func (a *answer) says(texts ...string) *answer {
+	a.t.Helper()
+	for _, s := range texts {
+		if !strings.Contains(a.body, s) {
+			a.t.Errorf("does not say %q:\n%s", s, a.body)
+		}
+	}
+	return a
+}
+
+func (a *answer) keepsSilentOn(texts ...string) *answer {
+	a.t.Helper()
+	for _, s := range texts {
+		if strings.Contains(a.body, s) {
+			a.t.Errorf("says %q:\n%s", s, a.body)
+		}
+	}
+	return a
+}
+
+// cookieSet is the new value of the session cookie; "-" when it is cleared, ""
+// when it is left alone.
+func (a *answer) cookieSet() string {
+	for _, c := range a.Cookies() {
+		if c.Name == "__Host-sekisho" {
+			if c.MaxAge < 0 {
+				return "-"
+			}
+			return c.Value
+		}
+	}
+	return ""
+}
+
+var errStore = errors.New("disk on fire at /var/lib/sekisho")
