@@ -12,7 +12,10 @@ import (
 // nothing, what is there twice, and choices that are each allowed but toxic
 // together. Every check runs, whatever the ones before it found.
 func check(p *Policy, d *document) {
-	c := &checker{p: p, document: d}
+	c := &checker{p: p, document: d, known: make(map[string]Section, len(p.Sections))}
+	for _, s := range p.Sections {
+		c.known[s.ID], c.ids = s, append(c.ids, s.ID)
+	}
 	c.prefecture()
 	c.zones()
 	c.matrix()
@@ -30,7 +33,9 @@ func check(p *Policy, d *document) {
 }
 
 type checker struct {
-	p *Policy
+	p     *Policy
+	known map[string]Section // the sections by id
+	ids   []string           // the sections' ids
 	*document
 }
 
@@ -55,9 +60,10 @@ func (c *checker) need(field, value string, article Article) {
 	}
 }
 
+// problemAt reports whether a field, or something around it, is refused.
 func (c *checker) problemAt(field string) bool {
-	for _, p := range c.problems {
-		if p.Field == field || strings.HasPrefix(field, p.Field+".") {
+	for ; field != ""; field = around(field) {
+		if c.refused[field] {
 			return true
 		}
 	}
@@ -242,6 +248,9 @@ func (c *checker) classes() {
 		if acr := class.ACR[MyNumber]; acr != "" && !acr.AtLeast(AAL2) {
 			c.refuse(at+".acr.mynumber", "26no3-1", string(AAL2), "個人番号利用事務系のシステムは、重要度によらず二つ以上の要素が必要です。", "In the mynumber zone every class takes two or more factors.")
 		}
+	}
+	if len(c.p.Classes) > len(seen) {
+		return // one is there twice or out of range, and which of them counts is unknown
 	}
 	for i, class := range c.p.Classes {
 		for _, graver := range c.p.Classes {

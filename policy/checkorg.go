@@ -57,10 +57,6 @@ func (c *checker) sharedGroup(field string, a, b Post) {
 
 func (c *checker) sections() {
 	ids := once{}
-	parents := make(map[string]string, len(c.p.Sections))
-	for _, s := range c.p.Sections {
-		parents[s.ID] = s.Parent
-	}
 	for i, s := range c.p.Sections {
 		at := fmt.Sprintf("sections[%d]", i)
 		c.id(at+".id", s.ID)
@@ -69,22 +65,14 @@ func (c *checker) sections() {
 		if s.Parent == "" {
 			continue
 		}
-		above, known := parents[s.Parent]
+		above, known := c.known[s.Parent]
 		switch {
 		case !known:
-			c.refuse(at+".parent", "12-2", nearest(s.Parent, c.sectionIDs()), "上の部局が見つかりません。", "The section above does not exist.")
-		case above != "":
-			c.refuse(at+".parent", "12-2", above, "室課の上に置けるのは部局だけです（部局 > 室課）。", "A section lies below a department, and a department below nothing.")
+			c.refuse(at+".parent", "12-2", nearest(s.Parent, c.ids), "上の部局が見つかりません。", "The section above does not exist.")
+		case above.Parent != "":
+			c.refuse(at+".parent", "12-2", above.Parent, "室課の上に置けるのは部局だけです（部局 > 室課）。", "A section lies below a department, and a department below nothing.")
 		}
 	}
-}
-
-func (c *checker) sectionIDs() []string {
-	ids := make([]string, len(c.p.Sections))
-	for i, s := range c.p.Sections {
-		ids[i] = s.ID
-	}
-	return ids
 }
 
 func (c *checker) networks() {
@@ -188,8 +176,8 @@ func (c *checker) applications() {
 		}
 		c.applicationACR(at+".acr", a)
 		for j, id := range a.Sections {
-			if _, ok := c.p.Section(id); !ok && !c.problemAt(fmt.Sprintf("%s.sections[%d]", at, j)) {
-				c.refuse(fmt.Sprintf("%s.sections[%d]", at, j), "47-2", nearest(id, c.sectionIDs()), "知らない部局・室課です。", "This section is not known.")
+			if _, ok := c.known[id]; !ok && !c.problemAt(fmt.Sprintf("%s.sections[%d]", at, j)) {
+				c.refuse(fmt.Sprintf("%s.sections[%d]", at, j), "47-2", nearest(id, c.ids), "知らない部局・室課です。", "This section is not known.")
 			}
 		}
 	}

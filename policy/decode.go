@@ -68,6 +68,9 @@ func (d *document) decodeStruct(v reflect.Value, n *node, field, path string) {
 	var names []string
 	for i := range v.NumField() {
 		name := v.Type().Field(i).Tag.Get("yaml")
+		if name == "" {
+			continue
+		}
 		fields[name] = v.Field(i)
 		names = append(names, name)
 	}

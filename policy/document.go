@@ -65,11 +65,13 @@ type document struct {
 	file     string
 	problems Problems
 	places   map[string]place // of each field that the file has
+	refused  map[string]bool  // the fields that have a problem
 }
 
 type place struct{ line, column int }
 
 func (d *document) problem(p Problem) {
+	d.refused[p.Field] = true
 	if len(d.problems) > maxProblems {
 		return
 	}
@@ -300,15 +302,15 @@ func (d *document) convertMap(out *node, values []*ast.MappingValueNode, path st
 // place is where a field is written, or else the nearest thing around it that
 // is.
 func (d *document) place(field string) (line, column int) {
-	for field != "" {
+	for ; field != ""; field = around(field) {
 		if p, ok := d.places[field]; ok {
 			return p.line, p.column
 		}
-		cut := strings.LastIndexAny(field, ".[")
-		if cut < 0 {
-			break
-		}
-		field = field[:cut]
 	}
 	return 1, 1
+}
+
+// around is the field that holds this one: a of a.b, a of a[0].
+func around(field string) string {
+	return field[:max(strings.LastIndexAny(field, ".["), 0)]
 }

@@ -5,6 +5,28 @@ import (
 	"strings"
 )
 
+// An index finds what a large prefecture has thousands of, at each request. It
+// is a hint: every hit is compared with the list itself, and a miss searches
+// the list, so a policy put together by hand is found in too.
+type index struct {
+	applications, hosts, sections map[string]int
+}
+
+func indexOf(p *Policy) index {
+	x := index{
+		applications: make(map[string]int, len(p.Applications)),
+		hosts:        make(map[string]int, len(p.Applications)),
+		sections:     make(map[string]int, len(p.Sections)),
+	}
+	for i, a := range p.Applications {
+		x.applications[a.ID], x.hosts[a.Host] = i, i
+	}
+	for i, s := range p.Sections {
+		x.sections[s.ID] = i
+	}
+	return x
+}
+
 // Zone finds a zone this gateway serves.
 func (p *Policy) Zone(id ZoneID) (Zone, bool) {
 	for _, z := range p.Zones {
@@ -17,6 +39,9 @@ func (p *Policy) Zone(id ZoneID) (Zone, bool) {
 
 // Application finds an application by its id.
 func (p *Policy) Application(id string) (Application, bool) {
+	if i, ok := p.index.applications[id]; ok && i < len(p.Applications) && p.Applications[i].ID == id {
+		return p.Applications[i], true
+	}
 	for _, a := range p.Applications {
 		if a.ID == id {
 			return a, true
@@ -32,6 +57,9 @@ func (p *Policy) ApplicationByHost(host string) (Application, bool) {
 	host = CanonicalHost(host)
 	if host == "" {
 		return Application{}, false
+	}
+	if i, ok := p.index.hosts[host]; ok && i < len(p.Applications) && p.Applications[i].Host == host {
+		return p.Applications[i], true
 	}
 	for _, a := range p.Applications {
 		if a.Host == host {
@@ -62,6 +90,9 @@ func (p *Policy) Post(id PostID) (Post, bool) {
 
 // Section finds a 部局 or 室課 by its id.
 func (p *Policy) Section(id string) (Section, bool) {
+	if i, ok := p.index.sections[id]; ok && i < len(p.Sections) && p.Sections[i].ID == id {
+		return p.Sections[i], true
+	}
 	for _, s := range p.Sections {
 		if s.ID == id {
 			return s, true

@@ -10,7 +10,7 @@ import "reflect"
 // A number the file leaves out is the profile's. Lists are the file's alone,
 // except posts and classes, whose items add to the profile's.
 func Parse(file string, data []byte) (*Policy, Problems) {
-	d := &document{file: file, places: make(map[string]place)}
+	d := &document{file: file, places: make(map[string]place), refused: make(map[string]bool)}
 	root := d.read(data)
 	if root == nil {
 		return nil, d.problems
@@ -26,6 +26,7 @@ func Parse(file string, data []byte) (*Policy, Problems) {
 	}
 	p.Posts = beside(p.Posts, standardPosts(), func(p Post) PostID { return p.ID })
 	p.Classes = beside(p.Classes, standardClasses(), func(c Class) int { return c.Class })
+	p.index = indexOf(p)
 	return p, nil
 }
 

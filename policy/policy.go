@@ -128,6 +128,8 @@ type Policy struct {
 	Dormancy        DormancyRules   `yaml:"dormancy"`
 	Retention       RetentionRules  `yaml:"retention"`
 	Mail            MailRules       `yaml:"mail"`
+
+	index index
 }
 
 // Prefecture is who we are.

@@ -198,7 +198,11 @@ func ShowDuration(d time.Duration) string {
 // lists that are there already are filled too; zone decides between defaults.
 func fill(v reflect.Value, path string, zone ZoneID) {
 	for i := range v.NumField() {
-		field, at := v.Field(i), join(path, v.Type().Field(i).Tag.Get("yaml"))
+		key := v.Type().Field(i).Tag.Get("yaml")
+		if key == "" {
+			continue
+		}
+		field, at := v.Field(i), join(path, key)
 		if s, ok := settingsByPath[at]; ok {
 			field.Set(reflect.ValueOf(s.DefaultFor(zone)).Convert(field.Type()))
 			continue

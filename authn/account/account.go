@@ -85,7 +85,7 @@ func (s *Service) me(ctx context.Context, o signin.Origin, cookie string) (sessi
 // strong as what the person has enrolled (ASVS 7.5.1, 6.1.3).
 func (s *Service) fresh(ctx context.Context, n session.Session) error {
 	rules := s.in.Policy().SignIn
-	devices, err := s.in.TOTP.List(ctx, n.Person)
+	devices, err := s.in.Codes.List(ctx, n.Person)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (s *Service) ChangePassword(ctx context.Context, o signin.Origin, cookie st
 		return signin.Step{}, err
 	}
 	if err := s.dir.ChangePassword(ctx, p, current, pw); err != nil {
-		return signin.Step{}, err
+		return signin.Step{}, s.in.DropPassword(ctx, intent, err)
 	}
 	s.in.Watch.Forget(p.ID)
 	return s.rise(ctx, o, n, p, "password.changed", func(tx *store.Tx) error {
@@ -128,7 +128,7 @@ func (s *Service) ChangePassword(ctx context.Context, o signin.Origin, cookie st
 }
 
 func (s *Service) enrolled(ctx context.Context, id directory.PersonID) []authn.Method {
-	if devices, err := s.in.TOTP.List(ctx, id); err == nil && len(devices) > 0 {
+	if devices, err := s.in.Codes.List(ctx, id); err == nil && len(devices) > 0 {
 		return []authn.Method{authn.OTP}
 	}
 	return nil
@@ -138,7 +138,7 @@ func (s *Service) enrolled(ctx context.Context, id directory.PersonID) []authn.M
 // ends their other sessions, and gives this one a new handle.
 func (s *Service) rise(ctx context.Context, o signin.Origin, n session.Session, p directory.Person, action string, act func(*store.Tx) error) (signin.Step, error) {
 	var cookie string
-	err := s.in.DB.WithTx(ctx, func(tx *store.Tx) error {
+	err := s.in.Commit(ctx, func(tx *store.Tx) error {
 		err := act(tx)
 		if err != nil {
 			return err
@@ -174,7 +174,7 @@ func (s *Service) Factors(ctx context.Context, o signin.Origin, cookie string) (
 	if err != nil {
 		return nil, err
 	}
-	devices, err := s.in.TOTP.List(ctx, n.Person)
+	devices, err := s.in.Codes.List(ctx, n.Person)
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +192,7 @@ func (s *Service) BeginTOTP(ctx context.Context, o signin.Origin, cookie string)
 	if err != nil {
 		return totp.Enrolment{}, err
 	}
-	return s.in.TOTP.Begin(ctx, person.ID, person.Login, s.in.Policy().Prefecture.Name.In("en"))
+	return s.in.Codes.Begin(ctx, person.ID, person.Login, s.in.Policy().Prefecture.Name.In("en"))
 }
 
 // binder is the person who may bind a factor now.
@@ -214,7 +214,13 @@ func (s *Service) FinishTOTP(ctx context.Context, o signin.Origin, cookie, id, c
 	if err != nil {
 		return signin.Step{}, err
 	}
-	bind := func(tx *store.Tx) error { return s.in.TOTP.Confirm(ctx, tx, person.ID, id, code, name) }
+	bind := func(tx *store.Tx) error {
+		err := s.in.Codes.Confirm(ctx, tx, person.ID, id, code, name)
+		if errors.Is(err, totp.ErrWrong) {
+			err = signin.Keep(err) // the try stays counted
+		}
+		return err
+	}
 	if session.KindOf(cookie) == session.KindFlow {
 		return s.in.Enrolled(ctx, o, cookie, bind)
 	}
@@ -235,7 +241,7 @@ func (s *Service) RemoveFactor(ctx context.Context, o signin.Origin, cookie, id 
 	if err := s.fresh(ctx, n); err != nil {
 		return signin.Step{}, err
 	}
-	devices, err := s.in.TOTP.List(ctx, p.ID)
+	devices, err := s.in.Codes.List(ctx, p.ID)
 	if err != nil {
 		return signin.Step{}, err
 	}
@@ -247,7 +253,7 @@ func (s *Service) RemoveFactor(ctx context.Context, o signin.Origin, cookie, id 
 		return signin.Step{}, ErrLastFactor
 	}
 	return s.rise(ctx, o, n, p, "factor.removed", func(tx *store.Tx) error {
-		return s.in.TOTP.Remove(ctx, tx, p.ID, id)
+		return s.in.Codes.Remove(ctx, tx, p.ID, id)
 	})
 }
 

@@ -110,7 +110,7 @@ func (s *Service) advance(ctx context.Context, o Origin, cookie string, f flow, 
 	if s.next(f) == authn.SignedIn {
 		return s.finish(ctx, o, cookie, f, person, act, entry)
 	}
-	err := s.DB.WithTx(ctx, func(tx *store.Tx) error {
+	err := s.Commit(ctx, func(tx *store.Tx) error {
 		if err := act(tx); err != nil {
 			return err
 		}
@@ -139,7 +139,7 @@ func (s *Service) advance(ctx context.Context, o Origin, cookie string, f flow, 
 
 // fill adds to a sign-in what the store knows of its person.
 func (s *Service) fill(ctx context.Context, f *flow, action string) error {
-	devices, err := s.House.TOTP.List(ctx, f.Person)
+	devices, err := s.Codes.List(ctx, f.Person)
 	if err != nil {
 		return fmt.Errorf("reading factors: %w", err)
 	}
@@ -172,7 +172,7 @@ func (s *Service) finish(ctx context.Context, o Origin, cookie string, f flow, p
 		handle string
 		device string
 	)
-	err := s.DB.WithTx(ctx, func(tx *store.Tx) error {
+	err := s.Commit(ctx, func(tx *store.Tx) error {
 		if err := act(tx); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"sekisho/authn"
 	"sekisho/authn/password"
@@ -95,32 +96,84 @@ func (s *Service) SettlePassword(ctx context.Context, tx *store.Tx, p directory.
 	return s.Sessions.EndAll(ctx, tx, p.ID, p.Login, exceptSession, "password changed")
 }
 
+// dropPassword forgets an intended change that the directory definitely
+// refused. One whose answer was lost stays, for Recover.
+func (s *Service) dropPassword(ctx context.Context, intent string, cause error) error {
+	var refused *directory.Refused
+	if !errors.As(cause, &refused) {
+		return nil
+	}
+	return s.DB.WithTx(ctx, func(tx *store.Tx) error { return s.History.Drop(ctx, tx, intent) })
+}
+
+// DropPassword is dropPassword for those who change a password elsewhere; it
+// returns the cause, which is what matters to the person.
+func (s *Service) DropPassword(ctx context.Context, intent string, cause error) error {
+	return errors.Join(away(cause), s.dropPassword(context.WithoutCancel(ctx), intent, cause))
+}
+
+// abandoned is how old an intended change is before it is taken to have been
+// left behind by a process that died.
+const abandoned = time.Minute
+
 // Recover settles the changes that a process left behind when it died between
-// telling the directory and recording it. Whether the directory took the new
-// password is not known, so the person's sessions end as if it had: that only
-// narrows.
+// telling the directory and recording it. The directory knows when it last took
+// a password: if that was after the intention, the change counts and the
+// person's sessions end, as they would have.
 func (s *Service) Recover(ctx context.Context) error {
 	left, err := s.History.Unsettled(ctx)
 	if err != nil {
 		return err
 	}
 	for _, u := range left {
-		err := s.DB.WithTx(ctx, func(tx *store.Tx) error {
-			if err := s.History.Settle(ctx, tx, u.ID); err != nil {
-				return err
-			}
-			if err := s.Sessions.EndAll(ctx, tx, u.Person, string(u.Person), "", "password change was interrupted"); err != nil {
-				return err
-			}
-			return s.Trail.Append(ctx, tx, audit.Entry{
-				Actor: "system", Action: "password.settled", Object: string(u.Person), Outcome: "ok",
-				Reason: "interrupted", Articles: articles("password.changed"),
-			})
-		})
+		if s.Now().Sub(u.At) < abandoned {
+			continue
+		}
+		facts, err := s.Watch.Of(ctx, u.Person)
 		if err != nil {
 			return fmt.Errorf("settling an interrupted password change: %w", err)
 		}
-		slog.Warn("a password change was interrupted; the person's sessions were ended", "person", u.Person)
+		// The directory writes whole seconds.
+		took := !facts.Person.Account.PasswordChangedAt.Before(u.At.Truncate(time.Second))
+		err = s.DB.WithTx(ctx, func(tx *store.Tx) error {
+			e := audit.Entry{
+				Actor: "system", Action: "password.changed", Object: string(u.Person), Outcome: "ok",
+				Reason: "interrupted", Articles: articles("password.changed"),
+			}
+			if !took {
+				e.Outcome = "failed"
+				if err := s.History.Drop(ctx, tx, u.ID); err != nil {
+					return err
+				}
+				return s.Trail.Append(ctx, tx, e)
+			}
+			if err := s.SettlePassword(ctx, tx, facts.Person, u.ID, ""); err != nil {
+				return err
+			}
+			return s.Trail.Append(ctx, tx, e)
+		})
+		if err != nil && !errors.Is(err, password.ErrNoIntent) { // another gateway was first
+			return fmt.Errorf("settling an interrupted password change: %w", err)
+		}
 	}
 	return nil
+}
+
+// Run settles what was interrupted and removes counts that hold nothing back,
+// once a minute until ctx ends. No decision waits for it.
+func (s *Service) Run(ctx context.Context) {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		for _, task := range []func(context.Context) error{s.Recover, s.Tidy} {
+			if err := task(ctx); err != nil && ctx.Err() == nil {
+				slog.Error("tidying sign-ins", "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }

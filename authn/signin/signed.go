@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"errors"
 
 	"sekisho/authn"
 	"sekisho/authn/standing"
@@ -45,6 +46,31 @@ func (s *Service) Recheck(ctx context.Context, o Origin, p directory.Person, pw 
 func (s *Service) Enrolling(ctx context.Context, cookie string) (directory.Person, error) {
 	_, p, err := s.resume(ctx, cookie, authn.Enrol)
 	return p, err
+}
+
+// Keep marks an error of an act whose transaction commits all the same: what a
+// failed try has counted must stay counted.
+func Keep(err error) error { return &keep{err} }
+
+type keep struct{ error }
+
+// Commit runs act in a transaction. An error marked by Keep is returned after
+// the transaction has committed; any other rolls it back.
+func (s *Service) Commit(ctx context.Context, act func(*store.Tx) error) error {
+	var kept error
+	err := s.DB.WithTx(ctx, func(tx *store.Tx) error {
+		kept = nil
+		err := act(tx)
+		if k := (*keep)(nil); errors.As(err, &k) {
+			kept = k.error
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return kept
 }
 
 // Enrolled moves a sign-in at the enrol step on: bind binds the factor, whose

@@ -110,7 +110,7 @@ type House struct {
 	Directory Directory
 	Watch     *standing.Watch
 	Sessions  *session.Sessions
-	TOTP      *totp.Devices
+	Codes     *totp.Devices
 	History   *password.History
 	Flows     ephemeral.Store
 	Now       clock.Now
@@ -214,7 +214,7 @@ func (s *Service) TOTP(ctx context.Context, o Origin, cookie, code string) (Step
 	f.Progress.Methods = append(f.Progress.Methods, authn.OTP)
 	f.Progress.At = s.Now()
 	step, err := s.advance(ctx, o, cookie, f, person, func(tx *store.Tx) error {
-		if _, err := s.House.TOTP.Spend(ctx, tx, person.ID, code); err != nil {
+		if _, err := s.Codes.Spend(ctx, tx, person.ID, code); err != nil {
 			return err
 		}
 		return clear(ctx, tx, ways[0].credential)
@@ -253,11 +253,11 @@ func (s *Service) NewPassword(ctx context.Context, o Origin, cookie string, pw s
 	}
 	defer s.Changing(person.ID)()
 	intent, err := s.IntendPassword(ctx, o, person, digest)
-	if err == nil {
-		err = s.Directory.ResetPassword(ctx, person, pw, false)
-	}
 	if err != nil {
-		return Step{}, errors.Join(away(err), s.put(ctx, cookie, f))
+		return Step{}, errors.Join(err, s.put(ctx, cookie, f))
+	}
+	if err := s.Directory.ResetPassword(ctx, person, pw, false); err != nil {
+		return Step{}, errors.Join(s.DropPassword(ctx, intent, err), s.put(ctx, cookie, f))
 	}
 	s.Watch.Forget(person.ID)
 	f.Progress.MustChange = false

@@ -172,15 +172,24 @@ func decodeInner(value string) (*ber.Packet, bool) {
 
 // sendEntry writes one entry and says whether it was still there.
 func (t *talk) sendEntry(id int64, key string, q *query) bool {
-	tree := t.server.tree
-	tree.mu.RLock()
-	defer tree.mu.RUnlock()
-	e := tree.entries[key]
-	if e == nil {
+	p := t.server.tree.selected(key, q)
+	if p == nil {
 		return false
 	}
-	t.write(id, selected(view{e, tree}, q), nil)
+	// Written without the lock: a reader that is slow to take its answer must
+	// not keep everybody else from writing.
+	t.write(id, p, nil)
 	return true
+}
+
+func (t *tree) selected(key string, q *query) *ber.Packet {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	e := t.entries[key]
+	if e == nil {
+		return nil
+	}
+	return selected(view{e, t}, q)
 }
 
 // computed attributes are kept nowhere; see view.get.

@@ -106,7 +106,7 @@ type operation struct {
 	handle       web.Handler
 	body         any // a zero value of what is read; nil: nothing is
 	status       int
-	answer       any // a zero value of what is answered; nil: nothing is
+	answer       any  // a zero value of what is answered; nil: nothing is
 	open         bool // no session needed
 	once         bool // honours Idempotency-Key
 	query        []string

@@ -193,7 +193,9 @@ func filterOf(q url.Values) (f audit.Filter, purpose string, err error) {
 		refuse("case", "required", "人を指定して検索するときは、事案の番号が必要です。", "A search by person names the case it serves.")
 	}
 	if len(wrong) > 0 {
-		slices.SortFunc(wrong, func(a, b web.FieldError) int { return slices.Index(auditQuery, a.Field) - slices.Index(auditQuery, b.Field) })
+		slices.SortFunc(wrong, func(a, b web.FieldError) int {
+			return slices.Index(auditQuery, a.Field) - slices.Index(auditQuery, b.Field)
+		})
 		return audit.Filter{}, "", web.Invalid(wrong...)
 	}
 	return f, purpose, nil

@@ -2,7 +2,6 @@ package page
 
 import (
 	"encoding/xml"
-	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -102,8 +101,9 @@ var scenes = []scene{
 	{"policy-none", 200, func(w *world) *answer { return w.signedIn("security_officer").get("/policy?done=approved") }},
 	{"policy-forbidden", 403, func(w *world) *answer { return w.signedIn().get("/policy") }},
 	{"malformed", 400, func(w *world) *answer {
-		return w.send(http.MethodPost, "/signin", map[string][]string{"%": {strings.Repeat("x", 3)}}).or(w, 400)
+		return w.sendTo("localhost:8080", http.MethodPost, "/signin", "login=%zz")
 	}},
+	{"other-host", 421, func(w *world) *answer { return w.sendTo("elsewhere.example", http.MethodGet, "/", "") }},
 	{"csrf", 403, func(w *world) *answer { return w.signedIn().post("/signout", "csrf_token", "wrong") }},
 	{"not-found", 404, func(w *world) *answer { return w.get("/nowhere") }},
 	{"method", 405, func(w *world) *answer { return w.get("/signout") }},
@@ -125,13 +125,260 @@ var scenes = []scene{
 	}},
 }
 
-// or stands in for a request that no client library will make malformed: the
-// error page is asked for directly.
-func (a *answer) or(w *world, _ int) *answer { return w.rendered(errMalformed) }
-
-var errMalformed = errors.New("unreadable")
-
 var rejected = &password.Rejected{Failures: []password.Failure{
 	{Code: "too_short", Says: policy.Words{JA: "短すぎます。", EN: "Too short."}, Article: "46-2(3)"},
 	{Code: "date", Says: policy.Words{JA: "年号が大部分を占めています。", EN: "Most of it is an era."}, Article: "46-2(3)"},
 }}
+
+func proposal(id, by string) charter.Proposal {
+	return charter.Proposal{ID: id, Login: by, At: t0, Changes: []policy.Change{
+		{Path: "zones[0].idle_end", Old: "30m0s", New: "15m0s"},
+		{Path: "applications[2]", Old: "", New: "{id: kyuyo, host: kyuyo.example.lg.jp}"},
+	}}
+}
+
+// TestEveryPage holds every page, in both languages, to what JIS X 8341-3 and
+// our own rules ask of its structure.
+func TestEveryPage(t *testing.T) {
+	for _, lang := range languages {
+		for _, sc := range scenes {
+			t.Run(lang+"/"+sc.name, func(t *testing.T) {
+				w := newWorld(t)
+				w.lang = lang
+				a := sc.show(w).is(sc.status)
+				check(t, lang, parse(t, a.body))
+				if m := untranslated.FindString(strip(a.body)); m != "" {
+					t.Errorf("an untranslated key is on the page: %s", m)
+				}
+				if strings.Contains(a.body, "<script") || strings.Contains(a.body, " style=") || strings.Contains(a.body, "ZgotmplZ") {
+					t.Errorf("a script, a style attribute or a refused value is on the page:\n%s", a.body)
+				}
+				if sc.status >= 400 && !strings.Contains(a.body, a.Header.Get("X-Request-Id")) {
+					t.Error("the request id is not on the page")
+				}
+			})
+		}
+	}
+}
+
+var (
+	untranslated = regexp.MustCompile(`\b(layout|step|signin|notice|totp|newpassword|enrol|acknowledge|terminal|rules|me|last|welcome|remove|leak|leaked|refusal|policy|browser|duration)\.[a-z_]+\b|<no value>`)
+	attributes   = regexp.MustCompile(`(href|action|value|src|content)="[^"]*"`)
+)
+
+// strip removes addresses and values, where a key-like word is no message.
+func strip(body string) string { return attributes.ReplaceAllString(body, "") }
+
+// An element is what the checks need of one.
+type element struct {
+	name  string
+	attr  map[string]string
+	text  string // of everything in it
+	inner []*element
+}
+
+func parse(t *testing.T, body string) *element {
+	t.Helper()
+	d := xml.NewDecoder(strings.NewReader(body))
+	d.Strict, d.AutoClose, d.Entity = false, xml.HTMLAutoClose, xml.HTMLEntity
+	root := &element{name: "#root"}
+	open := []*element{root}
+	for {
+		tok, err := d.Token()
+		if err == io.EOF {
+			return root
+		}
+		if err != nil {
+			t.Fatalf("the page does not parse: %v\n%s", err, body)
+		}
+		top := open[len(open)-1]
+		switch tok := tok.(type) {
+		case xml.StartElement:
+			e := &element{name: tok.Name.Local, attr: map[string]string{}}
+			for _, a := range tok.Attr {
+				e.attr[a.Name.Local] = a.Value
+			}
+			top.inner = append(top.inner, e)
+			open = append(open, e)
+		case xml.EndElement:
+			if tok.Name.Local != top.name {
+				t.Fatalf("</%s> closes <%s>", tok.Name.Local, top.name)
+			}
+			open = open[:len(open)-1]
+		case xml.CharData:
+			for _, e := range open {
+				e.text += string(tok)
+			}
+		}
+	}
+}
+
+// all finds every element of a name.
+func (e *element) all(name string) []*element {
+	var found []*element
+	for _, in := range e.inner {
+		if in.name == name {
+			found = append(found, in)
+		}
+		found = append(found, in.all(name)...)
+	}
+	return found
+}
+
+func (e *element) ids(into map[string]int) {
+	if id := e.attr["id"]; id != "" {
+		into[id]++
+	}
+	for _, in := range e.inner {
+		in.ids(into)
+	}
+}
+
+func check(t *testing.T, lang string, page *element) {
+	t.Helper()
+	if html := page.all("html"); len(html) != 1 || html[0].attr["lang"] != lang {
+		t.Errorf("html lang is not %q", lang)
+	}
+	for _, name := range []string{"h1", "main", "header", "footer", "title"} {
+		found := page.all(name)
+		if len(found) != 1 || name != "main" && strings.TrimSpace(found[0].text) == "" {
+			t.Errorf("%d elements %s, want one, not empty", len(found), name)
+		}
+	}
+	ids := map[string]int{}
+	page.ids(ids)
+	for id, n := range ids {
+		if n > 1 {
+			t.Errorf("id %q stands %d times", id, n)
+		}
+	}
+	labels := map[string]string{}
+	for _, l := range page.all("label") {
+		labels[l.attr["for"]] = strings.TrimSpace(l.text)
+	}
+	for _, in := range append(page.all("input"), page.all("textarea")...) {
+		if in.attr["type"] == "hidden" {
+			continue
+		}
+		if labels[in.attr["id"]] == "" {
+			t.Errorf("input %q has no label", in.attr["name"])
+		}
+		if _, typed := in.attr["value"]; typed && in.attr["type"] == "password" {
+			t.Errorf("password %q is sent back", in.attr["name"])
+		}
+	}
+	for _, f := range page.all("form") {
+		if f.attr["method"] != "post" {
+			t.Errorf("form %q is not a POST", f.attr["action"])
+		}
+		token := slices.ContainsFunc(f.all("input"), func(in *element) bool {
+			return in.attr["name"] == "csrf_token" && in.attr["type"] == "hidden"
+		})
+		if !token {
+			t.Errorf("form %q has no csrf_token", f.attr["action"])
+		}
+		if len(f.all("button")) == 0 {
+			t.Errorf("form %q has no button", f.attr["action"])
+		}
+	}
+	checkReferences(t, page, ids)
+	checkErrors(t, page)
+	for _, name := range []string{"a", "button"} {
+		for _, e := range page.all(name) {
+			if strings.TrimSpace(e.text) == "" && e.attr["aria-label"] == "" {
+				t.Errorf("%s %v has no name", name, e.attr)
+			}
+		}
+	}
+	for _, img := range page.all("img") {
+		if img.attr["alt"] == "" {
+			t.Error("a picture has no text")
+		}
+	}
+	for _, when := range page.all("time") {
+		at, err := time.Parse(time.RFC3339, when.attr["datetime"])
+		if err != nil || at.Location() != time.UTC || at.IsZero() {
+			t.Errorf("time %q is not an instant", when.attr["datetime"])
+		}
+		if !strings.Contains(when.text, "JST") && !strings.Contains(when.text, "日本時間") {
+			t.Errorf("time %q names no zone", when.text)
+		}
+	}
+}
+
+// checkReferences: what points at an id points at one that is there.
+func checkReferences(t *testing.T, page *element, ids map[string]int) {
+	t.Helper()
+	var walk func(*element)
+	walk = func(e *element) {
+		for _, name := range []string{"aria-describedby", "aria-labelledby", "for"} {
+			for _, id := range strings.Fields(e.attr[name]) {
+				if ids[id] == 0 {
+					t.Errorf("%s %s points at %q, which is not there", e.name, name, id)
+				}
+			}
+		}
+		if id, ok := strings.CutPrefix(e.attr["href"], "#"); ok && ids[id] == 0 {
+			t.Errorf("link to #%s, which is not there", id)
+		}
+		for _, in := range e.inner {
+			walk(in)
+		}
+	}
+	walk(page)
+}
+
+// checkErrors: a page with faults says so in its title and in a summary that is
+// announced and can be focused, and each input at fault is tied to its sentence.
+func checkErrors(t *testing.T, page *element) {
+	t.Helper()
+	var summary *element
+	for _, d := range page.all("div") {
+		if d.attr["id"] == "faults" {
+			summary = d
+		}
+	}
+	title := page.all("title")[0].text
+	prefixed := strings.HasPrefix(title, "エラー：") || strings.HasPrefix(title, "Error: ")
+	if prefixed != (summary != nil) {
+		t.Errorf("title %q and summary %v do not agree", title, summary != nil)
+	}
+	if summary == nil {
+		return
+	}
+	if summary.attr["role"] != "alert" || summary.attr["tabindex"] != "-1" || strings.TrimSpace(summary.text) == "" {
+		t.Errorf("the summary %v is not announced or cannot be focused", summary.attr)
+	}
+	for _, link := range summary.all("a") {
+		id := strings.TrimPrefix(link.attr["href"], "#")
+		for _, in := range append(page.all("input"), page.all("textarea")...) {
+			if in.attr["id"] == id && (in.attr["aria-invalid"] != "true" || !strings.Contains(in.attr["aria-describedby"], id+"-wrong-0")) {
+				t.Errorf("input %q is not tied to its fault: %v", id, in.attr)
+			}
+		}
+	}
+}
+
+// TestPagesAreAllSeen: a template that no scene shows is one that no test holds
+// to anything.
+func TestPagesAreAllSeen(t *testing.T) {
+	titles := map[string]bool{}
+	for _, sc := range scenes {
+		titles[parse(t, sc.show(newWorld(t)).body).all("h1")[0].text] = true
+	}
+	files, err := filepath.Glob("templates/*.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := mustLoad().tongues["ja"]
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := regexp.MustCompile(`<h1>{{t "([a-z_.]+)"}}`).FindStringSubmatch(string(raw))
+		if m != nil && !titles[g.say(m[1])] {
+			t.Errorf("no scene shows %s", file)
+		}
+	}
+}

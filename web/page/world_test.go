@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -223,14 +222,18 @@ func (w *world) post(path string, pairs ...string) *answer {
 
 func (w *world) send(method, path string, form url.Values) *answer {
 	w.t.Helper()
-	var body io.Reader
-	if form != nil {
-		body = strings.NewReader(form.Encode())
+	if form == nil {
+		return w.sendTo("localhost:8080", method, path, "")
 	}
-	r := httptest.NewRequest(method, "http://localhost:8080"+path, body)
-	r.RemoteAddr = netip.MustParseAddrPort("127.0.0.1:5555").String()
+	return w.sendTo("localhost:8080", method, path, form.Encode())
+}
+
+func (w *world) sendTo(host, method, path, body string) *answer {
+	w.t.Helper()
+	r := httptest.NewRequest(method, "http://"+host+path, strings.NewReader(body))
+	r.RemoteAddr = "127.0.0.1:5555"
 	r.Header.Set("Accept-Language", w.lang)
-	if form != nil {
+	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	if w.cookie != "" {
