@@ -42,9 +42,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
-	r.Host = host // what CrossOriginProtection compares Origin with
-	switch name := Hostname(host); {
-	case s.hosts[canonicalHostPort(host, s.cfg.PublicURL.Scheme)]:
+	name := Hostname(host)
+	if r.Host = host; name == Hostname(s.host) {
+		r.Host = s.host // what CrossOriginProtection compares Origin with
+	}
+	switch {
+	case name != "" && s.hosts[name]:
 		// An application may share the gate's host; then both parts are here.
 		if strings.HasPrefix(r.URL.Path, appPrefix) {
 			s.dispatch(s.apps, w, r)
@@ -84,6 +87,10 @@ func (s *Server) dispatch(mux *http.ServeMux, w http.ResponseWriter, r *http.Req
 	}
 	s.refuse(w, r, ErrNoPage)
 }
+
+// Refuse answers a request of AppFallback's handler with an error, as if it had
+// come from a Handler.
+func (s *Server) Refuse(w http.ResponseWriter, r *http.Request, err error) { s.refuse(w, r, err) }
 
 // refuse answers a request that reached no handler.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {

@@ -49,8 +49,9 @@ type Check struct {
 // given.
 type Config struct {
 	PublicURL *url.URL // scheme, host and port that browsers see
-	// ExtraHosts are further host names (with port, if any) that are this
-	// gate's own: dev answers at 127.0.0.1 and localhost alike.
+	// ExtraHosts are further host names that are this gate's own: dev answers
+	// at 127.0.0.1 and localhost alike. Ports are not compared: many proxies
+	// pass a host on without one, and a rebound DNS name has another name.
 	ExtraHosts []string
 	// TrustedProxies may speak for others in X-Forwarded-*. Empty: nobody may.
 	TrustedProxies []netip.Prefix
@@ -77,7 +78,7 @@ type Handler func(w http.ResponseWriter, r *Request) error
 type Server struct {
 	cfg       Config
 	host      string // of PublicURL, lower case, with port
-	hosts     map[string]bool
+	hosts     map[string]bool // by name, PublicURL's among them
 	mux       *http.ServeMux // the gate's own host
 	apps      *http.ServeMux // an application's host: /.sekisho/
 	bare      map[string]http.Handler
@@ -119,7 +120,7 @@ func New(cfg Config) *Server {
 		log:     cfg.Log,
 	}
 	for _, h := range append([]string{s.host}, cfg.ExtraHosts...) {
-		s.hosts[canonicalHostPort(h, cfg.PublicURL.Scheme)] = true
+		s.hosts[Hostname(h)] = true
 	}
 	s.MountBare("/healthz", http.HandlerFunc(healthz))
 	s.MountBare("/readyz", http.HandlerFunc(s.readyz))

@@ -192,7 +192,11 @@ func (s *Service) BeginTOTP(ctx context.Context, o signin.Origin, cookie string)
 	if err != nil {
 		return totp.Enrolment{}, err
 	}
-	return s.in.Codes.Begin(ctx, person.ID, person.Login, s.in.Policy().Prefecture.Name.In("en"))
+	issuer := s.in.Policy().Prefecture.Name.In("en") // what the app lists the code under
+	if issuer == "" {
+		issuer = "Sekisho"
+	}
+	return s.in.Codes.Begin(ctx, person.ID, person.Login, issuer)
 }
 
 // binder is the person who may bind a factor now.

@@ -6,6 +6,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"time"
 
 	"golang.org/x/text/unicode/norm"
@@ -59,6 +61,12 @@ type Digest struct {
 	person directory.PersonID
 	key    secret.Text
 }
+
+// Format prints nothing of the digest, whatever the verb.
+func (Digest) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[secret]") }
+
+// LogValue keeps it out of logs, whose handlers do not all ask Format.
+func (Digest) LogValue() slog.Value { return slog.StringValue("[secret]") }
 
 // Digest does the slow hash. Call it outside any transaction: it takes about as
 // long as a sign-in does and waits its turn among other hashes (secret.ErrBusy).

@@ -165,39 +165,34 @@ func significant(from []string) [][]rune {
 
 // fewWords reports whether every letter of the text belongs to at most two words
 // of the list, or to what filler already explains. Digits and symbols count for
-// nothing here: sakura-2468! is sakura. The looser reading, where 0 is an o, is
-// asked too.
+// nothing here: sakura-2468! is sakura. A word may be written with look-alikes.
 func (t text) fewWords(filler cover) bool {
-	for _, form := range [][]rune{t.kana, t.letters} {
-		if n, ok := segment(form, filler); ok && n >= 1 && n <= 2 {
-			return true
-		}
-	}
-	return false
+	n, ok := t.segment(filler)
+	return ok && n >= 1 && n <= 2
 }
 
 // segment finds the smallest number of listed words that, with filler and
 // non-letters, make up the whole text; false if they cannot.
-func segment(s []rune, filler cover) (int, bool) {
+func (t text) segment(filler cover) (int, bool) {
 	const never = 1 << 20
 	list := familiar()
-	best := make([]int, len(s)+1)
+	best := make([]int, len(t.kana)+1)
 	for i := range best {
 		best[i] = never
 	}
 	best[0] = 0
-	for i := range s {
+	for i, r := range t.kana {
 		if best[i] == never {
 			continue
 		}
-		if filler[i] || !unicode.IsLetter(s[i]) {
+		if filler[i] || !unicode.IsLetter(r) {
 			best[i+1] = min(best[i+1], best[i])
 		}
-		for n := 2; n <= list.longest && i+n <= len(s); n++ {
-			if list.has[string(s[i:i+n])] {
+		for n := 2; n <= list.longest && i+n <= len(t.kana); n++ {
+			if list.has[string(t.kana[i:i+n])] || list.has[string(t.letters[i:i+n])] {
 				best[i+n] = min(best[i+n], best[i]+1)
 			}
 		}
 	}
-	return best[len(s)], best[len(s)] != never
+	return best[len(t.kana)], best[len(t.kana)] != never
 }

@@ -180,7 +180,8 @@ func (s *Service) Tidy(ctx context.Context) error {
 type flight struct {
 	mu   sync.Mutex
 	lane map[string]*lane
-	all  chan struct{}
+	find chan struct{} // names being looked up
+	all  chan struct{} // attempts being verified
 }
 
 type lane struct {
@@ -189,14 +190,26 @@ type lane struct {
 }
 
 const (
-	// inFlight bounds the attempts being verified in this process.
+	// inFlight bounds the names being looked up, and the attempts being
+	// verified, in this process: the directory's pool is never overrun.
 	inFlight = 64
 	// waiting bounds those that wait for a place; more are told to come back.
 	waiting = 4096
 )
 
 func newFlight() *flight {
-	return &flight{lane: map[string]*lane{}, all: make(chan struct{}, inFlight)}
+	return &flight{lane: map[string]*lane{}, find: make(chan struct{}, inFlight), all: make(chan struct{}, inFlight)}
+}
+
+// lookUp runs do when there is a place to look a name up.
+func (f *flight) lookUp(ctx context.Context, do func() error) error {
+	select {
+	case f.find <- struct{}{}:
+		defer func() { <-f.find }()
+		return do()
+	case <-ctx.Done():
+		return ErrBusy
+	}
 }
 
 // enter waits for a place. The caller calls leave when the attempt is decided.

@@ -27,9 +27,15 @@ func (w someone) known() bool { return w.facts.Person.ID != "" }
 
 func (s *Service) who(ctx context.Context, typed string) (someone, error) {
 	w := someone{name: directory.Canonical(typed)}
-	p, err := s.Directory.Find(ctx, typed)
+	var p directory.Person
+	err := s.flight.lookUp(ctx, func() (err error) {
+		p, err = s.Directory.Find(ctx, typed)
+		return err
+	})
 	switch {
-	case errors.Is(err, directory.ErrNotFound), errors.Is(err, directory.ErrAmbiguous):
+	case errors.Is(err, ErrBusy):
+		return w, ErrBusy
+	case errors.Is(err, directory.ErrNotFound), errors.Is(err, directory.ErrAmbiguous), errors.Is(err, directory.ErrMalformed):
 		return w, nil // a name that leads to two people leads to nobody
 	case err != nil:
 		return w, &Away{What: "directory", Err: err}

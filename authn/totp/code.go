@@ -19,7 +19,8 @@ const (
 	Digits = 6
 	Period = 30 * time.Second
 
-	// Skew is how many steps before and after the present one are accepted.
+	// Skew is how many steps before and after the present one are accepted, at
+	// most.
 	// One (RFC 6238 section 5.2) lets a code live 90 seconds at most, which is a
 	// documented deviation from ASVS 6.5.5.
 	Skew = 1
@@ -103,13 +104,13 @@ func Code(seed []byte, step int64) (string, error) {
 	return code, nil
 }
 
-// Match finds the step whose code was typed, among the present one and Skew
-// around it. All are computed and compared in constant time whichever matches.
+// Match finds the step whose code was typed, among the present one and skew
+// on either side. All are computed and compared in constant time whichever matches.
 // Should one code belong to two of them, the later is answered: burning it burns
 // both.
-func Match(seed []byte, code string, now time.Time) (step int64, ok bool, err error) {
+func Match(seed []byte, code string, now time.Time, skew int) (step int64, ok bool, err error) {
 	at := StepAt(now)
-	for s := at - Skew; s <= at+Skew; s++ {
+	for s := at - int64(skew); s <= at+int64(skew); s++ {
 		if s < 0 {
 			continue
 		}

@@ -39,7 +39,7 @@ type Enrolment struct {
 	QR func(size int) ([]byte, error)
 }
 
-// Begin makes a seed for the person and keeps it, unconfirmed, for EnrolmentEnd.
+// Begin makes a seed for the person and keeps it, unconfirmed, for the EnrolmentEnd in force.
 // The app shows the code under issuer and label. ErrFull when the person can have
 // no more devices.
 func (d *Devices) Begin(ctx context.Context, person directory.PersonID, label, issuer string) (Enrolment, error) {
@@ -58,14 +58,15 @@ func (d *Devices) Begin(ctx context.Context, person directory.PersonID, label, i
 		return Enrolment{}, fmt.Errorf("sealing a TOTP seed: %w", err)
 	}
 	now := d.now()
-	ends := now.Add(EnrolmentEnd)
+	rules := d.rules()
+	ends := now.Add(rules.EnrolmentEnd)
 	err = d.db.WithTx(ctx, func(tx *store.Tx) error {
 		var devices int
 		if err := tx.QueryRow(ctx, `
 			SELECT COUNT(*) FROM totp_device WHERE person = $1 AND confirmed_at > 0`, string(person)).Scan(&devices); err != nil {
 			return err
 		}
-		if devices >= MaxDevices {
+		if devices >= rules.MaxDevices {
 			return ErrFull
 		}
 		// What has ended is swept here, whoever left it; Confirm refuses it
@@ -108,7 +109,7 @@ func (d *Devices) Begin(ctx context.Context, person directory.PersonID, label, i
 // arrived. That code is spent: it cannot sign in as well.
 //
 // ErrWrong leaves the enrolment standing and has counted the try in tx, so the
-// caller must commit then; after EnrolmentTries of them, or EnrolmentEnd, or a
+// caller must commit then; after EnrolmentTries of them, or its end, or a
 // confirmation, it is ErrNoEnrolment. ErrName and ErrFull change nothing.
 func (d *Devices) Confirm(ctx context.Context, tx *store.Tx, person directory.PersonID, id, typed, name string) error {
 	name, err := properName(name)
@@ -141,7 +142,7 @@ func (d *Devices) Confirm(ctx context.Context, tx *store.Tx, person directory.Pe
 	if !ok {
 		return ErrWrong
 	}
-	step, ok, err := Match(seed, code, now)
+	step, ok, err := Match(seed, code, now, d.rules().Skew)
 	if err != nil {
 		return fmt.Errorf("confirming a TOTP enrolment: %w", err)
 	}
@@ -155,7 +156,7 @@ func (d *Devices) Confirm(ctx context.Context, tx *store.Tx, person directory.Pe
 		SET    confirmed_at = $1, last_step = $2, name = $3, ends_at = 0, tries = 0
 		WHERE  id = $4 AND person = $5 AND confirmed_at = 0
 		AND    (SELECT COUNT(*) FROM totp_device WHERE person = $5 AND confirmed_at > 0) < $6`,
-		store.Micros(now), step, name, id, string(person), MaxDevices)
+		store.Micros(now), step, name, id, string(person), d.rules().MaxDevices)
 	if errors.Is(err, store.ErrUntouched) {
 		return ErrFull
 	}

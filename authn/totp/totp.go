@@ -28,21 +28,26 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"sekisho/directory"
+	"sekisho/policy"
 	"sekisho/policy/clock"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
 )
 
+// What holds where the policy has no number of its own.
 const (
 	// EnrolmentEnd is how long a seed may be confirmed after it was shown.
 	EnrolmentEnd = 10 * time.Minute
+	// MaxDevices is how many devices one person can have.
+	MaxDevices = 10
+)
+
+const (
 	// EnrolmentTries is how many wrong codes end an enrolment.
 	EnrolmentTries = 5
 	// MaxPending is how many enrolments of one person stand at once; a further
 	// one takes the place of the oldest.
 	MaxPending = 3
-	// MaxDevices is how many devices one person can have.
-	MaxDevices = 10
 	// MaxName is the longest name of a device, in code points.
 	MaxName = 64
 )
@@ -58,7 +63,7 @@ var (
 	ErrNoEnrolment = errors.New("no such enrolment")
 	// ErrNoDevice says that the person has no such device.
 	ErrNoDevice = errors.New("no such device")
-	// ErrFull says that the person has MaxDevices devices.
+	// ErrFull says that the person has as many devices as are allowed.
 	ErrFull = errors.New("too many devices")
 	// ErrName says that a device cannot be called that.
 	ErrName = errors.New("a device's name has 1 to 64 characters, none of them a control character")
@@ -66,14 +71,32 @@ var (
 
 // Devices are the TOTP devices of everybody.
 type Devices struct {
-	db   *store.DB
-	ring *secret.KeyRing
-	now  clock.Now
+	db    *store.DB
+	ring  *secret.KeyRing
+	now   clock.Now
+	rules func() policy.TOTPRules
 }
 
-// New makes Devices.
+// New makes Devices under the numbers of this package.
 func New(db *store.DB, ring *secret.KeyRing, now clock.Now) *Devices {
-	return &Devices{db: db, ring: ring, now: now}
+	return NewUnder(db, ring, now, func() policy.TOTPRules { return policy.TOTPRules{Skew: Skew} })
+}
+
+// NewUnder makes Devices that obey the policy in force: rules is asked at every
+// use. A zero EnrolmentEnd or MaxDevices means this package's; Skew is taken as
+// it is, and never above this package's.
+func NewUnder(db *store.DB, ring *secret.KeyRing, now clock.Now, rules func() policy.TOTPRules) *Devices {
+	return &Devices{db: db, ring: ring, now: now, rules: func() policy.TOTPRules {
+		r := rules()
+		r.Skew = min(max(r.Skew, 0), Skew)
+		if r.EnrolmentEnd <= 0 {
+			r.EnrolmentEnd = EnrolmentEnd
+		}
+		if r.MaxDevices <= 0 {
+			r.MaxDevices = MaxDevices
+		}
+		return r
+	}}
 }
 
 // A Device is one that has been confirmed.
@@ -110,14 +133,13 @@ func (d *Devices) List(ctx context.Context, person directory.PersonID) ([]Device
 }
 
 // Spend accepts a code of any of the person's devices, once, and answers which.
-// ErrWrong or ErrReplayed refuse it; neither has changed anything. The code is
-// spent when tx commits.
+// ErrWrong or ErrReplayed refuse it. The code is spent when tx commits.
 func (d *Devices) Spend(ctx context.Context, tx *store.Tx, person directory.PersonID, typed string) (string, error) {
 	code, ok := Normal(typed)
 	if !ok {
 		return "", ErrWrong
 	}
-	now := d.now()
+	now, skew := d.now(), d.rules().Skew
 	held, err := d.held(ctx, tx, person)
 	if err != nil {
 		return "", err
@@ -125,7 +147,7 @@ func (d *Devices) Spend(ctx context.Context, tx *store.Tx, person directory.Pers
 	// Every device is asked, so that the time does not tell which one matched.
 	var matches []match
 	for _, h := range held {
-		step, ok, err := Match(h.seed, code, now)
+		step, ok, err := Match(h.seed, code, now, skew)
 		if err != nil {
 			return "", fmt.Errorf("checking a code: %w", err)
 		}
@@ -246,7 +268,7 @@ func (d *Devices) Import(ctx context.Context, tx *store.Tx, person directory.Per
 		INSERT INTO totp_device (id, person, name, seed, added_at, confirmed_at)
 		SELECT $1, $2, $3, $4, $5, $5
 		WHERE  (SELECT COUNT(*) FROM totp_device WHERE person = $2 AND confirmed_at > 0) < $6`,
-		id, string(person), name, sealed, now, MaxDevices)
+		id, string(person), name, sealed, now, d.rules().MaxDevices)
 	if errors.Is(err, store.ErrUntouched) {
 		return ErrFull
 	}

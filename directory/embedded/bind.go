@@ -154,8 +154,6 @@ func (s *Server) policyOf(e *entry) *entry {
 			key = n.key
 		}
 	}
-	// Called with and without the tree locked for writing, so it looks at what
-	// the entry map held when it was last published.
 	if p := s.tree.policy(key); p != nil {
 		return p
 	}

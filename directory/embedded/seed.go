@@ -2,9 +2,8 @@ package embedded
 
 import (
 	"context"
-	"slices"
-
 	"maps"
+	"slices"
 )
 
 // seed fills an empty tree. All of it is one write: a process killed meanwhile

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // indexed attributes answer an equality without looking at every entry.
@@ -18,6 +19,9 @@ type tree struct {
 	children map[string]int                 // how many entries lie right below a key
 	index    map[string]map[string][]string // attribute → value key → entry keys
 	journal  *journal
+	// policies are the password policy entries, published apart so that they can
+	// be read with the lock held or not.
+	policies atomic.Pointer[map[string]*entry]
 }
 
 func openTree(dir string) (*tree, error) {
@@ -58,6 +62,9 @@ func (t *tree) close() error {
 func (t *tree) put(e *entry) {
 	t.take(e.key)
 	t.entries[e.key] = e
+	if e.isA("pwdPolicy") {
+		t.publish(e.key, e)
+	}
 	if e.parent != "" {
 		t.children[e.parent]++
 	}
@@ -77,6 +84,9 @@ func (t *tree) take(key string) {
 		return
 	}
 	delete(t.entries, key)
+	if e.isA("pwdPolicy") {
+		t.publish(key, nil)
+	}
 	if e.parent != "" {
 		if t.children[e.parent]--; t.children[e.parent] == 0 {
 			delete(t.children, e.parent)
@@ -93,6 +103,24 @@ func (t *tree) take(key string) {
 			}
 		}
 	}
+}
+
+func (t *tree) publish(key string, e *entry) {
+	next := make(map[string]*entry)
+	if now := t.policies.Load(); now != nil {
+		maps.Copy(next, *now)
+	}
+	if delete(next, key); e != nil {
+		next[key] = e
+	}
+	t.policies.Store(&next)
+}
+
+func (t *tree) policy(key string) *entry {
+	if all := t.policies.Load(); all != nil {
+		return (*all)[key]
+	}
+	return nil
 }
 
 // A plan collects what one write changes. Nothing of it is visible before the

@@ -148,7 +148,11 @@ type modification struct {
 	values      []string
 }
 
-func parseModifications(p *ber.Packet) ([]modification, error) {
+// relaxable attributes are the server's own unless the administrator asks it to
+// relax that (draft-zeilenga-ldap-relax), as tools for moving entries do.
+var relaxable = map[string]bool{"pwdchangedtime": true, "pwdlastsuccess": true, "createtimestamp": true}
+
+func parseModifications(p *ber.Packet, relaxed bool) ([]modification, error) {
 	var all []modification
 	for _, c := range p.Children {
 		if len(c.Children) != 2 {
@@ -160,7 +164,7 @@ func parseModifications(p *ber.Packet) ([]modification, error) {
 			return nil, refuse(protocolError, "malformed modification")
 		}
 		key := attributeKey(description)
-		if readOnly[key] {
+		if readOnly[key] && !(relaxed && relaxable[key]) {
 			return nil, refuse(constraintViolation, description+": no user modification allowed")
 		}
 		all = append(all, modification{kind, description, key, values})
@@ -180,7 +184,8 @@ func (t *talk) modify(ctx context.Context, m *message) error {
 	if err != nil {
 		return refuse(invalidDN, "no DN")
 	}
-	mods, err := parseModifications(m.op.Children[1])
+	_, relaxed := m.controls[relaxOID]
+	mods, err := parseModifications(m.op.Children[1], relaxed)
 	if err != nil {
 		return err
 	}

@@ -128,9 +128,9 @@ func passwordModify(dn string, old, next []byte) *goldap.ExtendedRequest {
 // ErrCleartext: the server keeps what it is given as it is given.
 var ErrCleartext = errors.New("the directory stores passwords in clear; set ppolicy_hash_cleartext")
 
-// ResetPassword sets a password as the service account. The password, the mark
-// that it must be changed (or its absence) and the end of a lock are one
-// modification, so that no crash leaves a temporary password unmarked. An
+// ResetPassword sets a password as the service account. The password and the
+// mark that it must be changed (or its absence) are one modification, with which
+// the server also ends a lock after too many failures, so that no crash leaves a temporary password unmarked. An
 // account that was disabled stays so: that is asserted inside the modification
 // (RFC 4528) and not read beforehand and hoped for.
 func (d *Directory) ResetPassword(ctx context.Context, p directory.Person, new secret.Text, mustChange bool) error {
@@ -158,8 +158,6 @@ func (d *Directory) ResetPassword(ctx context.Context, p directory.Person, new s
 			// same modification deletes it; adding it again then holds.
 			m.Delete(s.Locked, nil)
 			m.Add(s.Locked, []string{s.Disabled})
-		} else {
-			m.Replace(s.Locked, nil)
 		}
 		err := d.modify(ctx, p, m, state.when)
 		if coded(err, goldap.LDAPResultAssertionFailed) {

@@ -41,9 +41,9 @@ func TestEncodeIsCanonical(t *testing.T) {
 
 func TestEncodeRefuses(t *testing.T) {
 	for name, e := range map[string]Entry{
-		"no action":      {Time: at},
-		"no time":        {Action: "a.b"},
-		"made-up outome": {Time: at, Action: "a.b", Outcome: "fine"},
+		"no action":       {Time: at},
+		"no time":         {Action: "a.b"},
+		"made-up outcome": {Time: at, Action: "a.b", Outcome: "fine"},
 	} {
 		if _, err := encode(e); !errors.Is(err, ErrEntry) {
 			t.Errorf("%s: %v", name, err)

@@ -154,14 +154,18 @@ func (h *house) bindFinish(w http.ResponseWriter, r *web.Request, p enrolPage) e
 // on. One that has run out is begun anew.
 func (h *house) bindError(w http.ResponseWriter, r *web.Request, step signin.Step, p enrolPage, name string, err error) error {
 	g := h.tongue(r)
-	if web.ProblemOf(err).Code == web.CodeNotFound {
+	switch {
+	case errors.Is(err, totp.ErrName):
+		return h.again(w, r, step, name, p, refused{http.StatusUnprocessableEntity, []Fault{{"name", g.say("enrol.name_refused")}}, nil})
+	case errors.Is(err, totp.ErrFull):
+		return h.again(w, r, step, "enrolstart", p, refused{http.StatusConflict, []Fault{{"", g.say("enrol.full")}}, nil})
+	case errors.Is(err, totp.ErrNoEnrolment), web.ProblemOf(err).Code == web.CodeNotFound:
 		return h.again(w, r, step, "enrolstart", p, refused{http.StatusConflict, []Fault{{"", g.say("enrol.gone")}}, nil})
 	}
 	if said, ok := h.inPlace(w, r, err, Fault{"code", g.say("enrol.wrong_code")}); ok {
 		return h.again(w, r, step, name, p, said)
 	}
-	back := p.Finish
-	if done, failed := h.elsewhere(w, r, err, back); done {
+	if done, failed := h.elsewhere(w, r, err, p.Finish); done {
 		return failed
 	}
 	return err

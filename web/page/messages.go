@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"net/url"
 	"time"
 
 	"github.com/nicksnyder/go-i18n/v2/i18n"
@@ -88,7 +89,7 @@ func named(pairs []any) (map[string]any, error) {
 
 // funcs are what templates of this language call.
 func (g *tongue) funcs() template.FuncMap {
-	return template.FuncMap{"t": g.t, "n": g.n, "when": g.when, "articles": g.articles}
+	return template.FuncMap{"t": g.t, "n": g.n, "when": g.when, "articles": g.articles, "segment": url.PathEscape}
 }
 
 // Japan has one time and has had no summer time since 1951. A fixed zone spares

@@ -153,7 +153,7 @@ func TestArticlesExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, one := regexp.MustCompile(`policy\.Article\\{([^}]*)\\}`), regexp.MustCompile(`"([^"]+)"`)
+	list, one := regexp.MustCompile(`policy\.Article\{([^}]*)\}`), regexp.MustCompile(`"([^"]+)"`)
 	seen := 0
 	for _, file := range files {
 		raw, err := os.ReadFile(file)

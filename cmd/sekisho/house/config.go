@@ -1,0 +1,83 @@
+package house
+
+import (
+	"log/slog"
+	"net/netip"
+	"net/url"
+
+	"sekisho/cmd/sekisho/config"
+	"sekisho/cmd/sekisho/say"
+	"sekisho/directory/ldap"
+	"sekisho/policy"
+	"sekisho/policy/secret"
+	"sekisho/policy/store"
+)
+
+// A Config is what a house is built from. dev, serve and tests make one each;
+// the house does not know which of them it serves.
+type Config struct {
+	Store store.Config
+
+	// Key files. They are made when the store does not exist yet, and only then.
+	SealingKey, SessionKey, TrailKey string
+
+	Origin string // of the trail's checkpoints
+	Anchor string // file of the newest checkpoint, outside the store; "" none
+
+	// Bootstrap is the file of rules for an empty store; BootstrapText stands
+	// in for it where there is no file.
+	Bootstrap     string
+	BootstrapText []byte
+	// MayBeEmpty lets the ground floor open without rules in force, for the
+	// commands that bring them.
+	MayBeEmpty bool
+
+	Directory        ldap.Config
+	BindPasswordFile string // read when the directory is opened; Directory.BindPassword wins
+
+	Argon2 secret.Params
+	Queue  int // who may wait for a hash
+
+	PublicURL      *url.URL
+	ExtraHosts     []string
+	TrustedProxies []netip.Prefix
+	LoopbackZone   policy.ZoneID   // of a request from loopback that names no other source; dev alone
+	Zones          []policy.ZoneID // served here; empty: the policy's only one
+	SampleApps     bool            // show the built-in sample where an application has no URL; dev alone
+
+	Log *slog.Logger // nil: nothing is logged
+}
+
+// FromFile turns sekisho.yaml into what a house is built from. It touches no
+// file that it names: which of them a command needs is known only when it opens
+// them.
+func FromFile(f *config.File) (Config, error) {
+	u, err := url.Parse(f.PublicURL)
+	if err != nil {
+		return Config{}, say.Errorf("public_url を読めません: %[1]v", "public_url cannot be read: %[1]v", err)
+	}
+	u.Path = ""
+	c := Config{
+		Store:      store.Config{Driver: "sqlite", Path: f.Store.Path},
+		SealingKey: f.Keys.Sealing, SessionKey: f.Keys.Session, TrailKey: f.Keys.Trail,
+		Origin: f.Trail.Origin, Anchor: f.Trail.Anchor,
+		Bootstrap: f.Policy.Bootstrap,
+		Directory: ldap.Config{
+			Servers: f.Directory.Servers, BindDN: f.Directory.BindDN,
+			BaseDN: f.Directory.BaseDN, PeopleDN: f.Directory.PeopleDN, GroupsDN: f.Directory.GroupsDN,
+			PolicyDN: f.Directory.PolicyDN, CAFile: f.Directory.CAFile, StartTLS: f.Directory.StartTLS,
+			PlaintextAllowed: f.Directory.PlaintextAllowed, Schema: f.Directory.Schema,
+			PoolSize: f.Directory.PoolSize, OpTimeout: f.Directory.OpTimeout,
+			PlaceholderMember: f.Directory.PlaceholderMember,
+		},
+		BindPasswordFile: f.Directory.BindPasswordFile,
+		Argon2:           secret.Params{MemoryKiB: f.Argon2.MemoryKiB, Time: f.Argon2.Time, Threads: f.Argon2.Threads},
+		Queue:            f.Argon2.Queue,
+		PublicURL:        u,
+		TrustedProxies:   f.Prefixes(),
+	}
+	for _, z := range f.Zones {
+		c.Zones = append(c.Zones, policy.ZoneID(z))
+	}
+	return c, nil
+}

@@ -1,0 +1,241 @@
+// Package house builds Sekisho. Open, below, is the whole house on one page:
+// each line uses only the lines above it. `dev`, `serve` and the harness of the
+// tests all call it, each with a clock of its own, so what a test has seen is
+// what runs.
+//
+// It decides nothing. It knows every room and none of their rules.
+package house
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"sekisho/authn/account"
+	"sekisho/authn/password"
+	"sekisho/authn/session"
+	"sekisho/authn/signin"
+	"sekisho/authn/standing"
+	"sekisho/authn/totp"
+	"sekisho/cmd/sekisho/say"
+	"sekisho/directory/ldap"
+	"sekisho/policy"
+	"sekisho/policy/audit"
+	"sekisho/policy/clock"
+	"sekisho/policy/ephemeral"
+	"sekisho/policy/secret"
+	"sekisho/policy/store"
+	"sekisho/web"
+	"sekisho/web/api"
+	"sekisho/web/page"
+)
+
+// mostEphemeral bounds what is held in memory and may be lost: sign-ins under
+// way, counts by source, answers kept for a repeated request.
+const mostEphemeral = 500_000
+
+// A House is everything, built and not yet open to visitors.
+type House struct {
+	*Ground
+	Hasher    *secret.Hasher
+	Directory *ldap.Directory
+	Ephemeral ephemeral.Store
+	Watch     *standing.Watch
+	Sessions  *session.Sessions
+	TOTP      *totp.Devices
+	Signin    *signin.Service
+	Account   *account.Service
+	Registry  *prometheus.Registry
+	Web       *web.Server
+
+	ceiling atomic.Int64 // see Signin's House.Ceiling
+	log     *slog.Logger
+}
+
+// Open builds the house from the ground up.
+func Open(ctx context.Context, cfg Config, base clock.Now) (h *House, err error) {
+	h = &House{log: cfg.Log}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+
+	// Ground floor: keys, store, trail, rules.
+	if h.Ground, err = OpenGround(ctx, cfg, base); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			h.Close()
+		}
+	}()
+	rules, now := h.Charter.Current, h.Clock.Now
+	served, err := h.zonesServed(rules())
+	if err != nil {
+		return nil, err
+	}
+	h.Hasher = secret.NewHasher(cfg.Argon2, h.Sealing, cfg.Queue)
+	h.Ephemeral = ephemeral.NewMemory(now, mostEphemeral)
+
+	// The people.
+	if h.Directory, err = openDirectory(ctx, cfg, now); err != nil {
+		return nil, err
+	}
+	h.Watch = standing.NewWatch(h.DB, h.Directory, now)
+
+	// Signing in.
+	h.Sessions = session.New(h.DB, h.Session, h.Trail, h.Watch, rules, now)
+	h.TOTP = totp.NewUnder(h.DB, h.Sealing, now, func() policy.TOTPRules { return rules().TOTP })
+	h.ceiling.Store(1) // until the directory has said how many it takes
+	h.Signin = signin.New(signin.House{
+		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Watch: h.Watch, Sessions: h.Sessions,
+		TOTP: h.TOTP, History: password.New(h.DB, h.Hasher, h.Sealing, now), Flows: h.Ephemeral, Now: now,
+		Ceiling: func() int { return int(h.ceiling.Load()) },
+	})
+	h.Account = account.New(h.Signin, h.Directory)
+
+	// The way in.
+	h.Registry = prometheus.NewRegistry()
+	h.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	h.Web = web.New(web.Config{
+		PublicURL: cfg.PublicURL, ExtraHosts: cfg.ExtraHosts, TrustedProxies: cfg.TrustedProxies, LoopbackZone: cfg.LoopbackZone,
+		Now: now, Policy: rules, Guard: guard{h.Signin, h.Sessions}, Log: h.log, Registry: h.Registry,
+		Ready: []web.Check{
+			{Name: "store", Ask: h.DB.Ping},
+			{Name: "directory", Ask: h.Directory.Ping},
+			{Name: "trail", Ask: func(context.Context) error { return h.Seal.Err() }},
+		},
+	})
+	api.Mount(h.Web, api.Services{
+		SignIn: h.Signin, Account: h.Account, Charter: h.Charter, Trail: h.Trail,
+		Note: h.note, Once: h.Ephemeral, Seal: h.Sealing,
+	})
+	page.Mount(h.Web, page.Services{
+		Steps: h.Signin, Presence: h.Signin, Factors: h.Account, Account: h.Account, Charter: h.Charter,
+	})
+	h.log.Info("house built", "zones", joinZones(served), "policy", h.Charter.Version())
+	return h, nil
+}
+
+// guard tells web the live cookies from the dead.
+type guard struct {
+	*signin.Service
+	sessions *session.Sessions
+}
+
+func (g guard) CheckCSRF(cookie, token string) bool { return g.sessions.CheckCSRF(cookie, token) }
+
+func openDirectory(ctx context.Context, cfg Config, now clock.Now) (*ldap.Directory, error) {
+	d := cfg.Directory
+	if d.BindPassword.IsEmpty() {
+		pw, err := secret.ReadFile(cfg.BindPasswordFile)
+		if err != nil {
+			return nil, say.Errorf("directory.bind_password_file を使えません: %[1]v", "directory.bind_password_file cannot be used: %[1]v", err)
+		}
+		d.BindPassword = pw
+	}
+	dir, err := ldap.Open(ctx, d, now)
+	if err != nil {
+		return nil, say.Errorf("ディレクトリを開けません: %[1]v。`sekisho config check` で確かめてください。",
+			"the directory cannot be opened: %[1]v; see `sekisho config check`", err)
+	}
+	return dir, nil
+}
+
+// note enters one act on the trail in a transaction of its own.
+func (h *House) note(ctx context.Context, e audit.Entry) error {
+	return h.DB.WithTx(ctx, func(tx *store.Tx) error { return h.Trail.Append(ctx, tx, e) })
+}
+
+// Close closes what is open, top down.
+func (h *House) Close() {
+	if h.Directory != nil {
+		h.Directory.Close()
+	}
+	h.Ground.Close()
+}
+
+// Run does what goes on by itself: sealing the trail, following the rules and
+// the revocations, watching the clock, finishing what a crash left. It returns
+// when ctx ends and all of it has stopped.
+func (h *House) Run(ctx context.Context) {
+	h.askCeiling(ctx)
+	var wg sync.WaitGroup
+	for _, work := range []func(context.Context){
+		h.Seal.Run, h.Charter.Run, h.Sessions.Run, h.Account.Run, h.keepTime,
+		func(ctx context.Context) { every(ctx, 15*time.Second, func() { h.askCeiling(ctx) }) },
+		func(ctx context.Context) {
+			every(ctx, 30*time.Second, func() { h.complain(ctx, "finishing password changes", h.Signin.Recover(ctx)) })
+		},
+		func(ctx context.Context) {
+			every(ctx, time.Hour, func() { h.complain(ctx, "tidying attempts", h.Signin.Tidy(ctx)) })
+		},
+	} {
+		wg.Go(func() { work(ctx) })
+	}
+	wg.Wait()
+}
+
+// complain logs what failed in the background and will be tried again.
+func (h *House) complain(ctx context.Context, what string, err error) {
+	if err != nil && ctx.Err() == nil {
+		h.log.Warn(what+" failed; it is tried again", "error", err)
+	}
+}
+
+// askCeiling asks the directory after how many failures it locks. Ours must
+// hold before that, or a stranger could lock a person out of everything else
+// that uses the directory. An answer that cannot be had changes nothing.
+func (h *House) askCeiling(ctx context.Context) {
+	theirs, err := h.Directory.LockoutPolicy(ctx)
+	if err != nil {
+		h.complain(ctx, "asking the directory for its lockout", err)
+		return
+	}
+	if !theirs.Enabled || theirs.MaxFailures == 0 {
+		h.ceiling.Store(0)
+		return
+	}
+	h.ceiling.Store(int64(max(1, theirs.MaxFailures-1)))
+}
+
+// Serve opens the doors on ln until ctx ends, then lets what is in flight
+// finish, for as long as grace.
+func (h *House) Serve(ctx context.Context, ln net.Listener, grace time.Duration) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() { h.Run(background) })
+	// The trail is sealed until the last request has been answered.
+	defer running.Wait()
+	defer stop()
+
+	srv := h.Web.HTTPServer()
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(ln) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serving: %w", err)
+	case <-ctx.Done():
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	if err := srv.Shutdown(last); err != nil {
+		_ = srv.Close()
+		return say.Errorf("%[1]v 待っても終わらない要求を打ち切りました。", "requests still in flight after %[1]v were cut off", grace)
+	}
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving: %w", err)
+	}
+	if err := h.Seal.Seal(last); err != nil {
+		return fmt.Errorf("sealing the trail at the end: %w", err)
+	}
+	return nil
+}

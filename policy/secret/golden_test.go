@@ -1,0 +1,5 @@
+package secret_test
+
+const goldenSealed = `00`
+
+const goldenMAC = ""

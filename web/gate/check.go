@@ -1,0 +1,106 @@
+package gate
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"sekisho/authz"
+	"sekisho/policy"
+	"sekisho/web"
+)
+
+// ServeHTTP is GET /auth/check: 200 with who it is, 401 with where to sign in
+// when that would help, 403 when it would not. Whoever is no trusted proxy is
+// told nothing at all.
+func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h["Cache-Control"] = noStore
+	if _, trusted := g.srv.Peer(r); !trusted {
+		g.counts.untrusted.Inc()
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	q, err := ask(r.Header)
+	if err != nil {
+		g.counts.malformed.Inc()
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	source, _, err := g.srv.Source(r)
+	if err != nil {
+		g.counts.malformed.Inc()
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	a, err := g.check(r.Context(), web.AppCookie(r.Header["Cookie"]), q.host)
+	if err != nil {
+		g.broken(w, err)
+		return
+	}
+	if !a.verdict.Allowed(g.srv.Now()) {
+		if !helps(a.verdict) {
+			g.counts.refused.Inc()
+			g.deny(a, source)
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		g.counts.signIn.Inc()
+		h.Set("Location", g.signInURL(a, q.uri))
+		if q.redirect && (q.method == http.MethodGet || q.method == http.MethodHead) && acceptsHTML(r.Header) {
+			w.WriteHeader(http.StatusSeeOther)
+			return
+		}
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	t, err := g.tell(a)
+	if err != nil {
+		g.broken(w, err)
+		return
+	}
+	for i, name := range headerNames {
+		h[name] = t.headers[i]
+	}
+	g.counts.allowed.Inc()
+	w.WriteHeader(http.StatusOK)
+}
+
+var noStore = []string{"no-store"}
+
+// broken refuses because the answer could not be had. A proxy lets nothing
+// through on a 503.
+func (g *Gate) broken(w http.ResponseWriter, err error) {
+	g.counts.failed.Inc()
+	p := web.ProblemOf(err)
+	g.srv.Log().Warn("a check could not be answered", "code", p.Code, "cause", err.Error())
+	if p.Status != http.StatusServiceUnavailable {
+		p.Status = http.StatusInternalServerError
+	}
+	w.WriteHeader(p.Status)
+}
+
+// helps reports whether signing in, or in more strongly, would change the
+// answer. An assurance that nothing here can reach yet would not.
+func helps(v authz.Verdict) bool {
+	return v.Reason == authz.NoSession || v.StepUp != "" && policy.AAL2.AtLeast(v.StepUp)
+}
+
+// signInURL leads to the sign-in page and from there back to uri at the
+// application, whose origin is taken from the policy and not from the proxy.
+func (g *Gate) signInURL(a answer, uri string) string {
+	to := g.issuer + "/signin?rd=" + url.QueryEscape(web.AppOrigin(g.srv.PublicURL(), a.app)+uri)
+	if a.verdict.Reason != authz.NoSession && a.verdict.StepUp != "" {
+		to += "&acr=" + url.QueryEscape(string(a.verdict.StepUp))
+	}
+	return to
+}
+
+func acceptsHTML(h http.Header) bool {
+	for _, v := range h["Accept"] {
+		if strings.Contains(strings.ToLower(v), "text/html") {
+			return true
+		}
+	}
+	return false
+}

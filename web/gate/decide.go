@@ -1,0 +1,197 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"sekisho/authn/session"
+	"sekisho/authn/token"
+	"sekisho/authz"
+	"sekisho/directory"
+	"sekisho/policy"
+	"sekisho/web"
+)
+
+// An answer is what the gate makes of one request at an application's host.
+type answer struct {
+	verdict authz.Verdict
+	session session.Session // zero for none
+	person  directory.Person
+	app     policy.Application
+	told    *telling // what was worked out for this session and application before
+}
+
+// hostIndex finds an application by host. It belongs to one version of the
+// policy and is made anew for the next.
+type hostIndex struct {
+	policy *policy.Policy
+	byHost map[string]policy.Application
+}
+
+func (g *Gate) application(p *policy.Policy, host string) (policy.Application, bool) {
+	ix := g.hosts.Load()
+	if ix == nil || ix.policy != p {
+		ix = &hostIndex{p, make(map[string]policy.Application, len(p.Applications))}
+		for _, a := range p.Applications {
+			if name := web.Hostname(a.Host); name != "" {
+				ix.byHost[name] = a
+			}
+		}
+		g.hosts.Store(ix)
+	}
+	app, ok := ix.byHost[host]
+	return app, ok
+}
+
+// check decides at the time of use. An error means that the answer could not
+// be had, and refuses.
+func (g *Gate) check(ctx context.Context, cookie, host string) (answer, error) {
+	p := g.srv.Policy()
+	app, ok := g.application(p, host)
+	if !ok {
+		return answer{verdict: authz.Decide(p, authz.Facts{Now: g.srv.Now()})}, nil
+	}
+	a := answer{app: app}
+	facts := authz.Facts{Application: app, Now: g.srv.Now()}
+	if cookie != "" {
+		n, err := g.Sessions.Load(ctx, cookie)
+		switch {
+		case errors.Is(err, session.ErrNone):
+		case err != nil:
+			return answer{}, err
+		case n.App == app.ID: // a cookie opens the host it was made for alone
+			a.session = n
+		}
+	}
+	if a.session.ID != "" {
+		zone, _ := p.Zone(a.session.Zone)
+		var err error
+		if a.person, err = g.People.Person(ctx, a.session.Person, zone.DirectoryStale); err != nil {
+			return answer{}, err
+		}
+		a.told = g.known(key{a.session.ID, app.ID})
+		facts.SignedIn, facts.Person, facts.ACR, facts.SessionEnds = true, a.person, a.session.ACR, ends(a.session)
+		if a.told != nil && a.told.policy == p && slices.Equal(a.told.groups, a.person.Groups) {
+			facts.Posts = a.told.posts
+		} else {
+			a.told, facts.Posts = nil, p.PostsOf(a.person.Groups)
+		}
+	}
+	a.verdict = authz.Decide(p, facts)
+	if a.verdict.Allowed(facts.Now) && a.told == nil {
+		a.told = &telling{policy: p, groups: a.person.Groups, posts: facts.Posts}
+	}
+	return a, nil
+}
+
+func ends(n session.Session) time.Time {
+	if n.IdleExpiresAt.Before(n.ExpiresAt) {
+		return n.IdleExpiresAt
+	}
+	return n.ExpiresAt
+}
+
+type key struct{ session, app string }
+
+// A telling is what an application is told of one session, ready to be put
+// into an answer. It grants nothing: check is asked first, every time.
+type telling struct {
+	policy  *policy.Policy
+	groups  []string
+	posts   []policy.PostID
+	person  directory.Person
+	acr     policy.ACR
+	until   time.Time
+	headers [6][]string // in the order of headerNames
+}
+
+var headerNames = [6]string{"Remote-User", "Remote-Name", "Remote-Email", "Remote-Groups", "Remote-Acr", "X-Sekisho-Assertion"}
+
+const (
+	tellingEnd   = time.Minute
+	assertionEnd = 5*time.Minute - time.Second
+	maxTold      = 50_000
+)
+
+func (g *Gate) known(k key) *telling {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.told[k]
+}
+
+// tell is what an allowed answer says. Its error refuses: a 200 without an
+// identity would let a request through as nobody.
+func (g *Gate) tell(a answer) (*telling, error) {
+	now, t := g.srv.Now(), a.told
+	if t == nil || a.session.Login == "" {
+		return nil, errors.New("telling an application: nobody to tell of")
+	}
+	if now.Before(t.until) && t.acr == a.session.ACR && t.person.Login == a.person.Login &&
+		t.person.Name == a.person.Name && t.person.Mail == a.person.Mail {
+		return t, nil
+	}
+	end := now.Add(assertionEnd)
+	if a.verdict.Until.Before(end) {
+		end = a.verdict.Until
+	}
+	signed, err := g.Keys.Assert(token.Assertion{
+		RegisteredClaims: jwt.RegisteredClaims{
+			Issuer: g.issuer, Subject: a.session.Login, Audience: jwt.ClaimStrings{a.app.ID}, ExpiresAt: jwt.NewNumericDate(end),
+		},
+		ACR: a.session.ACR, AMR: a.session.AMR, Name: a.person.Name, Zone: a.session.Zone,
+	})
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(t.posts))
+	for i, id := range t.posts {
+		ids[i] = string(id)
+	}
+	next := &telling{
+		policy: t.policy, groups: t.groups, posts: t.posts, person: a.person, acr: a.session.ACR,
+		// Old enough to be made anew before half of the assertion's life is over.
+		until: now.Add(min(tellingEnd, end.Sub(now)/2)),
+		headers: [6][]string{
+			{escape(a.session.Login, false)}, {escape(a.person.Name, true)}, {escape(a.person.Mail, false)},
+			{strings.Join(ids, ",")}, {string(a.session.ACR)}, {signed},
+		},
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.told) >= maxTold {
+		clear(g.told)
+	}
+	g.told[key{a.session.ID, a.app.ID}] = next
+	return next, nil
+}
+
+// escape percent-encodes UTF-8 (RFC 3986, section 2.1) so that a header is
+// ASCII; all is true where everything but unreserved characters is encoded.
+func escape(s string, all bool) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c >= '0' && c <= '9', c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '-', c == '.', c == '_', c == '~',
+			!all && c > ' ' && c < 0x7f && c != '%':
+			b.WriteByte(c)
+		default:
+			b.WriteByte('%')
+			b.WriteByte(hex[c>>4])
+			b.WriteByte(hex[c&15])
+		}
+	}
+	return b.String()
+}
+
+func issuer(srv *web.Server) string {
+	u := *srv.PublicURL()
+	u.Path, u.RawQuery, u.Fragment = "", "", ""
+	return u.String()
+}

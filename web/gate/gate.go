@@ -1,0 +1,142 @@
+// Package gate stands before applications: it answers a proxy's question
+// whether a request may pass (forward-auth), gives each application's host its
+// own cookie, and in dev is the proxy itself.
+//
+// It reads what proxies say, which is the one place where a stranger's bytes
+// come nearest to a decision, so everything it cannot read with certainty is
+// refused. It does not decide who may open what (authz) nor keep sessions
+// (authn/session), and nothing is written on the way of a check.
+package gate
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sekisho/authn/session"
+	"sekisho/authn/signin"
+	"sekisho/authn/token"
+	"sekisho/directory"
+	"sekisho/policy"
+	"sekisho/web"
+)
+
+// Sessions finds sessions and hands them over; authn/session is one.
+type Sessions interface {
+	Load(ctx context.Context, cookie string) (session.Session, error)
+	HandoverCode(ctx context.Context, parentCookie, appID, host string) (code string, err error)
+	RedeemHandover(ctx context.Context, code, host, source string) (cookie string, err error)
+	CSRF(cookie string) string
+}
+
+// People reads a person, no staler than said; authn/standing is one.
+type People interface {
+	Person(ctx context.Context, id directory.PersonID, stale time.Duration) (directory.Person, error)
+}
+
+// SignIn knows the gate's own sessions, and ends one; authn/signin is one.
+type SignIn interface {
+	Current(ctx context.Context, o signin.Origin, cookie string) (signin.Step, error)
+	SignOut(ctx context.Context, o signin.Origin, cookie string) error
+}
+
+// Keys sign what an application is told; authn/token is one.
+type Keys interface {
+	Assert(a token.Assertion) (string, error)
+}
+
+// A Denial is a person at an application that is not for them.
+type Denial struct {
+	Session session.Session
+	App     policy.Application
+	Reason  string
+	Article []policy.Article
+	Source  netip.Addr
+}
+
+// Services is what the gate stands on. All but Denied must be given.
+type Services struct {
+	Sessions Sessions
+	People   People
+	SignIn   SignIn
+	Keys     Keys
+	// Denied hears of a refusal once for a person, application, reason and
+	// minute. It is called beside the answer, not before it, and must not
+	// block. nil: nobody hears.
+	Denied func(Denial)
+}
+
+// A Gate answers for the applications of the policy.
+type Gate struct {
+	Services
+	srv    *web.Server
+	issuer string
+
+	mu    sync.RWMutex
+	told  map[key]*telling
+	hosts atomic.Pointer[hostIndex]
+
+	denied denials
+	counts struct{ allowed, signIn, refused, malformed, untrusted, failed prometheus.Counter }
+}
+
+// Mount puts the gate on srv: /auth/check, the handover on the gate's own host
+// and on those of the applications.
+func Mount(srv *web.Server, s Services) *Gate {
+	g := &Gate{Services: s, srv: srv, issuer: issuer(srv), told: map[key]*telling{}}
+	g.denied.seen = map[denialKey]bool{}
+	g.counts.allowed = srv.CheckCounter("allowed")
+	g.counts.signIn = srv.CheckCounter("sign_in")
+	g.counts.refused = srv.CheckCounter("refused")
+	g.counts.malformed = srv.CheckCounter("malformed")
+	g.counts.untrusted = srv.CheckCounter("untrusted")
+	g.counts.failed = srv.CheckCounter("failed")
+
+	srv.MountBare("/auth/check", g)
+	srv.Mount("GET /handover", g.handOver)
+	srv.MountApp("GET /.sekisho/start", g.start)
+	srv.MountApp("GET /.sekisho/callback", g.callback)
+	srv.MountApp("GET /.sekisho/signout", g.askSignOut)
+	srv.MountApp("POST /.sekisho/signout", g.signOut)
+	return g
+}
+
+// denials remembers, for the minute that is now, whom it has told of already.
+type denials struct {
+	mu     sync.Mutex
+	minute int64
+	seen   map[denialKey]bool
+}
+
+type denialKey struct {
+	person directory.PersonID
+	app    string
+	reason string
+}
+
+// maxDenials bounds the memory of one minute; beyond it the rest is not told.
+const maxDenials = 10_000
+
+func (g *Gate) deny(a answer, source netip.Addr) {
+	if g.Denied == nil || a.session.ID == "" {
+		return
+	}
+	k, minute := denialKey{a.session.Person, a.app.ID, string(a.verdict.Reason)}, g.srv.Now().Unix()/60
+	g.denied.mu.Lock()
+	if g.denied.minute != minute {
+		g.denied.minute = minute
+		clear(g.denied.seen)
+	}
+	known := g.denied.seen[k] || len(g.denied.seen) >= maxDenials
+	if !known {
+		g.denied.seen[k] = true
+	}
+	g.denied.mu.Unlock()
+	if !known {
+		g.Denied(Denial{a.session, a.app, string(a.verdict.Reason), a.verdict.Articles, source})
+	}
+}
