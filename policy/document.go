@@ -17,9 +17,13 @@ import (
 // MaxFileBytes is the size beyond which a policy file is refused unread.
 const MaxFileBytes = 1 << 20
 
-// maxNesting is far above the five levels that policy.yaml has. The YAML parser
-// recurses, and its memory grows with the square of the depth.
-const maxNesting = 16
+// The YAML parser recurses, and its memory grows with the square of the depth.
+// policy.yaml has five levels: maxNesting is for brackets, maxIndent for what
+// stands in blocks, where each level takes a column at least.
+const (
+	maxNesting = 16
+	maxIndent  = 80
+)
 
 // maxProblems keeps the answer to a hostile file shorter than the file.
 const maxProblems = 1000
@@ -174,7 +178,7 @@ func (d *document) plainText(data []byte) bool {
 // complex keys; and nesting deeper than any policy has.
 func (d *document) plainTokens(tokens token.Tokens) bool {
 	before := len(d.problems)
-	depth, dashes, dashLine := 0, 0, 0
+	depth := 0
 	for _, t := range tokens {
 		line, column := t.Position.Line, t.Position.Column
 		switch t.Type {
@@ -188,18 +192,25 @@ func (d *document) plainTokens(tokens token.Tokens) bool {
 			depth++
 		case token.SequenceEndType, token.MappingEndType:
 			depth--
-		case token.SequenceEntryType:
-			if line != dashLine {
-				dashes, dashLine = 0, line
-			}
-			dashes++
 		}
-		if depth > maxNesting || dashes > maxNesting || t.Position.IndentLevel > maxNesting {
+		if depth > maxNesting || (depth == 0 && indent(t) > maxIndent) {
 			d.at(line, column, "", "入れ子が深すぎます。", "The nesting is too deep.")
 			return false
 		}
 	}
 	return len(d.problems) == before
+}
+
+// indent is how far from the margin a list entry or a key stands; 0 for other
+// tokens, whose place nests nothing.
+func indent(t *token.Token) int {
+	switch {
+	case t.Type == token.SequenceEntryType:
+		return t.Position.Column
+	case t.Type == token.MappingValueType && t.Prev != nil:
+		return t.Prev.Position.Column
+	}
+	return 0
 }
 
 // syntax notes what the YAML parser says, with its place.
