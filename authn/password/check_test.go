@@ -101,6 +101,7 @@ func TestCheck(t *testing.T) {
 		{"0saka-t1gers-93", "common_word"},
 		{"hokkaido-sapporo", "common_word"},
 		{"himawari_5837_!", "common_word"},
+		{"雲-みやもと-47888", "common_word"},
 
 		// the person's and the prefecture's own words
 		{"tanaka-misaki", "own_word"},

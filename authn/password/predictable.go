@@ -188,7 +188,7 @@ func (t text) segment(filler cover) (int, bool) {
 		if filler[i] || !unicode.IsLetter(r) {
 			best[i+1] = min(best[i+1], best[i])
 		}
-		for n := 2; n <= list.longest && i+n <= len(t.kana); n++ {
+		for n := 1; n <= list.longest && i+n <= len(t.kana); n++ {
 			if list.has[string(t.kana[i:i+n])] || list.has[string(t.letters[i:i+n])] {
 				best[i+n] = min(best[i+n], best[i]+1)
 			}

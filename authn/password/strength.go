@@ -18,8 +18,8 @@ const estimated = 100
 const firstYear, lastYear = 1940, 2045
 
 // score estimates the guesses that the password stands, from 0 to 4 (zxcvbn's
-// scale: 3 is 10^8 seconds' worth of slow guesses and less, 4 beyond). The
-// lowest of three readings counts: as typed, normalised, and with look-alikes as
+// scale, at ten thousand guesses a second: 3 stands 10^6 seconds, 4 stands 10^8).
+// The lowest of three readings counts: as typed, normalised, and with look-alikes as
 // letters. The estimator's own table of look-alikes is left out because its
 // combinations can be driven to half a second of work by one password.
 func (t text) score(raw []rune, own, blocked [][]rune) int {

@@ -33,17 +33,23 @@ var familiar = sync.OnceValue(func() wordList {
 	return list
 })
 
-// add takes words that can be told from chance: two kana or kanji, or three
-// letters of the alphabet. The lone kanji in the list are for reading it.
+// add takes words that can be told from chance: a kanji, two kana, or three
+// letters of the alphabet. A lone kanji is no input for the estimate, which would
+// see one letter in it (strength.go).
 func (l *wordList) add(w []rune) {
 	enough := 3
-	if unicode.In(w[0], unicode.Han, unicode.Hiragana) {
+	switch {
+	case unicode.Is(unicode.Han, w[0]):
+		enough = 1
+	case unicode.Is(unicode.Hiragana, w[0]):
 		enough = 2
 	}
 	if len(w) < enough || l.has[string(w)] {
 		return
 	}
 	l.has[string(w)] = true
-	l.ordered = append(l.ordered, string(w))
 	l.longest = max(l.longest, len(w))
+	if len(w) > 1 {
+		l.ordered = append(l.ordered, string(w))
+	}
 }

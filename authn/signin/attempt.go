@@ -91,9 +91,9 @@ func (s *Service) reserve(ctx context.Context, o Origin, w someone, ways []way) 
 // hold enters a held attempt on the trail, once a minute for each name: a flood
 // must not fill the trail.
 func (s *Service) hold(ctx context.Context, o Origin, w someone, held *Held) error {
-	key := "held/" + w.name
+	key := "held:" + w.name
 	if w.known() {
-		key = "held/" + string(w.facts.Person.ID)
+		key = "held:" + string(w.facts.Person.ID)
 	}
 	if n, err := s.Flows.Count(ctx, key, time.Minute); err != nil || n > 1 {
 		return held

@@ -36,7 +36,7 @@ func (s *Service) put(ctx context.Context, cookie string, f flow) error {
 	if err != nil {
 		return fmt.Errorf("storing a sign-in: %w", err)
 	}
-	if err := s.Flows.Put(ctx, "flow/"+mac, b, f.Ends.Sub(s.Now())); err != nil {
+	if err := s.Flows.Put(ctx, "flow:"+mac, b, f.Ends.Sub(s.Now())); err != nil {
 		return &Away{What: "ephemeral store", Err: err}
 	}
 	return nil
@@ -48,7 +48,7 @@ func (s *Service) take(ctx context.Context, cookie string) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	_, taken, err := s.Flows.Take(ctx, "flow/"+mac)
+	_, taken, err := s.Flows.Take(ctx, "flow:"+mac)
 	if err != nil {
 		return false, &Away{What: "ephemeral store", Err: err}
 	}
@@ -68,7 +68,7 @@ func (s *Service) resume(ctx context.Context, cookie string, at State) (flow, di
 		}
 		return flow{}, directory.Person{}, ErrNone
 	}
-	b, ok, err := s.Flows.Get(ctx, "flow/"+mac)
+	b, ok, err := s.Flows.Get(ctx, "flow:"+mac)
 	if err != nil {
 		return flow{}, directory.Person{}, &Away{What: "ephemeral store", Err: err}
 	}

@@ -178,8 +178,8 @@ func sourceKey(o Origin) string {
 	addr := o.Source.Unmap()
 	if addr.Is6() {
 		if p, err := addr.WithZone("").Prefix(64); err == nil {
-			return "source/" + p.String()
+			return "source:" + p.String()
 		}
 	}
-	return "source/" + addr.String()
+	return "source:" + addr.String()
 }

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
+	"time"
 
 	"sekisho/cmd/sekisho/house"
 	"sekisho/cmd/sekisho/say"
 	"sekisho/policy"
+	"sekisho/policy/charter"
 )
 
 type policyCheckCmd struct {
@@ -77,23 +80,32 @@ func (c policyApplyCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	return c.inGround(ctx, t, func(g *house.Ground) error {
-		if g.Charter.Version() == 0 || (c.Data != "" && !c.Propose) {
-			v, err := g.Install(ctx, actor, source)
-			if err != nil {
-				return charterError(err)
-			}
-			t.line("第%d版が有効になりました。", "version %d is in force", v)
-			return g.Seal.Seal(ctx)
+		switch {
+		case g.Charter.Version() == 0:
+			return c.installed(ctx, t, g, g.Charter.Install, actor, source)
+		case c.Data != "" && !c.Propose:
+			return c.installed(ctx, t, g, g.Charter.Overrule, actor, source)
 		}
 		p, err := g.Charter.Propose(ctx, actor, source)
 		if err != nil {
 			return charterError(err)
 		}
 		fmt.Fprintln(t.out, p.ID)
-		t.line("提案しました。CIO か情報セキュリティ責任者のうち、提案者でない人が %s/policy で承認すると有効になります。",
-			"proposed; in force once a CIO or security officer other than the proposer approves it at %s/policy", g.PublicURL())
+		t.line("提案しました。CIO か情報セキュリティ責任者のうち、提案者（%[1]s）でない人が %[2]s/policy で承認すると有効になります。",
+			"proposed by %[1]s; in force once a CIO or security officer who is not %[1]s approves it at %[2]s/policy", actor, g.PublicURL())
 		return g.Seal.Seal(ctx)
 	})
+}
+
+func (policyApplyCmd) installed(ctx context.Context, t *terminal, g *house.Ground,
+	install func(context.Context, string, []byte) (int64, error), actor string, source []byte,
+) error {
+	v, err := install(ctx, actor, source)
+	if err != nil {
+		return charterError(err)
+	}
+	t.line("第%d版が有効になりました。", "version %d is in force", v)
+	return g.Seal.Seal(ctx)
 }
 
 type policyShowCmd struct{ where }
@@ -102,12 +114,12 @@ type policyShowCmd struct{ where }
 // version it is and since when.
 func (c policyShowCmd) Run(ctx context.Context, t *terminal) error {
 	return c.inGround(ctx, t, func(g *house.Ground) error {
-		v, err := g.InForce(ctx)
+		source, v, err := g.Charter.Show(ctx, 0)
 		if err != nil {
-			return err
+			return charterError(err)
 		}
-		fmt.Fprintf(t.out, "# version %d, in force since %s, by %s\n", v.Number, v.Since.UTC().Format("2006-01-02T15:04:05Z"), v.By)
-		if _, err := t.out.Write(v.Source); err != nil {
+		fmt.Fprintf(t.out, "# version %d, in force since %s, by %s\n", v.Number, v.Since.UTC().Format(time.RFC3339), strings.Join(nonEmpty(v.By, v.ApprovedBy), " and "))
+		if _, err := t.out.Write(source); err != nil {
 			return fmt.Errorf("printing the policy: %w", err)
 		}
 		return nil
@@ -153,9 +165,18 @@ func (t *terminal) list(text string) {
 
 // charterError puts what the charter refuses into words.
 func charterError(err error) error {
-	var problems policy.Problems
-	if errors.As(err, &problems) {
-		return say.Errorf("方針に誤りがあります: %[1]v", "the rules have problems: %[1]v", problems)
+	switch {
+	case errors.Is(err, charter.ErrUnchanged):
+		return say.Errorf("このファイルは、いまの方針と一字も違いません。", "this file is the policy in force, letter by letter; change something first")
+	case errors.Is(err, charter.ErrStale):
+		return say.Errorf("ほかの版が先に有効になりました。`sekisho policy diff` で確かめてから、もう一度提案してください。",
+			"another version came into force first; look at `sekisho policy diff` and propose again")
+	case errors.Is(err, charter.ErrNotEmpty):
+		return say.Errorf("ほかの人が先に方針を入れました。もう一度 `sekisho policy apply` を実行すると提案になります。",
+			"somebody else brought rules first; run `sekisho policy apply` again to propose yours")
+	case errors.Is(err, charter.ErrNoVersion):
+		return say.Errorf("方針がまだありません。`sekisho policy apply FILE` で入れてください。",
+			"there are no rules yet; bring them with `sekisho policy apply FILE`")
 	}
 	return err
 }
@@ -171,6 +192,10 @@ func operator() (string, error) {
 		return "", fmt.Errorf("finding out who is at the terminal: %w", err)
 	}
 	return u.Username, nil
+}
+
+func nonEmpty(all ...string) []string {
+	return slices.DeleteFunc(all, func(s string) bool { return s == "" })
 }
 
 func orNone(s string) string {

@@ -34,9 +34,9 @@ const (
 	matchTrue
 )
 
-type filter struct {
+type filterNode struct {
 	kind      filterKind
-	parts     []*filter
+	parts     []*filterNode
 	attribute string // its key
 	value     string
 	key       string // of the value
@@ -49,11 +49,11 @@ type filter struct {
 var errFilter = errors.New("malformed filter")
 
 // parseFilter reads a filter that checkShape has already bounded.
-func parseFilter(p *ber.Packet) (*filter, error) {
+func parseFilter(p *ber.Packet) (*filterNode, error) {
 	if p == nil || p.ClassType != ber.ClassContext || p.Tag > ber.Tag(filterExtensible) {
 		return nil, errFilter
 	}
-	f := &filter{kind: filterKind(p.Tag)}
+	f := &filterNode{kind: filterKind(p.Tag)}
 	switch f.kind {
 	case filterAnd, filterOr, filterNot:
 		if p.TagType != ber.TypeConstructed || f.kind == filterNot && len(p.Children) != 1 {
@@ -89,7 +89,7 @@ func parseFilter(p *ber.Packet) (*filter, error) {
 	return f, nil
 }
 
-func (f *filter) parseSubstrings(p *ber.Packet) error {
+func (f *filterNode) parseSubstrings(p *ber.Packet) error {
 	if p.TagType != ber.TypeConstructed || len(p.Children) != 2 || !isString(p.Children[0]) ||
 		p.Children[1].TagType != ber.TypeConstructed || len(p.Children[1].Children) == 0 {
 		return errFilter
@@ -117,7 +117,7 @@ func (f *filter) parseSubstrings(p *ber.Packet) error {
 	return nil
 }
 
-func (f *filter) parseExtensible(p *ber.Packet) error {
+func (f *filterNode) parseExtensible(p *ber.Packet) error {
 	if p.TagType != ber.TypeConstructed {
 		return errFilter
 	}
@@ -158,7 +158,7 @@ func foldPiece(v string) string {
 	return folded
 }
 
-func (f *filter) matches(e view) match {
+func (f *filterNode) matches(e view) match {
 	switch f.kind {
 	case filterAnd:
 		result := matchTrue
@@ -198,7 +198,7 @@ func (f *filter) matches(e view) match {
 	return f.compare(e)
 }
 
-func (f *filter) compare(e view) match {
+func (f *filterNode) compare(e view) match {
 	values := e.get(f.attribute)
 	if f.kind == filterExtensible {
 		return f.extensible(e)
@@ -229,7 +229,7 @@ func (f *filter) compare(e view) match {
 	return matchFalse
 }
 
-func (f *filter) extensible(e view) match {
+func (f *filterNode) extensible(e view) match {
 	for _, a := range e.attributes {
 		if (f.attribute == "" || a.key == f.attribute) && !holdsBytes[a.key] && e.has(a.key, f.value) {
 			return matchTrue
@@ -246,7 +246,7 @@ func (f *filter) extensible(e view) match {
 	return matchFalse
 }
 
-func (f *filter) substrings(v string) bool {
+func (f *filterNode) substrings(v string) bool {
 	rest, ok := strings.CutPrefix(v, f.initial)
 	if !ok {
 		return false

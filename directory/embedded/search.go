@@ -22,7 +22,7 @@ type query struct {
 	scope     int64
 	limit     int64
 	typesOnly bool
-	filter    *filter
+	filter    *filterNode
 	wanted    []string
 }
 

@@ -145,18 +145,22 @@ func (t *talk) handle(ctx context.Context, m *message) bool {
 	if m.op.Tag == opAbandon {
 		return true // there is never another request under way
 	}
+	a := &answer{tag: m.op.Tag + 1}
+	switch m.op.Tag { // the two requests whose answers have other tags
+	case opSearch:
+		a.tag = 5
+	case opDelete:
+		a.tag = 11
+	}
 	for oid, c := range m.controls {
 		switch oid {
 		case pagingOID, assertionOID, policyOID, relaxOID, manageDsaOID:
 		default:
 			if c.critical {
-				return t.send(m.id, &answer{err: refuse(criticalExtension, "unknown control "+oid), tag: m.op.Tag + 1}, "")
+				a.err = refuse(criticalExtension, "unknown control "+oid)
+				return t.send(m.id, a, "")
 			}
 		}
-	}
-	a := &answer{tag: m.op.Tag + 1}
-	if m.op.Tag == opDelete { // the one request whose answer is not the next tag's
-		a.tag = 11
 	}
 	if t.must && m.op.Tag != opBind && m.op.Tag != opExtended {
 		a.err = &refusal{insufficientAccess, "the password must be changed first", 2}
@@ -166,7 +170,6 @@ func (t *talk) handle(ctx context.Context, m *message) bool {
 	case opBind:
 		a.err = t.bind(ctx, m, a)
 	case opSearch:
-		a.tag = 5
 		a.err = t.search(m, a)
 	case opModify:
 		a.err = t.modify(ctx, m)

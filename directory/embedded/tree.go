@@ -239,7 +239,7 @@ func (v view) get(key string) []string {
 
 // candidates narrows a search by the indexes: every match is among the keys it
 // answers. ok is false when the filter gives no hold.
-func (t *tree) candidates(f *filter) (keys []string, ok bool) {
+func (t *tree) candidates(f *filterNode) (keys []string, ok bool) {
 	switch f.kind {
 	case filterEqual:
 		if f.attribute == "entrydn" {
@@ -270,7 +270,7 @@ func (t *tree) candidates(f *filter) (keys []string, ok bool) {
 }
 
 // find answers the keys of the entries in a scope that match.
-func (t *tree) find(base string, scope int64, f *filter, visible func(*entry) bool) []string {
+func (t *tree) find(base string, scope int64, f *filterNode, visible func(*entry) bool) []string {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	var found []string

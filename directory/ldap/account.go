@@ -111,9 +111,13 @@ func (d *Directory) notCreated(ctx context.Context, n directory.NewPerson, err e
 	return wrapRefusal("creating "+n.Login, refusal(err))
 }
 
+// maxLogin is the upper bound of uid in RFC 4524 section 2 and RFC 1274: 256,
+// in bytes.
+const maxLogin = 256
+
 func creatable(n directory.NewPerson) error {
-	if n.Login != directory.Canonical(n.Login) || strings.ContainsRune(n.Login, '=') {
-		return fmt.Errorf("%w: the login %q is not canonical", directory.ErrMalformed, n.Login)
+	if n.Login != directory.Canonical(n.Login) || strings.ContainsRune(n.Login, '=') || len(n.Login) > maxLogin {
+		return fmt.Errorf("%w: the login %.80q is not canonical or too long", directory.ErrMalformed, n.Login)
 	}
 	for name, v := range map[string]string{"login": n.Login, "name": n.Name} {
 		if !directory.Wellformed(v) {

@@ -53,9 +53,10 @@ func (d *Directory) ByID(ctx context.Context, id directory.PersonID) (directory.
 	if !entryUUID.MatchString(string(id)) {
 		return directory.Person{}, fmt.Errorf("finding a person by ID: %w: %w", directory.ErrNotFound, directory.ErrMalformed)
 	}
-	person, err := d.one(ctx, equals(d.schema.ID, string(id)), func(e *goldap.Entry) bool {
-		return strings.EqualFold(e.GetEqualFoldAttributeValue(d.schema.ID), string(id))
-	})
+	person, err := d.one(ctx, equals(d.schema.ID, string(id)), func(*goldap.Entry) bool { return true })
+	if err == nil && !strings.EqualFold(string(person.ID), string(id)) {
+		err = fmt.Errorf("%w: it is about somebody else", directory.ErrTruncated)
+	}
 	if err != nil {
 		return directory.Person{}, fmt.Errorf("finding a person by ID: %w", err)
 	}

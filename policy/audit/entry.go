@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -99,10 +98,7 @@ func encode(e Entry) ([]byte, error) {
 	// An escaped byte can take six. The bounds are tightened until the whole
 	// fits, which only somebody who sends rubbish ever sees.
 	for limit := maxLong; ; limit /= 2 {
-		data, err := marshal(e, limit)
-		if err != nil {
-			return nil, err
-		}
+		data := marshal(e, limit)
 		if len(data) <= MaxEntry {
 			return data, nil
 		}
@@ -112,57 +108,90 @@ func encode(e Entry) ([]byte, error) {
 	}
 }
 
-func marshal(e Entry, limit int) ([]byte, error) {
-	short := func(s string) string { return cut(s, min(limit, maxShort)) }
-	w := wire{
-		Time:      e.Time.UTC().Format(timeForm),
-		Actor:     short(e.Actor),
-		Action:    short(e.Action),
-		Object:    short(e.Object),
-		Outcome:   e.Outcome,
-		Reason:    cut(e.Reason, limit),
-		Articles:  make([]string, 0, len(e.Articles)), // never null
-		From:      short(e.From),
-		RequestID: short(e.RequestID),
-		Zone:      short(e.Zone),
-		Terminal:  short(e.Terminal),
-		Case:      short(e.Case),
-		Detail:    cutDetail(e.Detail, limit),
-	}
-	for i, a := range e.Articles {
-		if i == maxDetails {
-			w.Articles = append(w.Articles, mark(len(e.Articles)-i, "more"))
-			break
+// marshal writes the keys of wire in their order. By hand, because this runs
+// while every other writer waits, and because one function then decides how a
+// character is spelt.
+func marshal(e Entry, limit int) []byte {
+	b := make([]byte, 0, 512)
+	b = append(b, `{"time":"`...)
+	b = e.Time.UTC().AppendFormat(b, timeForm)
+	b = append(b, '"')
+	short := min(limit, maxShort)
+	for _, f := range []struct {
+		key, value string
+		limit      int
+		always     bool
+	}{
+		{"actor", e.Actor, short, true},
+		{"action", e.Action, short, true},
+		{"object", e.Object, short, true},
+		{"outcome", e.Outcome, short, true},
+		{"reason", e.Reason, limit, true},
+		{"articles", "", 0, true},
+		{"from", e.From, short, true},
+		{"request_id", e.RequestID, short, true},
+		{"zone", e.Zone, short, false},
+		{"terminal", e.Terminal, short, false},
+		{"case", e.Case, short, false},
+	} {
+		if !f.always && f.value == "" {
+			continue
 		}
-		w.Articles = append(w.Articles, cut(string(a), min(limit, maxKey)))
+		b = append(b, ',', '"')
+		b = append(b, f.key...)
+		b = append(b, '"', ':')
+		if f.key == "articles" {
+			b = appendArticles(b, e.Articles, limit)
+			continue
+		}
+		b = appendQuoted(b, cut(f.value, f.limit))
 	}
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(w); err != nil {
-		return nil, fmt.Errorf("writing the entry %s: %w", w.Action, err)
+	if len(e.Detail) > 0 {
+		b = append(b, `,"detail":`...)
+		b = appendDetail(b, e.Detail, limit)
 	}
-	return escapeUnseen(bytes.TrimSuffix(buf.Bytes(), []byte("\n"))), nil
+	return append(b, '}')
 }
 
-// cutDetail keeps the first maxDetails keys in order. Two keys that become the
-// same by cutting are kept as the first of them.
-func cutDetail(detail map[string]string, limit int) map[string]string {
-	if len(detail) == 0 {
-		return nil
-	}
-	out := make(map[string]string, min(len(detail), maxDetails+1))
-	for i, k := range slices.Sorted(maps.Keys(detail)) {
+func appendArticles(b []byte, articles []policy.Article, limit int) []byte {
+	b = append(b, '[') // never null
+	for i, a := range articles {
+		if i > 0 {
+			b = append(b, ',')
+		}
 		if i == maxDetails {
-			out["…"] = mark(len(detail)-i, "more")
+			b = appendQuoted(b, mark(len(articles)-i, "more"))
 			break
 		}
-		short := cut(k, min(limit, maxKey))
-		if _, taken := out[short]; !taken {
-			out[short] = cut(detail[k], limit)
+		b = appendQuoted(b, cut(string(a), min(limit, maxKey)))
+	}
+	return append(b, ']')
+}
+
+// appendDetail writes the first maxDetails keys in order. Of keys that become
+// the same by cutting the first is kept: a reader must not have to choose.
+func appendDetail(b []byte, detail map[string]string, limit int) []byte {
+	b = append(b, '{')
+	taken := make(map[string]bool, maxDetails+1)
+	for i, k := range slices.Sorted(maps.Keys(detail)) {
+		key, value := cut(k, min(limit, maxKey)), cut(detail[k], limit)
+		if i == maxDetails {
+			key, value = "…", mark(len(detail)-i, "more")
+		}
+		if !taken[key] {
+			if len(taken) > 0 {
+				b = append(b, ',')
+			}
+			taken[key] = true
+			b = appendQuoted(b, key)
+			b = append(b, ':')
+			b = appendQuoted(b, value)
+		}
+		if i == maxDetails {
+			break
 		}
 	}
-	return out
+	return append(b, '}')
 }
 
 // cut makes s valid UTF-8 of at most limit bytes, and marks what it took away.
@@ -180,29 +209,26 @@ func cut(s string, limit int) string {
 
 func mark(n int, what string) string { return fmt.Sprintf("…[%d %s]", n, what) }
 
-// escapeUnseen writes as \uXXXX what encoding/json leaves bare and a terminal
-// obeys or an eye misses: DEL and the C1 controls (0x9B begins an escape
-// sequence), and the format characters, among them those that turn the
-// direction of text around. They can only stand inside strings.
-func escapeUnseen(data []byte) []byte {
-	if !bytes.ContainsFunc(data, unseen) {
-		return data
-	}
-	out := make([]byte, 0, len(data)+64)
-	for len(data) > 0 {
-		r, n := utf8.DecodeRune(data)
+// appendQuoted writes a JSON string (RFC 8259, section 7). Beyond what JSON asks
+// for, it escapes what a terminal obeys or an eye misses: DEL and the C1
+// controls (U+009B begins an escape sequence), and the format characters, among
+// them those that turn the direction of text around. s is valid UTF-8.
+func appendQuoted(b []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	b = append(b, '"')
+	for _, r := range s {
 		switch {
-		case !unseen(r):
-			out = append(out, data[:n]...)
-		case r > 0xFFFF:
-			hi, lo := utf16.EncodeRune(r)
-			out = fmt.Appendf(out, `\u%04x\u%04x`, hi, lo)
+		case r == '"' || r == '\\':
+			b = append(b, '\\', byte(r))
+		case r >= 0x20 && !unseen(r):
+			b = utf8.AppendRune(b, r)
 		default:
-			out = fmt.Appendf(out, `\u%04x`, r)
+			for _, unit := range utf16.AppendRune(nil, r) {
+				b = append(b, '\\', 'u', hex[unit>>12], hex[unit>>8&0xf], hex[unit>>4&0xf], hex[unit&0xf])
+			}
 		}
-		data = data[n:]
 	}
-	return out
+	return append(b, '"')
 }
 
 func unseen(r rune) bool {

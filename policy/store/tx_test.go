@@ -340,6 +340,41 @@ func TestFullDisk(t *testing.T) {
 	wantItems(t, db, 100)
 }
 
+// TestOtherHandleHoldsTheLock: who waits for another process can still leave,
+// and who stays is served when the lock is free.
+func TestOtherHandleHoldsTheLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sekisho.db")
+	began := make(chan struct{}, 8)
+	a := withItems(t, storetest.OpenWith(t, store.Config{Path: path}))
+	b := storetest.OpenWith(t, store.Config{Path: path, Fault: func(stage string) error {
+		if stage == "begin" {
+			began <- struct{}{}
+		}
+		return nil
+	}})
+	ctx, end := context.WithCancel(t.Context())
+	left, stayed := make(chan error, 1), make(chan error, 1)
+	if err := a.WithTx(t.Context(), func(tx *store.Tx) error {
+		go func() {
+			left <- b.WithTx(ctx, func(tx *store.Tx) error { return insertIn(tx, 1) })
+		}()
+		<-began
+		go func() { stayed <- insert(b, 2) }()
+		b.AwaitQueued(1)
+		end()
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			t.Errorf("who gave up: %v", err)
+		}
+		return insertIn(tx, 3)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-stayed; err != nil {
+		t.Error("who stayed:", err)
+	}
+	wantItems(t, a, 2, 3)
+}
+
 // TestTwoHandlesTakeTurns: a command works on the file beside a server.
 func TestTwoHandlesTakeTurns(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sekisho.db")

@@ -209,12 +209,17 @@ func (j *job) refuse(err error) {
 // Nobody is answered before, not even those who failed: what they saw, and
 // failed on, may be work of the same batch that the commit then loses.
 func (w *writer) batch(first *job) {
-	if !first.begins() {
-		return // left before its turn: no reason to begin
+	if first.state.Load() == gone {
+		return
 	}
+	// The first caller is called only now: while another process holds the
+	// lock, it may still give up waiting.
 	if err := w.begin(); err != nil {
-		first.answer <- err
-		first.call <- nil
+		first.refuse(err)
+		return
+	}
+	if !first.begins() {
+		w.rollback()
 		return
 	}
 	started := time.Now() // how long others have waited, not what time it is
@@ -234,11 +239,11 @@ func (w *writer) batch(first *job) {
 		err = w.commit()
 	}
 	for _, j := range ran {
-		if j.err == nil || err != nil {
+		if err != nil {
 			j.answer <- errors.Join(j.err, err)
-			continue
+		} else {
+			j.answer <- j.err // as fn returned it
 		}
-		j.answer <- j.err
 	}
 }
 

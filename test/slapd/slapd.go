@@ -219,7 +219,25 @@ func (s *Server) Kill() error { return s.end(syscall.SIGKILL) }
 
 // Pause stops the server where it stands: it accepts connections, in the
 // kernel, and answers nothing. Resume lets it go on.
-func (s *Server) Pause() error { return s.process.Process.Signal(syscall.SIGSTOP) }
+func (s *Server) Pause() error {
+	if err := s.process.Process.Signal(syscall.SIGSTOP); err != nil {
+		return fmt.Errorf("stopping slapd: %w", err)
+	}
+	// The kernel stops the threads one by one; the state says when it is done.
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for range 5_000 {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.PID))
+		if err != nil {
+			return fmt.Errorf("stopping slapd: %w", err)
+		}
+		if _, state, found := bytes.Cut(stat, []byte(") ")); found && state[0] == 'T' {
+			return nil
+		}
+		<-tick.C
+	}
+	return errors.New("slapd did not stop within 5 s")
+}
 
 // Resume undoes Pause.
 func (s *Server) Resume() error { return s.process.Process.Signal(syscall.SIGCONT) }

@@ -37,14 +37,14 @@ type once struct {
 	}
 	seal Sealer
 	mu   sync.Mutex
-	busy map[string]bool
+	busy map[string]chan struct{} // closed when the request under way is answered
 }
 
 func newOnce(store interface {
 	Put(ctx context.Context, key string, value []byte, ttl time.Duration) error
 	Get(ctx context.Context, key string) ([]byte, bool, error)
 }, seal Sealer) *once {
-	return &once{store: store, seal: seal, busy: map[string]bool{}}
+	return &once{store: store, seal: seal, busy: map[string]chan struct{}{}}
 }
 
 type kept struct {
@@ -85,8 +85,8 @@ func (v *service) creating(w http.ResponseWriter, r *web.Request, act func() (an
 		return err
 	}
 	place := placeOf(before, r, key[0])
-	if !v.once.enter(place) {
-		return web.Say(web.CodeIdempotency, policy.Words{})
+	if err := v.once.enter(r.Context(), place); err != nil {
+		return err
 	}
 	defer v.once.leave(place)
 	first, err := v.once.first(r, place)
@@ -122,19 +122,29 @@ func placeOf(s signin.Step, r *web.Request, key string) string {
 	return "once/" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-func (o *once) enter(place string) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.busy[place] {
-		return false
+// enter waits until no other request of that place is under way here.
+func (o *once) enter(ctx context.Context, place string) error {
+	for {
+		o.mu.Lock()
+		other, busy := o.busy[place]
+		if !busy {
+			o.busy[place] = make(chan struct{})
+			o.mu.Unlock()
+			return nil
+		}
+		o.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	o.busy[place] = true
-	return true
 }
 
 func (o *once) leave(place string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	close(o.busy[place])
 	delete(o.busy, place)
 }
 

@@ -22,7 +22,8 @@ type proposalCard struct {
 	ID, By  string
 	At      time.Time
 	Changes []policy.Change
-	Mine    bool
+	Mine    bool // its author cannot be the second person
+	Stale   bool // written against a version that no longer governs
 }
 
 // policy shows what waits for a second person, to those who may be it.
@@ -40,7 +41,7 @@ func (h *house) policy(w http.ResponseWriter, r *web.Request) error {
 	}
 	p := policyPage{Version: h.Charter.Version(), Articles: []policy.Article{"16", "84"}}
 	for _, one := range waiting {
-		p.Proposals = append(p.Proposals, card(one, step))
+		p.Proposals = append(p.Proposals, card(one, step, p.Version))
 	}
 	v := h.view(r, step, p)
 	v.Wide = true
@@ -68,9 +69,9 @@ func (h *house) approve(w http.ResponseWriter, r *web.Request) error {
 	return redirect(w, r, "/policy", url.Values{"done": {"approved"}})
 }
 
-func card(p charter.Proposal, reader signin.Step) proposalCard {
+func card(p charter.Proposal, reader signin.Step, version int64) proposalCard {
 	return proposalCard{
 		ID: p.ID, By: p.Login, At: p.At, Changes: p.Changes,
-		Mine: p.Login == reader.Person.Login,
+		Mine: p.Login == reader.Person.Login, Stale: p.Base != version,
 	}
 }

@@ -1,12 +1,10 @@
 package page
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 
 	"sekisho/authn"
-	"sekisho/authn/account"
 	"sekisho/policy"
 	"sekisho/policy/secret"
 	"sekisho/web"
@@ -143,11 +141,7 @@ func (h *house) password(w http.ResponseWriter, r *web.Request) error {
 		web.WriteStep(w, r, next)
 		return redirect(w, r, "/me", url.Values{"done": {"password"}})
 	}
-	wrong := Fault{"current", g.say("newpassword.wrong_current")}
-	if errors.Is(err, account.ErrWrongPassword) {
-		return h.again(w, r, step, "newpassword", h.passwordPage(r, false), refused{http.StatusUnprocessableEntity, []Fault{wrong}, nil})
-	}
-	if said, ok := h.inPlace(w, r, err, wrong); ok {
+	if said, ok := h.inPlace(w, r, err, Fault{"current", g.say("newpassword.wrong_current")}); ok {
 		return h.again(w, r, step, "newpassword", h.passwordPage(r, false), aboutNew(said))
 	}
 	if done, failed := h.elsewhere(w, r, err, "/me/password"); done {

@@ -22,6 +22,9 @@ func (h *house) refusal(w http.ResponseWriter, r *web.Request, p web.Problem) {
 	g := h.tongue(r)
 	page := refusalPage{Detail: r.Say(p.Detail), Articles: p.Articles}
 	page.Title, page.Next = advice(g, p)
+	if p.Code == web.CodeBroken || p.Code == web.CodeCSRF {
+		page.Detail = "" // the heading and the advice have said it
+	}
 	if p.RetryAfter > 0 {
 		page.Wait = g.say("refusal.wait", "Wait", g.lasting(p.RetryAfter))
 	}

@@ -2,6 +2,7 @@ package page
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strconv"
 	"strings"
@@ -118,7 +119,7 @@ func TestSigninErrorsStayInPlace(t *testing.T) {
 			w := newWorld(t)
 			w.err = tt.err
 			a := w.post("/signin", "login", "ＴＡＮＡＫＡ", "password", "s3cret-typed", "rd", "/me/leak").is(tt.status)
-			a.says(tt.says, `value="ＴＡＮＡＫＡ"`, `name="rd" value="/me/leak"`).keepsSilentOn("s3cret-typed", errStore.Error())
+			a.says(tt.says, "手続きを進められませんでした", `value="ＴＡＮＡＫＡ"`, `name="rd" value="/me/leak"`).keepsSilentOn("s3cret-typed", errStore.Error())
 			if got := a.Header.Get("Retry-After"); got != tt.retry {
 				t.Errorf("Retry-After %q, want %q", got, tt.retry)
 			}
@@ -305,4 +306,42 @@ func TestFormActionFollowsReturn(t *testing.T) {
 	if strings.Contains(csp, "evil") {
 		t.Errorf("CSP %q", csp)
 	}
+}
+
+// FuzzSigninQuery: whatever a link says, the first page is a page or leads to
+// one of ours, and nothing of the link runs.
+func FuzzSigninQuery(f *testing.F) {
+	for _, seed := range []string{
+		"", "rd=/me", "rd=//evil.example", "rd=%2F%5Cevil.example", "lang=en&acr=aal2&max_age=99999999999", "why=<script>alert(1)</script>",
+		"rd=http://bunsho.localhost:8080/%22%3E%3Cscript%3E", "lang=ja&lang=en", "rd=%zz", "a;b", "rd=javascript:alert(1)",
+	} {
+		f.Add(seed, true)
+		f.Add(seed, false)
+	}
+	inside, outside := newWorld(f).signedIn(), newWorld(f)
+	f.Fuzz(func(t *testing.T, query string, in bool) {
+		w := outside
+		if in {
+			w = inside
+		}
+		r := httptest.NewRequest(http.MethodGet, "http://localhost:8080/signin", nil)
+		r.URL.RawQuery, r.RemoteAddr = query, "127.0.0.1:5555"
+		if in {
+			r.Header.Set("Cookie", "__Host-sekisho=abc")
+		}
+		rec := httptest.NewRecorder()
+		w.srv.ServeHTTP(rec, r)
+		switch rec.Code {
+		case http.StatusOK:
+			if strings.Contains(rec.Body.String(), "<script") || strings.Contains(rec.Body.String(), "javascript:") {
+				t.Errorf("%q is on the page:\n%s", query, rec.Body)
+			}
+		case http.StatusSeeOther:
+			if to := rec.Header().Get("Location"); !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || strings.Contains(to, "\\") {
+				t.Errorf("%q leads to %q", query, to)
+			}
+		default:
+			t.Errorf("%q is answered %d", query, rec.Code)
+		}
+	})
 }

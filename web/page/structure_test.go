@@ -78,8 +78,8 @@ var scenes = []scene{
 		return w.get("/me")
 	}},
 	{"me-password", 200, func(w *world) *answer { return w.signedIn().get("/me/password") }},
-	{"me-password-wrong", 422, func(w *world) *answer {
-		w.signedIn().err = account.ErrWrongPassword
+	{"me-password-wrong", 401, func(w *world) *answer {
+		w.signedIn().err = signin.ErrRefused
 		return w.post("/me/password", "current", "a", "new_password", "b", "again", "b")
 	}},
 	{"me-totp", 200, func(w *world) *answer { return w.signedIn().get("/me/factors/totp") }},
@@ -95,7 +95,8 @@ var scenes = []scene{
 	{"leaked-continue", 200, func(w *world) *answer { return w.at(authn.SecondFactor).get("/leak-reported") }},
 	{"rules", 200, func(w *world) *answer { return w.get("/rules") }},
 	{"policy", 200, func(w *world) *answer {
-		w.signedIn("cio").proposals = []charter.Proposal{proposal("P1", "suzuki"), proposal("P2", "tanaka")}
+		w.signedIn("cio").proposals = []charter.Proposal{proposal("P1", "suzuki"), proposal("P2", "tanaka"), proposal("P3", "suzuki")}
+		w.proposals[2].Base = 6
 		return w.get("/policy")
 	}},
 	{"policy-none", 200, func(w *world) *answer { return w.signedIn("security_officer").get("/policy?done=approved") }},
@@ -131,7 +132,7 @@ var rejected = &password.Rejected{Failures: []password.Failure{
 }}
 
 func proposal(id, by string) charter.Proposal {
-	return charter.Proposal{ID: id, Login: by, At: t0, Changes: []policy.Change{
+	return charter.Proposal{ID: id, Login: by, At: t0, Base: 7, Changes: []policy.Change{
 		{Path: "zones[0].idle_end", Old: "30m0s", New: "15m0s"},
 		{Path: "applications[2]", Old: "", New: "{id: kyuyo, host: kyuyo.example.lg.jp}"},
 	}}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -112,6 +113,12 @@ type numbered struct {
 	Text   string
 }
 
+// AboutFields reports whether there is something to mend in the form; otherwise
+// the faults say why it could not be done whatever was entered.
+func (v *view) AboutFields() bool {
+	return slices.ContainsFunc(v.Faults, func(f Fault) bool { return f.Field != "" })
+}
+
 // At gathers the faults of one input.
 func (v *view) At(field string) marked {
 	m := marked{Field: field}
@@ -192,10 +199,7 @@ func (h *house) show(w http.ResponseWriter, r *web.Request, status int, name str
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Language", g.lang)
 	w.WriteHeader(status)
-	_, err := w.Write(b.Bytes())
-	if err != nil {
-		return nil // the reader has gone; there is nobody left to tell
-	}
+	_, _ = w.Write(b.Bytes()) // if the reader has gone, there is nobody left to tell
 	return nil
 }
 

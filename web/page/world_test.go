@@ -25,6 +25,15 @@ import (
 	"sekisho/web"
 )
 
+// The real services fit.
+var (
+	_ Steps    = (*signin.Service)(nil)
+	_ Presence = (*signin.Service)(nil)
+	_ Factors  = (*account.Service)(nil)
+	_ Account  = (*account.Service)(nil)
+	_ Charter  = (*charter.Charter)(nil)
+)
+
 var t0 = time.Date(2026, 4, 1, 0, 5, 0, 0, time.UTC)
 
 // A world is a real server and, behind the pages, services that answer what a

@@ -252,9 +252,9 @@ func (f *File) check(lines map[string]int) Faults {
 }
 
 func (f *File) checkAddresses(say func(field, ja, en, near string)) {
-	for field, addr := range map[string]string{"listen": f.Listen, "metrics.listen": f.Metrics.Listen} {
-		if _, _, err := net.SplitHostPort(addr); addr != "" && err != nil {
-			say(field, "host:port の形で書きます（例 127.0.0.1:8080）。", "is host:port, such as 127.0.0.1:8080", "")
+	for _, l := range []struct{ field, addr string }{{"listen", f.Listen}, {"metrics.listen", f.Metrics.Listen}} {
+		if _, _, err := net.SplitHostPort(l.addr); l.addr != "" && err != nil {
+			say(l.field, "host:port の形で書きます（例 127.0.0.1:8080）。", "is host:port, such as 127.0.0.1:8080", "")
 		}
 	}
 	if f.PublicURL != "" {
@@ -292,4 +292,24 @@ func loopback(addr string) bool {
 	}
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback()
+}
+
+// Names are all keys of the file, with those they stand under, in the order of
+// the struct: "directory.bind_dn".
+func Names() []string { return names("", reflect.TypeFor[File]()) }
+
+func names(at string, t reflect.Type) []string {
+	var out []string
+	for i := range t.NumField() {
+		name := t.Field(i).Tag.Get("yaml")
+		if name == "" || name == "-" {
+			continue
+		}
+		if t.Field(i).Type.Kind() == reflect.Struct {
+			out = append(out, names(at+name+".", t.Field(i).Type)...)
+			continue
+		}
+		out = append(out, at+name)
+	}
+	return out
 }

@@ -164,7 +164,7 @@ func (g *Ground) rules(ctx context.Context) error {
 		return say.Errorf("最初の方針 %[1]s に誤りが %[2]d 件あります。`sekisho policy check %[1]s` で確かめてください。",
 			"the first rules, %[1]s, have %[2]d problem(s); see `sekisho policy check %[1]s`", name, len(problems))
 	}
-	if _, err := g.Install(ctx, "system", text); err != nil {
+	if _, err := g.Charter.Install(ctx, "system", text); err != nil {
 		return fmt.Errorf("installing the first rules: %w", err)
 	}
 	return nil

@@ -25,6 +25,7 @@ import (
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
 	"sekisho/authn/standing"
+	"sekisho/authn/token"
 	"sekisho/authn/totp"
 	"sekisho/cmd/sekisho/say"
 	"sekisho/directory/ldap"
@@ -36,6 +37,7 @@ import (
 	"sekisho/policy/store"
 	"sekisho/web"
 	"sekisho/web/api"
+	"sekisho/web/gate"
 	"sekisho/web/page"
 )
 
@@ -54,16 +56,19 @@ type House struct {
 	TOTP      *totp.Devices
 	Signin    *signin.Service
 	Account   *account.Service
+	Tokens    *token.Keys
 	Registry  *prometheus.Registry
 	Web       *web.Server
+	Gate      *gate.Gate
 
 	ceiling atomic.Int64 // see Signin's House.Ceiling
+	denied  denials
 	log     *slog.Logger
 }
 
 // Open builds the house from the ground up.
 func Open(ctx context.Context, cfg Config, base clock.Now) (h *House, err error) {
-	h = &House{log: cfg.Log}
+	h = &House{log: cfg.Log, denied: make(denials, mostDenials)}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
@@ -102,6 +107,11 @@ func Open(ctx context.Context, cfg Config, base clock.Now) (h *House, err error)
 	})
 	h.Account = account.New(h.Signin, h.Directory)
 
+	// What applications are told.
+	if h.Tokens, err = token.Open(ctx, h.DB, h.Sealing, h.Trail, now); err != nil {
+		return nil, fmt.Errorf("opening the signing keys: %w", err)
+	}
+
 	// The way in.
 	h.Registry = prometheus.NewRegistry()
 	h.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -121,6 +131,12 @@ func Open(ctx context.Context, cfg Config, base clock.Now) (h *House, err error)
 	page.Mount(h.Web, page.Services{
 		Steps: h.Signin, Presence: h.Signin, Factors: h.Account, Account: h.Account, Charter: h.Charter,
 	})
+	h.Gate = gate.Mount(h.Web, gate.Services{
+		Sessions: h.Sessions, People: h.Watch, SignIn: h.Signin, Keys: h.Tokens, Denied: h.denied.hear,
+	})
+	if cfg.SampleApps {
+		h.Web.AppFallback(h.Gate.Proxy())
+	}
 	h.log.Info("house built", "zones", joinZones(served), "policy", h.Charter.Version())
 	return h, nil
 }
@@ -170,7 +186,7 @@ func (h *House) Run(ctx context.Context) {
 	h.askCeiling(ctx)
 	var wg sync.WaitGroup
 	for _, work := range []func(context.Context){
-		h.Seal.Run, h.Charter.Run, h.Sessions.Run, h.Account.Run, h.keepTime,
+		h.Seal.Run, h.Charter.Run, h.Sessions.Run, h.Account.Run, h.keepTime, h.enterDenials,
 		func(ctx context.Context) { every(ctx, 15*time.Second, func() { h.askCeiling(ctx) }) },
 		func(ctx context.Context) {
 			every(ctx, 30*time.Second, func() { h.complain(ctx, "finishing password changes", h.Signin.Recover(ctx)) })
@@ -233,9 +249,6 @@ func (h *House) Serve(ctx context.Context, ln net.Listener, grace time.Duration)
 	}
 	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving: %w", err)
-	}
-	if err := h.Seal.Seal(last); err != nil {
-		return fmt.Errorf("sealing the trail at the end: %w", err)
 	}
 	return nil
 }

@@ -1,0 +1,132 @@
+package config_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"sekisho/cmd/sekisho/config"
+)
+
+const least = `
+public_url: https://gate.pref.example
+store: {path: data/sekisho.db}
+directory:
+  servers: [ldaps://ldap.pref.example]
+  base_dn: dc=pref,dc=example
+  bind_dn: cn=sekisho,dc=pref,dc=example
+  bind_password_file: ldap.password
+keys: {sealing: keys/sealing, session: keys/session, trail: keys/trail}
+`
+
+func TestLeastFileGetsDefaults(t *testing.T) {
+	f, err := config.Parse("/etc/sekisho/sekisho.yaml", []byte(least))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ what, got, want string }{
+		{"listen", f.Listen, "127.0.0.1:8080"},
+		{"people", f.Directory.PeopleDN, "ou=people,dc=pref,dc=example"},
+		{"groups", f.Directory.GroupsDN, "ou=groups,dc=pref,dc=example"},
+		{"schema", f.Directory.Schema, "openldap"},
+		{"placeholder", f.Directory.PlaceholderMember, "cn=sekisho,dc=pref,dc=example"},
+		{"origin", f.Trail.Origin, "gate.pref.example"},
+		{"level", f.Log.Level, "info"},
+		{"grace", f.ShutdownGrace.String(), (20 * time.Second).String()},
+		{"relative paths start at the file", f.Store.Path, "/etc/sekisho/data/sekisho.db"},
+		{"so do secrets", f.Directory.BindPasswordFile, "/etc/sekisho/ldap.password"},
+	} {
+		if tt.got != tt.want {
+			t.Errorf("%s = %q, want %q", tt.what, tt.got, tt.want)
+		}
+	}
+	if len(f.Prefixes()) != 0 {
+		t.Error("without trusted_proxies somebody is trusted")
+	}
+}
+
+func TestExampleParsesStrictly(t *testing.T) {
+	if _, err := config.Read("example.yaml"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestExampleNamesEveryKey keeps the one file people copy from complete.
+func TestExampleNamesEveryKey(t *testing.T) {
+	text, err := os.ReadFile("example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range config.Names() {
+		last := key[strings.LastIndex(key, ".")+1:]
+		if !strings.Contains(string(text), last+":") {
+			t.Errorf("example.yaml does not show %s", key)
+		}
+	}
+}
+
+func TestFaults(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		line       int
+		field      string
+		nearest    string
+	}{
+		{"misspelt key", least + "listn: 127.0.0.1:1\n", 10, "listn", "listen"},
+		{"misspelt key below", strings.Replace(least, "bind_dn", "bind_nd", 1), 7, "directory.bind_nd", "bind_dn"},
+		{"nothing near", least + "colour: red\n", 10, "colour", ""},
+		{"secret in the file", least + "  bind_password: hunter2\n", 0, "", ""},
+		{"missing", strings.Replace(least, "public_url: https://gate.pref.example\n", "", 1), 0, "public_url", ""},
+		{"http to the world", strings.Replace(least, "https://gate", "http://gate", 1), 2, "public_url", ""},
+		{"a path in the address", strings.Replace(least, "pref.example\nstore", "pref.example/gate\nstore", 1), 2, "public_url", ""},
+		{"open to the world without TLS", least + "listen: 0.0.0.0:8080\n", 10, "listen", ""},
+		{"certificate without key", least + "tls: {certificate: a.pem}\n", 10, "tls", ""},
+		{"proxy that is no address", least + "trusted_proxies: [nginx]\n", 10, "trusted_proxies[0]", ""},
+		{"level", least + "log: {level: inof}\n", 10, "log.level", "info"},
+		{"grace beyond its bound", least + "shutdown_grace: 1h\n", 10, "shutdown_grace", ""},
+		{"weak hash", least + "argon2: {memory_kib: 1024}\n", 10, "argon2.memory_kib", ""},
+		{"not an LDAP server", strings.Replace(least, "ldaps://", "https://", 1), 5, "directory.servers[0]", ""},
+		{"two documents", least + "---\nlisten: 127.0.0.1:1\n", 0, "", ""},
+		{"a key twice", least + "store: {path: b}\n", 10, "", ""},
+		{"not YAML", "listen: [", 1, "", ""},
+		{"wrong kind", least + "shutdown_grace: soon\n", 10, "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := config.Parse("s.yaml", []byte(tt.text))
+			var faults config.Faults
+			if !errors.As(err, &faults) || len(faults) == 0 {
+				t.Fatalf("Parse = %v, want faults", err)
+			}
+			f := faults[0]
+			if (tt.line != 0 && f.Line != tt.line) || (tt.field != "" && f.Field != tt.field) || f.Nearest != tt.nearest {
+				t.Errorf("line %d field %q nearest %q, want %d %q %q", f.Line, f.Field, f.Nearest, tt.line, tt.field, tt.nearest)
+			}
+			if f.Rule.JA == "" || f.Rule.EN == "" {
+				t.Error("the rule is not said in both languages")
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Error("the fault shows a secret")
+			}
+		})
+	}
+}
+
+// TestAllFaultsAtOnce spares the operator a round for each.
+func TestAllFaultsAtOnce(t *testing.T) {
+	_, err := config.Parse("s.yaml", []byte(least+"listn: x\ndirectroy: {}\n"))
+	var faults config.Faults
+	if !errors.As(err, &faults) || len(faults) != 2 {
+		t.Fatalf("faults = %v, want two", err)
+	}
+}
+
+func TestReadMissingFile(t *testing.T) {
+	_, err := config.Read(filepath.Join(t.TempDir(), "none.yaml"))
+	var faults config.Faults
+	if !errors.As(err, &faults) {
+		t.Fatalf("Read = %v, want a fault", err)
+	}
+}

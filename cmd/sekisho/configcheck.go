@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"sekisho/cmd/sekisho/config"
+	"sekisho/cmd/sekisho/house"
+	"sekisho/cmd/sekisho/say"
+	"sekisho/policy/secret"
+)
+
+type configCheckCmd struct{ where }
+
+// Run looks at everything a start would stumble over, and at what would go
+// wrong later without a sound, and says all of it at once.
+func (c configCheckCmd) Run(ctx context.Context, t *terminal) error {
+	at, err := c.find(t)
+	if err != nil {
+		return err
+	}
+	var found []error
+	switch {
+	case c.Config != "":
+		file, err := config.Read(c.Config)
+		if err != nil {
+			return t.configFaults(c.Config, err)
+		}
+		found = house.CheckOutside(file, at.now())
+	default:
+		close, err := at.reachDevDirectory(ctx)
+		if err != nil {
+			return err
+		}
+		defer close()
+	}
+	found = append(found, house.Check(ctx, at.cfg, at.now)...)
+	for _, f := range found {
+		fmt.Fprintln(t.out, say.In(t.lang, f))
+	}
+	name := c.Config + c.Data
+	if len(found) > 0 {
+		return say.Errorf("%[1]s には起動を妨げるものが %[2]d 件あります。上の行を直してください。",
+			"%[1]s: %[2]d thing(s) would fail; mend the lines above", name, len(found))
+	}
+	t.line("%s に問題はありません。", "%s: nothing would fail", name)
+	return nil
+}
+
+// reachDevDirectory points the place at the directory of the dev at work on the
+// folder, or starts that directory here for as long as the command takes.
+func (p *place) reachDevDirectory(ctx context.Context) (close func(), err error) {
+	d, running, err := p.folder.Running()
+	if err != nil {
+		return nil, err
+	}
+	if running {
+		p.cfg.Directory = devDirectory(d.LDAP.URL, secret.NewText([]byte(d.LDAP.BindPassword)))
+		return func() {}, nil
+	}
+	lock, err := p.folder.Lock()
+	if err != nil {
+		return nil, err
+	}
+	secrets, err := drawn(p.folder)
+	if err != nil {
+		lock.Release()
+		return nil, err
+	}
+	srv, password, err := startDirectory(ctx, p.folder, p.now, secrets)
+	if err != nil {
+		lock.Release()
+		return nil, err
+	}
+	p.cfg.Directory = devDirectory("ldap://"+srv.Addr(), password)
+	return func() {
+		_ = srv.Close() // read only: nothing is lost
+		lock.Release()
+	}, nil
+}

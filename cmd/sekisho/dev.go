@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"sekisho/cmd/sekisho/control"
+	"sekisho/cmd/sekisho/folder"
+	"sekisho/cmd/sekisho/house"
+	"sekisho/cmd/sekisho/sample"
+	"sekisho/cmd/sekisho/say"
+	"sekisho/directory/embedded"
+	"sekisho/policy/clock"
+	"sekisho/policy/secret"
+)
+
+type devCmd struct {
+	Listen string `help:"${dev_listen}" default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	Data   string `help:"${dev_data}" default:"./sekisho-data" placeholder:"DIR"`
+	Reset  bool   `help:"${dev_reset}"`
+}
+
+// devGrace is how long requests in flight may take when dev is stopped.
+const devGrace = 5 * time.Second
+
+// Run is everything in one process: what `serve` finds outside, dev brings.
+func (c devCmd) Run(ctx context.Context, t *terminal) (err error) {
+	if err := onLoopback(c.Listen); err != nil {
+		return err
+	}
+	if c.Reset {
+		if err := folder.Reset(c.Data); err != nil {
+			return err
+		}
+	}
+	f, err := folder.Make(c.Data)
+	if err != nil {
+		return err
+	}
+	lock, err := f.Lock()
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	ahead, err := f.Advance()
+	if err != nil {
+		return err
+	}
+	moved := clock.NewOffset(t.system, ahead)
+	secrets, err := drawn(f)
+	if err != nil {
+		return err
+	}
+
+	// The directory that a prefecture would have of its own.
+	people, bindPassword, err := startDirectory(ctx, f, moved.Now, secrets)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, people.Close()) }()
+
+	ln, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return say.Errorf("%[1]s で聞けません（%[2]v）。別のアドレスを --listen で指定してください。",
+			"cannot listen on %[1]s (%[2]v); name another with --listen", c.Listen, err)
+	}
+	defer ln.Close()
+
+	cfg, err := devConfig(f)
+	if err != nil {
+		return err
+	}
+	cfg.PublicURL = &url.URL{Scheme: "http", Host: "localhost:" + portOf(ln)}
+	cfg.Directory = devDirectory("ldap://"+people.Addr(), bindPassword)
+	cfg.BootstrapText = sample.Policy(secrets.Terminals)
+	cfg.Log = slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	h, err := house.Open(ctx, cfg, moved.Now)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	if err := moveIn(ctx, h, f, secrets); err != nil {
+		return fmt.Errorf("moving the sample's people in: %w", err)
+	}
+
+	door := &control.Door{
+		Token: secret.Token(32), Clock: moved, Keep: f.SetAdvance, Mail: &control.Outbox{}, Metrics: h.Web.MetricsHandler(),
+	}
+	back, err := openControl(door)
+	if err != nil {
+		return err
+	}
+	defer back.Close()
+
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	served := make(chan error, 1)
+	go func() { served <- h.Serve(serving, ln, devGrace) }()
+
+	d := describe(h, f, secrets)
+	d.URL = cfg.PublicURL.String()
+	d.Control = folder.Control{URL: "http://" + back.addr, Token: door.Token}
+	d.LDAP = folder.LDAP{
+		URL: "ldap://" + people.Addr(), BaseDN: sample.BaseDN, BindDN: sample.AdminDN, BindPassword: string(bindPassword.Reveal()),
+	}
+	if err := f.WriteDev(d); err != nil {
+		stop()
+		return errors.Join(err, <-served)
+	}
+	t.welcome(d, f)
+	return <-served
+}
+
+// drawn is what was left to chance when the folder was made; the first dev on
+// it draws.
+func drawn(f folder.Folder) (*sample.Secrets, error) {
+	s, err := sample.Load(f)
+	if s != nil || err != nil {
+		return s, err
+	}
+	if s, err = sample.Draw(); err != nil {
+		return nil, err
+	}
+	return s, s.Save(f)
+}
+
+// startDirectory starts the embedded LDAP server on the folder's data, with the
+// people in it if it is new.
+func startDirectory(ctx context.Context, f folder.Folder, now clock.Now, s *sample.Secrets) (*embedded.Server, secret.Text, error) {
+	password, err := secret.ReadFile(f.BindPassword())
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := folder.Write(f.BindPassword(), []byte(secret.Token(24)+"\n"), 0o600); err != nil {
+			return nil, secret.Text{}, err
+		}
+		password, err = secret.ReadFile(f.BindPassword())
+	}
+	if err != nil {
+		return nil, secret.Text{}, err
+	}
+	srv, err := embedded.Start(ctx, embedded.Config{
+		Dir: f.Directory(), BaseDN: sample.BaseDN, AdminDN: sample.AdminDN, AdminPassword: password,
+		Hasher: secret.NewHasher(secret.DefaultParams, nil, devQueue), Now: now,
+		Seed: func(add func(dn string, attributes map[string][]string) error) error {
+			return sample.Entries(now(), s, add)
+		},
+	})
+	return srv, password, err
+}
+
+// A backDoor is the control listener at work.
+type backDoor struct {
+	srv  *http.Server
+	addr string
+}
+
+// openControl listens on a port of loopback that the kernel picks.
+func openControl(d *control.Door) (*backDoor, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("opening the control listener: %w", err)
+	}
+	b := &backDoor{srv: &http.Server{Handler: d.Handler(), ReadHeaderTimeout: 5 * time.Second}, addr: ln.Addr().String()}
+	go func() { _ = b.srv.Serve(ln) }() // ends with Close
+	return b, nil
+}
+
+func (b *backDoor) Close() { _ = b.srv.Close() }
+
+// onLoopback refuses to show the sample, whose passwords lie in a file, to a
+// network.
+func onLoopback(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return misuse{say.Errorf("--listen %[1]s は host:port の形ではありません。", "--listen %[1]s is not host:port, such as 127.0.0.1:8080", addr)}
+	}
+	if ip := net.ParseIP(host); host == "localhost" || (ip != nil && ip.IsLoopback()) {
+		return nil
+	}
+	return misuse{say.Errorf(
+		"dev は試用なので、このコンピュータの外には開けません（%[1]s）。127.0.0.1:8080 のように指定してください。",
+		"dev is a trial and does not open to other machines (%[1]s); use an address such as 127.0.0.1:8080", addr)}
+}
+
+func portOf(ln net.Listener) string {
+	_, port, _ := net.SplitHostPort(ln.Addr().String()) // a TCP address has one
+	return port
+}
+
+// describe is dev.json but for what only Run knows.
+func describe(h *house.House, f folder.Folder, s *sample.Secrets) folder.Dev {
+	p := h.Charter.Current()
+	d := folder.Dev{PID: os.Getpid(), Trail: folder.Trail{PublicKey: h.Key.PublicKey()}}
+	for _, n := range p.Networks {
+		d.Networks = append(d.Networks, folder.Network{CIDR: n.Prefix.String(), Zone: string(n.Zone), Outside: n.Outside})
+	}
+	for _, term := range s.Terminals {
+		d.Terminals = append(d.Terminals, folder.Terminal{ID: term.ID, Zone: string(term.Zone), Class: term.Class, KeyPEM: term.KeyPEM})
+	}
+	port := h.Web.PublicURL().Port()
+	for _, a := range p.Applications {
+		d.Apps = append(d.Apps, folder.App{
+			ID: a.ID, URL: "http://" + a.Host + ":" + port + "/", Host: a.Host, Zone: string(a.Zone), Class: a.Class,
+		})
+	}
+	for _, person := range sample.People() {
+		c := s.Of(person.Login)
+		out := folder.Person{
+			Login: person.Login, State: string(person.State), DN: person.DN(), Mail: person.Mail(), Password: c.Password,
+			Section: person.Section, MustChange: person.State == sample.MustChange,
+		}
+		if c.TOTPSecret != "" {
+			out.TOTPSecret = &c.TOTPSecret
+		}
+		for _, post := range person.Posts {
+			out.Posts = append(out.Posts, string(post))
+		}
+		d.People = append(d.People, out)
+	}
+	return d
+}

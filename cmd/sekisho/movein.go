@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"sekisho/authn/standing"
+	"sekisho/cmd/sekisho/folder"
+	"sekisho/cmd/sekisho/house"
+	"sekisho/cmd/sekisho/sample"
+	"sekisho/policy/audit"
+	"sekisho/policy/store"
+)
+
+// closures are the states that Sekisho itself keeps of the sample's people.
+var closures = map[sample.State]standing.Kind{
+	sample.Dormant: standing.Dormant,
+	sample.OnLeave: standing.OnLeave,
+}
+
+// moveIn brings to the store what Sekisho keeps of the sample's people: their
+// TOTP devices, and who is dormant or on leave. The mark that it was done comes
+// last, and every step may be taken twice: a dev killed in between begins again
+// and finds the devices there.
+func moveIn(ctx context.Context, h *house.House, f folder.Folder, s *sample.Secrets) error {
+	if s.Seeded {
+		return nil
+	}
+	for _, p := range sample.People() {
+		person, err := h.Directory.Find(ctx, p.Login)
+		if err != nil {
+			return fmt.Errorf("finding %s: %w", p.Login, err)
+		}
+		devices, err := h.TOTP.List(ctx, person.ID)
+		if err != nil {
+			return err
+		}
+		totp := s.Of(p.Login).TOTPSecret
+		err = h.DB.WithTx(ctx, func(tx *store.Tx) error {
+			if totp != "" && len(devices) == 0 {
+				if err := h.TOTP.Import(ctx, tx, person.ID, totp, "dev.json"); err != nil {
+					return err
+				}
+			}
+			if kind, ok := closures[p.State]; ok {
+				if err := standing.Set(ctx, tx, person.ID, kind, h.Clock.Now(), time.Time{}, "sample", "system"); err != nil {
+					return err
+				}
+			}
+			return h.Trail.Append(ctx, tx, audit.Entry{
+				Actor: "system", Action: "sample.person", Object: p.Login, Outcome: "ok", Reason: string(p.State),
+			})
+		})
+		if err != nil {
+			return fmt.Errorf("moving %s in: %w", p.Login, err)
+		}
+	}
+	s.Seeded = true
+	return s.Save(f)
+}

@@ -1,0 +1,151 @@
+package sample_test
+
+import (
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+
+	"sekisho/cmd/sekisho/sample"
+	"sekisho/policy"
+)
+
+func drawn(t *testing.T) *sample.Secrets {
+	t.Helper()
+	s, err := sample.Draw()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestPolicyIsSound(t *testing.T) {
+	p, problems := policy.Parse("policy.yaml", sample.Policy(drawn(t).Terminals))
+	if len(problems) > 0 {
+		t.Fatal(problems.Text("en"))
+	}
+	if _, ok := p.Deviates(policy.DeviationSeveralZones); !ok {
+		t.Error("three zones in one process are not recorded as a deviation")
+	}
+	byZone := map[policy.ZoneID]int{}
+	for _, a := range p.Applications {
+		byZone[a.Zone]++
+		if len(a.Posts) > 0 {
+			t.Errorf("%s is not open to all posts", a.ID)
+		}
+	}
+	if byZone[policy.LGWAN] != 2 || byZone[policy.MyNumber] != 1 {
+		t.Errorf("applications by zone = %v, want two in lgwan and one in mynumber", byZone)
+	}
+	outside, zones := 0, map[policy.ZoneID]bool{}
+	for _, n := range p.Networks {
+		zones[n.Zone] = true
+		if n.Outside {
+			outside++
+			if !n.Prefix.Addr().Is4() || n.Prefix.Bits() != 24 {
+				t.Errorf("outside network %v is not an IPv4 /24", n.Prefix)
+			}
+		}
+	}
+	if outside != 1 || len(zones) != 3 {
+		t.Errorf("%d outside networks, %d zones; want 1 and 3", outside, len(zones))
+	}
+	if len(p.Terminals) != 1 || p.Terminals[0].Class != policy.TerminalLent {
+		t.Errorf("terminals = %+v, want one lent", p.Terminals)
+	}
+	if _, err := p.Terminals[0].Key(); err != nil {
+		t.Errorf("the terminal's key: %v", err)
+	}
+	for _, person := range sample.People() {
+		if !slices.ContainsFunc(p.Sections, func(s policy.Section) bool { return s.ID == person.Section }) {
+			t.Errorf("%s is in section %s, which the policy does not have", person.Login, person.Section)
+		}
+	}
+}
+
+// TestNobodyMustApproveTheirOwn: article 16 needs a second person for every
+// post that decides or witnesses.
+func TestNobodyMustApproveTheirOwn(t *testing.T) {
+	for _, post := range []policy.PostID{
+		policy.SecurityManager, policy.SecurityOfficer, policy.CIO, policy.CSIRT, policy.SystemAdministrator, policy.Auditor,
+	} {
+		if n := len(sample.Holders(post)); n < 2 {
+			t.Errorf("%s has %d holders, want two or more", post, n)
+		}
+	}
+}
+
+func TestEveryStateIsThere(t *testing.T) {
+	seen := map[sample.State]bool{}
+	logins := map[string]bool{}
+	for _, p := range sample.People() {
+		seen[p.State] = true
+		if logins[p.Login] {
+			t.Errorf("two people are called %s", p.Login)
+		}
+		logins[p.Login] = true
+		if p.For.JA == "" || p.For.EN == "" {
+			t.Errorf("%s is not introduced in both languages", p.Login)
+		}
+		for _, r := range p.DN() {
+			if r > 126 {
+				t.Errorf("DN %s is not ASCII", p.DN())
+			}
+		}
+	}
+	for _, s := range []sample.State{sample.Active, sample.MustChange, sample.Dormant, sample.Left, sample.OnLeave, sample.Ended} {
+		if !seen[s] {
+			t.Errorf("nobody is %s", s)
+		}
+	}
+	if !logins["tanaka"] {
+		t.Error("there is no tanaka")
+	}
+}
+
+func TestCredentials(t *testing.T) {
+	a, b := drawn(t), drawn(t)
+	plain := regexp.MustCompile(`^[A-Za-z0-9-]+$`)
+	base32 := regexp.MustCompile(`^[A-Z2-7]{32}$`)
+	for _, p := range sample.People() {
+		c := a.Of(p.Login)
+		if !plain.MatchString(c.Password) {
+			t.Errorf("%s: password %q is not of letters, digits and '-'", p.Login, c.Password)
+		}
+		if c.Password == b.Of(p.Login).Password {
+			t.Errorf("%s has the same password in two folders", p.Login)
+		}
+		if p.State == sample.Active && !base32.MatchString(c.TOTPSecret) {
+			t.Errorf("%s is active and has no TOTP secret of 160 bits", p.Login)
+		}
+	}
+}
+
+// TestEntriesCarryTheState checks what the directory will say of each state.
+func TestEntriesCarryTheState(t *testing.T) {
+	now := time.Date(2026, 4, 1, 9, 0, 0, 0, time.UTC)
+	entries := map[string]map[string][]string{}
+	err := sample.Entries(now, drawn(t), func(dn string, a map[string][]string) error {
+		entries[dn] = a
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	person := func(login string) map[string][]string { return entries["uid="+login+",ou=people,"+sample.BaseDN] }
+	for _, tt := range []struct{ login, attribute, want string }{
+		{"shimizu", "pwdReset", "TRUE"},
+		{"saito", "pwdLastSuccess", "20251122090000Z"},
+		{"yamaguchi", "pwdAccountLockedTime", "000001010000Z"},
+		{"abe", "shadowExpire", "20534"},
+		{"hayashi", "employeeType", "contractor"},
+		{"tanaka", "departmentNumber", "jinji"},
+	} {
+		if got := person(tt.login)[tt.attribute]; len(got) != 1 || got[0] != tt.want {
+			t.Errorf("%s %s = %v, want %s", tt.login, tt.attribute, got, tt.want)
+		}
+	}
+	if got := entries[sample.GroupDN(policy.CIO)]["member"]; len(got) != 2 {
+		t.Errorf("cio group = %v, want two members", got)
+	}
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"sekisho/cmd/sekisho/config"
+	"sekisho/cmd/sekisho/house"
+	"sekisho/cmd/sekisho/say"
+)
+
+type serveCmd struct{ where }
+
+// Run is the gate of a configuration file. There is no control listener here
+// and no sample: package control is not even reached from this function.
+func (c serveCmd) Run(ctx context.Context, t *terminal) error {
+	if c.Data != "" {
+		return misuse{say.Errorf("serve は --config FILE で動かします。試用のフォルダは `sekisho dev --data DIR` で動かしてください。",
+			"serve runs with --config FILE; run a trial's folder with `sekisho dev --data DIR`")}
+	}
+	if _, err := c.named(); err != nil {
+		return err
+	}
+	if c.Config == "" {
+		return misuse{say.Errorf("--config FILE を付けてください。", "add --config FILE")}
+	}
+	file, err := config.Read(c.Config)
+	if err != nil {
+		return t.configFaults(c.Config, err)
+	}
+	cfg, err := house.FromFile(file)
+	if err != nil {
+		return err
+	}
+	level := new(slog.LevelVar)
+	level.Set(logLevel(file.Log.Level))
+	log := slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: level}))
+	cfg.Log = log
+
+	h, err := house.Open(ctx, cfg, t.system)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+
+	certificate := &certificate{}
+	if file.TLS.Certificate != "" {
+		if err := certificate.load(file.TLS); err != nil {
+			return err
+		}
+	}
+	ln, err := listen(file.Listen)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	if file.Metrics.Listen != "" {
+		metrics, err := serveMetrics(file.Metrics.Listen, h.Web.MetricsHandler())
+		if err != nil {
+			return err
+		}
+		defer metrics.Close()
+	}
+	if file.TLS.Certificate != "" {
+		ln = tls.NewListener(ln, &tls.Config{GetCertificate: certificate.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
+	}
+
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangup:
+				reload(c.Config, certificate, level, log)
+			}
+		}
+	}()
+	t.line("準備ができました。%s（%s）", "ready at %s (%s)", file.PublicURL, ln.Addr())
+	return h.Serve(ctx, ln, file.ShutdownGrace)
+}
+
+// reload reads again what may change under a running gate: the certificate and
+// the log's level. A file with a fault changes nothing.
+func reload(path string, c *certificate, level *slog.LevelVar, log *slog.Logger) {
+	file, err := config.Read(path)
+	if err == nil && file.TLS.Certificate != "" {
+		err = c.load(file.TLS)
+	}
+	if err != nil {
+		log.Error("reload refused; everything stays as it was", "error", err)
+		return
+	}
+	level.Set(logLevel(file.Log.Level))
+	log.Warn("reloaded the certificate and the log's level")
+}
+
+func logLevel(name string) slog.Level {
+	var l slog.Level
+	_ = l.UnmarshalText([]byte(name)) // config.Read has checked it; the zero level is info
+	return l
+}
+
+// A certificate can be replaced while connections are being made.
+type certificate struct{ now atomic.Pointer[tls.Certificate] }
+
+func (c *certificate) load(files config.TLS) error {
+	pair, err := tls.LoadX509KeyPair(files.Certificate, files.Key)
+	if err != nil {
+		return say.Errorf("証明書 %[1]s を使えません: %[2]v", "certificate %[1]s cannot be used: %[2]v", files.Certificate, err)
+	}
+	c.now.Store(&pair)
+	return nil
+}
+
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.now.Load(), nil }
+
+func listen(addr string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, say.Errorf("%[1]s で聞けません（%[2]v）。設定の listen を変えるか、使っているプログラムを止めてください。",
+			"cannot listen on %[1]s (%[2]v); change listen, or stop the program that uses it", addr, err)
+	}
+	return ln, nil
+}
+
+// serveMetrics has a listener of its own, so that whoever reaches the gate does
+// not reach the numbers.
+func serveMetrics(addr string, metrics http.Handler) (*http.Server, error) {
+	ln, err := listen(addr)
+	if err != nil {
+		return nil, fmt.Errorf("opening the metrics listener: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", metrics)
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() {
+		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			slog.Error("metrics listener ended", "error", err)
+		}
+	}()
+	return srv, nil
+}

@@ -1,0 +1,183 @@
+package test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	goldap "github.com/go-ldap/ldap/v3"
+
+	"sekisho/cmd/sekisho/folder"
+	"sekisho/test/harness"
+)
+
+// A door is a way in: something that gives out a session or a token, or answers
+// yes about a person. open reports whether it let this client through.
+type door struct {
+	name string
+	open func(t *testing.T, d *harness.Dev, c *harness.Client) bool
+}
+
+func app(d *harness.Dev) folder.App { return d.Apps[0] }
+
+// doors are all there are. A new one goes in here.
+var doors = []door{
+	{"GET /session", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		return c.Do(t, "GET", "/api/v1/session", nil).Status == 200
+	}},
+	{"GET /sessions", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		return c.Do(t, "GET", "/api/v1/sessions", nil).Status == 200
+	}},
+	{"POST /factors/totp/begin", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		return c.Do(t, "POST", "/api/v1/factors/totp/begin", nil).Status == 200
+	}},
+	{"my page", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		return c.Do(t, "GET", "/me", nil).Status == 200
+	}},
+	{"forward-auth", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		a := c.Do(t, "GET", "/auth/check", nil, "X-Original-URL", app(d).URL, "X-Original-Method", "GET")
+		return a.Status == 200
+	}},
+	{"the application", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		return c.Do(t, "GET", d.URL+"/", nil, "Host", app(d).Host).Status == 200
+	}},
+	{"the handover", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		fresh := harness.NewClient(d.URL)
+		fresh.Cookies["__Host-sekisho"] = c.Cookies["__Host-sekisho"]
+		host, at := app(d).Host, "/"
+		for range 6 {
+			a := fresh.Do(t, "GET", d.URL+at, nil, "Host", host, "Accept", "text/html")
+			if a.Status/100 != 3 {
+				return a.Status == 200 && host == app(d).Host
+			}
+			host, at = follow(t, a, host)
+		}
+		return false
+	}},
+}
+
+// directoryDo changes the directory without Sekisho, as its administrators do.
+func directoryDo(t *testing.T, d *harness.Dev, do func(*goldap.Conn) error) {
+	t.Helper()
+	conn, err := goldap.DialURL(d.LDAP.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.Bind(d.LDAP.BindDN, d.LDAP.BindPassword); err != nil {
+		t.Fatal(err)
+	}
+	if err := do(conn); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDoorsClose: somebody who was let in, and is then disabled, expired or
+// deleted in the directory without Sekisho, is refused at every door within
+// 30 s (design rules 2 and 9; security.md section 2, rows 6 and 20).
+func TestDoorsClose(t *testing.T) {
+	t.Parallel()
+	modify := func(attr string, value ...string) func(p folder.Person) func(*goldap.Conn) error {
+		return func(p folder.Person) func(*goldap.Conn) error {
+			return func(c *goldap.Conn) error {
+				m := goldap.NewModifyRequest(p.DN, nil)
+				m.Replace(attr, value)
+				return c.Modify(m)
+			}
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		do   func(p folder.Person) func(*goldap.Conn) error
+	}{
+		{"disabled", modify("pwdAccountLockedTime", "000001010000Z")},
+		{"expired", modify("shadowExpire", "1")},
+		{"deleted", func(p folder.Person) func(*goldap.Conn) error {
+			return func(c *goldap.Conn) error { return c.Del(goldap.NewDelRequest(p.DN, nil)) }
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			d := harness.StartDev(t, "")
+			tanaka := d.Person(t, "tanaka")
+			c := signIn(t, d, tanaka)
+			handed := c.Fork()
+			if body, _ := open(t, handed, d, app(d)); body == "" {
+				t.Fatal("the application does not open")
+			}
+			for _, door := range doors {
+				if !door.open(t, d, handed) {
+					t.Fatalf("%s is closed to tanaka before anything happened", door.name)
+				}
+			}
+			directoryDo(t, d, tt.do(tanaka))
+			d.Advance(t, 30*time.Second)
+			for _, door := range doors {
+				if door.open(t, d, handed.Fork()) {
+					t.Errorf("%s is open", door.name)
+				}
+			}
+			if s, a := harness.NewClient(d.URL).Password(t, tanaka.Login, tanaka.Password); a.Status != 401 {
+				t.Errorf("signing in: %d %q", a.Status, s.State)
+			}
+		})
+	}
+}
+
+// TestDoorsStayClosed tries everybody of the sample who may use nothing, and
+// somebody whose password is spent, at every door.
+func TestDoorsStayClosed(t *testing.T) {
+	t.Parallel()
+	d := harness.StartDev(t, "")
+	for _, state := range []string{"dormant", "left", "on_leave", "ended"} {
+		t.Run(state, func(t *testing.T) {
+			p := d.InState(t, state)
+			c := harness.NewClient(d.URL)
+			if s, a := c.Password(t, p.Login, p.Password); a.Status != 401 || a.Code() != "refused" {
+				t.Errorf("signing in with the right password: %d %q %s", a.Status, s.State, a.Body)
+			}
+			if len(c.Cookies) > 0 {
+				t.Errorf("a refused sign-in set cookies %v", c.Cookies)
+			}
+			for _, door := range doors {
+				if door.open(t, d, c.Fork()) {
+					t.Errorf("%s is open", door.name)
+				}
+			}
+		})
+	}
+	t.Run("held", func(t *testing.T) {
+		p := d.Person(t, "tanaka")
+		for range 5 {
+			if _, a := harness.NewClient(d.URL).Password(t, p.Login, "wrong"); a.Status != 401 {
+				t.Fatalf("a wrong password: %d", a.Status)
+			}
+		}
+		c := harness.NewClient(d.URL)
+		if _, a := c.Password(t, p.Login, p.Password); a.Status != http.StatusTooManyRequests || a.Header.Get("Retry-After") == "" {
+			t.Errorf("the right password while held: %d %s", a.Status, a.Body)
+		}
+		for _, door := range doors {
+			if door.open(t, d, c.Fork()) {
+				t.Errorf("%s is open", door.name)
+			}
+		}
+	})
+	t.Run("a sign-in under way", func(t *testing.T) {
+		p := d.InState(t, "active")
+		for _, q := range d.People {
+			if q.State == "active" && q.Login != "tanaka" {
+				p = q
+			}
+		}
+		c := harness.NewClient(d.URL)
+		if s, a := c.Password(t, p.Login, p.Password); s.State != "second_factor" {
+			t.Fatalf("%d %s", a.Status, a.Body)
+		}
+		for _, door := range doors {
+			if door.open(t, d, c.Fork()) {
+				t.Errorf("%s is open before the second factor (security.md section 2, row 8)", door.name)
+			}
+		}
+	})
+}

@@ -1,0 +1,351 @@
+package gate
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"sekisho/authn/signin"
+	"sekisho/policy"
+	"sekisho/web"
+)
+
+const get = "X-Original-Method: GET"
+
+func original(u string) string  { return "X-Original-Url: " + u }
+func appCookie(v string) string { return "Cookie: __Host-sekisho-app=" + v }
+func forwarded(h string) []string { // the form of Traefik and Caddy
+	return []string{"X-Forwarded-Method: GET", "X-Forwarded-Proto: http", "X-Forwarded-Host: " + h, "X-Forwarded-Uri: /a?b=c"}
+}
+
+func TestCheck(t *testing.T) {
+	const juki = "http://juki.localhost:8080/a?b=c"
+	signin := "http://localhost:8080/signin?rd=" + url.QueryEscape(juki)
+	for _, tt := range []struct {
+		name     string
+		headers  []string
+		status   int
+		location string
+	}{
+		{"nobody", []string{original(juki), get}, 401, signin},
+		{"a dead cookie", []string{original(juki), get, appCookie("k.dead")}, 401, signin},
+		{"signed in", []string{original(juki), get, appCookie("k.juki")}, 200, ""},
+		{"another method", []string{original(juki), "X-Original-Method: POST", appCookie("k.juki")}, 200, ""},
+		{"too weak", []string{original(juki), get, appCookie("k.weak")}, 401, signin + "&acr=aal2"},
+		{"another host's cookie", []string{original(juki), get, appCookie("k.bunsho")}, 401, signin},
+		{"the gate's cookie in the place of the host's", []string{original(juki), get, appCookie("k.gate")}, 401, signin},
+		{"the gate's own cookie", []string{original(juki), get, "Cookie: __Host-sekisho=k.juki"}, 401, signin},
+		{"the cookie twice", []string{original(juki), get, appCookie("k.juki"), appCookie("k.juki")}, 401, signin},
+		{"not for this post", []string{original("http://kansa.localhost:8080/"), get, appCookie("k.kansa")}, 403, ""},
+		{"unknown host", []string{original("http://evil.example/"), get, appCookie("k.juki")}, 403, ""},
+		{"a host that ends like ours", []string{original("http://x.juki.localhost/"), get, appCookie("k.juki")}, 403, ""},
+		{"a host that begins like ours", []string{original("http://juki.localhost.evil/"), get, appCookie("k.juki")}, 403, ""},
+		{"case, port and last dot", []string{original("https://JUKI.localhost.:9443/"), get, appCookie("k.juki")}, 200, ""},
+		{"a stranger", []string{original(juki), get, appCookie("k.juki"), "From: 192.0.2.1:1"}, 403, ""},
+
+		{"no headers", nil, 400, ""},
+		{"no method", []string{original(juki), appCookie("k.juki")}, 400, ""},
+		{"two methods", []string{original(juki), get, get, appCookie("k.juki")}, 400, ""},
+		{"two URLs", []string{original(juki), original("http://bunsho.localhost/"), get, appCookie("k.juki")}, 400, ""},
+		{"a path alone", []string{original("/a"), get, appCookie("k.juki")}, 400, ""},
+		{"no scheme of ours", []string{original("ftp://juki.localhost/"), get, appCookie("k.juki")}, 400, ""},
+		{"user information", []string{original("http://a@juki.localhost/"), get, appCookie("k.juki")}, 400, ""},
+		{"backslash", []string{original("http://juki.localhost\\@evil/"), get, appCookie("k.juki")}, 400, ""},
+		{"backslash in the path", []string{original("http://juki.localhost/\\x"), get, appCookie("k.juki")}, 400, ""},
+		{"half an escape", []string{original("http://juki.localhost/%2"), get, appCookie("k.juki")}, 400, ""},
+		{"no escape", []string{original("http://juki.localhost/%zz"), get, appCookie("k.juki")}, 400, ""},
+		{"NUL", []string{original("http://juki.localhost/%00"), get, appCookie("k.juki")}, 400, ""},
+		{"control character", []string{original("http://juki.localhost/\x01"), get, appCookie("k.juki")}, 400, ""},
+		{"space", []string{original("http://juki.localhost/a b"), get, appCookie("k.juki")}, 400, ""},
+		{"fragment", []string{original("http://juki.localhost/#a"), get, appCookie("k.juki")}, 400, ""},
+		{"strange port", []string{original("http://juki.localhost:80x/"), get, appCookie("k.juki")}, 400, ""},
+		{"strange method", []string{original(juki), "X-Original-Method: GET /", appCookie("k.juki")}, 400, ""},
+		{"unreadable source", []string{original(juki), get, appCookie("k.juki"), "X-Forwarded-For: nobody"}, 400, ""},
+		{"both forms, other hosts", []string{original(juki), get, "X-Forwarded-Host: bunsho.localhost", appCookie("k.juki")}, 400, ""},
+		{"both forms, other paths", []string{original(juki), get, "X-Forwarded-Uri: /", appCookie("k.juki")}, 400, ""},
+		{"both forms, other methods", []string{original(juki), get, "X-Forwarded-Method: POST", appCookie("k.juki")}, 400, ""},
+		{"both forms that agree", append(forwarded("juki.localhost"), original(juki), get, appCookie("k.juki")), 200, ""},
+
+		{"Traefik: nobody, a program", forwarded("juki.localhost"), 401, signin},
+		{"Traefik: nobody, a browser", append(forwarded("juki.localhost"), "Accept: text/html,*/*"), 303, signin},
+		{"Traefik: signed in", append(forwarded("juki.localhost:8080"), appCookie("k.juki")), 200, ""},
+		{"Traefik: half a question", forwarded("juki.localhost")[1:], 400, ""},
+		{"Traefik: strange scheme", []string{"X-Forwarded-Method: GET", "X-Forwarded-Proto: gopher", "X-Forwarded-Host: juki.localhost", "X-Forwarded-Uri: /", appCookie("k.juki")}, 400, ""},
+		{"Traefik: two hosts", append(forwarded("juki.localhost"), "X-Forwarded-Host: bunsho.localhost", appCookie("k.juki")), 400, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, srv, _ := newWorld(t)
+			resp := send(srv, "GET", "/auth/check", tt.headers...)
+			if resp.StatusCode != tt.status || resp.Header.Get("Location") != tt.location {
+				t.Errorf("%d %q, want %d %q", resp.StatusCode, resp.Header.Get("Location"), tt.status, tt.location)
+			}
+			if body, _ := io.ReadAll(resp.Body); len(body) > 0 {
+				t.Errorf("a body: %s", body)
+			}
+			for _, name := range headerNames {
+				if (resp.Header.Get(name) != "") != (tt.status == 200) {
+					t.Errorf("%d with %s: %q", resp.StatusCode, name, resp.Header.Get(name))
+				}
+			}
+		})
+	}
+}
+
+func TestWhatAnApplicationIsTold(t *testing.T) {
+	w, srv, _ := newWorld(t)
+	ask := func() http.Header {
+		resp := send(srv, "GET", "/auth/check", original("http://juki.localhost/"), get, appCookie("k.juki"))
+		if resp.StatusCode != 200 {
+			t.Fatal(resp.StatusCode)
+		}
+		return resp.Header
+	}
+	want := map[string]string{
+		"Remote-User": "tanaka", "Remote-Name": "%E7%94%B0%E4%B8%AD%20%E8%8A%B1%E5%AD%90", "Remote-Email": "tanaka@pref.example",
+		"Remote-Groups": "staff,system_operator", "Remote-Acr": "aal2", "X-Sekisho-Assertion": "http://localhost:8080|tanaka|juki|aal2",
+	}
+	h := ask()
+	for name, v := range want {
+		if h.Get(name) != v {
+			t.Errorf("%s: %q, want %q", name, h.Get(name), v)
+		}
+	}
+	ask()
+	if w.signed != 1 {
+		t.Errorf("%d signatures for two checks in a moment", w.signed)
+	}
+	w.now = w.now.Add(61 * time.Second)
+	if ask(); w.signed != 2 {
+		t.Errorf("%d signatures after a minute", w.signed)
+	}
+	// What changes is told at once, whatever was worked out before.
+	w.person.Groups = []string{"cn=staff,dc=x"}
+	if h := ask(); h.Get("Remote-Groups") != "staff" {
+		t.Errorf("groups %q", h.Get("Remote-Groups"))
+	}
+	w.person.Mail = "\r\nX-Evil: 1"
+	if h := ask(); h.Get("Remote-Email") != "%0D%0AX-Evil:%201" || h.Get("X-Evil") != "" {
+		t.Errorf("mail %q", h.Get("Remote-Email"))
+	}
+	p := *w.policy
+	p.Posts = p.Posts[:1]
+	w.policy = &p
+	if h := ask(); h.Get("Remote-Groups") != "staff" {
+		t.Errorf("groups %q", h.Get("Remote-Groups"))
+	}
+}
+
+func TestNothingIsKeptThatAllows(t *testing.T) {
+	w, srv, _ := newWorld(t)
+	ask := func(host string) int {
+		return send(srv, "GET", "/auth/check", original("http://"+host+"/"), get, appCookie("k.juki")).StatusCode
+	}
+	if ask("juki.localhost") != 200 {
+		t.Fatal("not let in")
+	}
+	w.away = &signin.Away{What: "directory", Err: fmt.Errorf("x")}
+	if got := ask("juki.localhost"); got != 503 {
+		t.Errorf("a directory that is away: %d", got)
+	}
+	w.away = nil
+	w.dead["k.juki"] = true
+	if got := ask("juki.localhost"); got != 401 {
+		t.Errorf("a session that ended: %d", got)
+	}
+	w.dead["k.juki"] = false
+	w.now = t0.Add(2 * time.Hour)
+	if got := ask("juki.localhost"); got == 200 {
+		t.Error("a session past its end")
+	}
+	w.now = t0
+	w.person.Account.Disabled = true
+	if got := ask("juki.localhost"); got != 403 {
+		t.Errorf("a person who was disabled: %d", got)
+	}
+	w.person.Account.Disabled = false
+	p := *w.policy
+	p.Applications = p.Applications[1:]
+	w.policy = &p
+	if got := ask("juki.localhost"); got != 403 {
+		t.Errorf("an application that is gone: %d", got)
+	}
+}
+
+func TestDeniedIsToldOnceAMinute(t *testing.T) {
+	w, srv, _ := newWorld(t)
+	for range 3 {
+		send(srv, "GET", "/auth/check", original("http://kansa.localhost/"), get, appCookie("k.kansa"), "X-Forwarded-For: 10.1.2.3")
+	}
+	if len(w.denied) != 1 || w.denied[0].App.ID != "kansa" || w.denied[0].Reason != "not_yours" || w.denied[0].Source.String() != "10.1.2.3" {
+		t.Errorf("%+v", w.denied)
+	}
+	w.now = w.now.Add(time.Minute)
+	send(srv, "GET", "/auth/check", original("http://kansa.localhost/"), get, appCookie("k.kansa"))
+	if len(w.denied) != 2 {
+		t.Errorf("%d told after a minute", len(w.denied))
+	}
+}
+
+// TestHandover walks the whole way by redirects, as a browser does.
+func TestHandover(t *testing.T) {
+	_, srv, g := newWorld(t)
+	srv.AppFallback(g.Proxy())
+	const host = "Host: juki.localhost:8080"
+	step := func(resp *http.Response, want string) string {
+		t.Helper()
+		if resp.StatusCode != 303 || resp.Header.Get("Location") != want {
+			t.Fatalf("%d %q, want %q", resp.StatusCode, resp.Header.Get("Location"), want)
+		}
+		return strings.TrimPrefix(strings.TrimPrefix(want, "http://localhost:8080"), "http://juki.localhost:8080")
+	}
+	at := step(send(srv, "GET", "/a?b=c", host), "/.sekisho/start?rd=%2Fa%3Fb%3Dc")
+	at = step(send(srv, "GET", at, host), "http://localhost:8080/handover?app=juki&rd="+url.QueryEscape("http://juki.localhost:8080/a?b=c"))
+	for _, cookie := range []string{"", "Cookie: __Host-sekisho=k.flow", "Cookie: __Host-sekisho=k.dead", "Cookie: __Host-sekisho=k.juki"} {
+		step(send(srv, "GET", at, cookie), "http://localhost:8080/signin?rd="+url.QueryEscape("http://juki.localhost:8080/a?b=c"))
+	}
+	at = step(send(srv, "GET", at, "Cookie: __Host-sekisho=k.gate"), "http://juki.localhost:8080/.sekisho/callback?code=code-juki&rd=%2Fa%3Fb%3Dc")
+	if resp := send(srv, "GET", at, "Host: bunsho.localhost:8080"); resp.StatusCode != 401 || len(resp.Cookies()) > 0 {
+		t.Errorf("a code at another host: %d", resp.StatusCode)
+	}
+	resp := send(srv, "GET", at, host)
+	step(resp, "/a?b=c")
+	if c := resp.Header.Get("Set-Cookie"); c != "__Host-sekisho-app=k.juki; Path=/; HttpOnly; Secure; SameSite=Lax" {
+		t.Errorf("cookie %q", c)
+	}
+	if resp := send(srv, "GET", at, host); resp.StatusCode != 401 || len(resp.Cookies()) > 0 {
+		t.Errorf("a code twice: %d", resp.StatusCode)
+	}
+	resp = send(srv, "GET", "/a?b=c", host, appCookie("k.juki"))
+	if b, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || !strings.Contains(string(b), `<dd id="login">tanaka</dd>`) || !strings.Contains(string(b), "田中 花子") {
+		t.Errorf("%d %s", resp.StatusCode, b)
+	}
+	if resp := send(srv, "GET", "/", "Host: kansa.localhost:8080", appCookie("k.kansa")); resp.StatusCode != 403 {
+		t.Errorf("not for this post: %d", resp.StatusCode)
+	}
+	if resp := send(srv, "GET", web.HandoverPath("kansa", "http://kansa.localhost:8080/"), "Cookie: __Host-sekisho=k.gate"); resp.StatusCode != 403 {
+		t.Errorf("handed over to what is not theirs: %d", resp.StatusCode)
+	}
+	if resp := send(srv, "POST", "/", host); resp.StatusCode != 401 {
+		t.Errorf("a POST of nobody: %d", resp.StatusCode)
+	}
+}
+
+func TestHandoverLeadsNowhereElse(t *testing.T) {
+	_, srv, _ := newWorld(t)
+	for _, rd := range []string{
+		"", "/", "//evil.example", "http://evil.example/", "http://juki.localhost:8080@evil.example/", "http://a@juki.localhost:8080/",
+		"http://juki.localhost.evil.example:8080/", "http://xjuki.localhost:8080/", "http://juki.localhost:8081/", "https://juki.localhost:8080/",
+		"http://juki.localhost.:8080/", "http://juki.localhost:8080//evil.example", "http://juki.localhost:8080\\evil", "javascript:alert(1)",
+		"http://bunsho.localhost:8080/", "http://localhost:8080/",
+	} {
+		resp := send(srv, "GET", web.HandoverPath("juki", rd), "Cookie: __Host-sekisho=k.gate")
+		if resp.StatusCode != 400 || resp.Header.Get("Location") != "" {
+			t.Errorf("handover to %q: %d %q", rd, resp.StatusCode, resp.Header.Get("Location"))
+		}
+	}
+	for _, rd := range []string{"//evil.example", "http://evil.example/", "/\\evil", "/%2f/evil", "/%5cevil", "", "/.sekisho/start", "/.SEKISHO/x", "evil", "/\r\nx"} {
+		_, srv, _ := newWorld(t)
+		send(srv, "GET", web.HandoverPath("juki", "http://juki.localhost:8080/"), "Cookie: __Host-sekisho=k.gate")
+		resp := send(srv, "GET", "/.sekisho/callback?code=code-juki&rd="+url.QueryEscape(rd), "Host: juki.localhost:8080")
+		if resp.StatusCode != 303 || resp.Header.Get("Location") != "/" {
+			t.Errorf("callback to %q: %d %q", rd, resp.StatusCode, resp.Header.Get("Location"))
+		}
+	}
+	if resp := send(srv, "GET", "/.sekisho/callback?code=a&code=b", "Host: juki.localhost:8080"); resp.StatusCode != 400 {
+		t.Errorf("two codes: %d", resp.StatusCode)
+	}
+	if resp := send(srv, "GET", web.HandoverPath("none", "http://juki.localhost:8080/")); resp.StatusCode != 400 {
+		t.Errorf("no such application: %d", resp.StatusCode)
+	}
+}
+
+func TestSignOut(t *testing.T) {
+	w, srv, _ := newWorld(t)
+	const host = "Host: juki.localhost:8080"
+	resp := send(srv, "GET", "/.sekisho/signout", host, appCookie("k.juki"))
+	b, _ := io.ReadAll(resp.Body)
+	if !strings.Contains(string(b), `value="t-k.juki"`) || w.dead["k.juki"] ||
+		!strings.HasSuffix(resp.Header.Get("Content-Security-Policy"), "form-action 'self' http://localhost:8080") {
+		t.Errorf("%s %v", b, resp.Header)
+	}
+	if resp := send(srv, "POST", "/.sekisho/signout", host, appCookie("k.juki")); resp.StatusCode != 403 || w.dead["k.juki"] {
+		t.Errorf("without the token: %d", resp.StatusCode)
+	}
+	resp = send(srv, "POST", "/.sekisho/signout", host, appCookie("k.juki"), "X-Csrf-Token: t-k.juki")
+	if resp.StatusCode != 303 || !w.dead["k.juki"] || resp.Cookies()[0].MaxAge >= 0 {
+		t.Errorf("%d %v", resp.StatusCode, resp.Cookies())
+	}
+}
+
+// TestProxyTellsNothingOfTheClients sends what a client could make up.
+func TestProxyTellsNothingOfTheClients(t *testing.T) {
+	var got http.Header
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = r.Header.Clone()
+		w.Header().Add("Set-Cookie", "__Host-sekisho=planted; Path=/; Secure")
+		w.Header().Add("Set-Cookie", "own=1")
+	}))
+	defer upstream.Close()
+	_, srv, g := newWorld(t, policy.Application{ID: "up", Host: "up.localhost", URL: upstream.URL, Zone: "lgwan", Class: 2})
+	srv.AppFallback(g.Proxy())
+	w := &cookieOf{world: g.Sessions.(*world)}
+	g.Sessions = w
+	resp := send(srv, "GET", "/", "Host: up.localhost:8080", "Cookie: a=b; __Host-sekisho-app=k.up; __host-sekisho=x",
+		"Remote-User: evil", "remote-user: evil", "Remote_User: evil", "REMOTE-GROUPS: cio", "X-Sekisho-Assertion: evil", "X_Sekisho_Assertion: evil",
+		"X-Sekisho-Anything: evil", "Connection: Remote-User, X-Sekisho-Assertion", "X-Forwarded-For: 10.1.2.3")
+	if resp.StatusCode != 200 {
+		t.Fatal(resp.StatusCode)
+	}
+	if got.Get("Remote-User") != "tanaka" || len(got["Remote-User"]) != 1 || got.Get("X-Sekisho-Assertion") != "http://localhost:8080|tanaka|up|aal2" {
+		t.Errorf("told %v", got)
+	}
+	if strings.Contains(fmt.Sprint(got), "evil") || strings.Contains(fmt.Sprint(got), "cio") || strings.Contains(fmt.Sprint(got), "k.up") {
+		t.Errorf("the client's own words got through: %v", got)
+	}
+	if got.Get("Cookie") != "a=b" || got.Get("X-Forwarded-For") != "10.1.2.3" {
+		t.Errorf("cookie %q, source %q", got.Get("Cookie"), got.Get("X-Forwarded-For"))
+	}
+	if c := resp.Header["Set-Cookie"]; len(c) != 1 || c[0] != "own=1" {
+		t.Errorf("planted %v", c)
+	}
+	upstream.Close()
+	if resp := send(srv, "GET", "/", "Host: up.localhost:8080", appCookie("k.up")); resp.StatusCode != 503 {
+		t.Errorf("an application that is away: %d", resp.StatusCode)
+	}
+}
+
+func FuzzAsk(f *testing.F) {
+	f.Add("http://juki.localhost/a?b", "GET", "", "")
+	f.Add("http://a@juki.localhost:80/", "GET", "juki.localhost", "/")
+	f.Add("", "GET", "juki.localhost", "/%2e%2e/")
+	f.Add("https://[::1]:80/", "POST", "", "")
+	f.Fuzz(func(t *testing.T, u, method, host, uri string) {
+		h := http.Header{}
+		if u != "" {
+			h["X-Original-Url"], h["X-Original-Method"] = []string{u}, []string{method}
+		}
+		if host != "" {
+			h["X-Forwarded-Host"], h["X-Forwarded-Uri"] = []string{host}, []string{uri}
+			if u == "" {
+				h["X-Forwarded-Method"], h["X-Forwarded-Proto"] = []string{method}, []string{"http"}
+			}
+		}
+		q, err := ask(h)
+		if err != nil {
+			return
+		}
+		// What is read as a question, net/url reads as the same one.
+		if u == "" {
+			u = "http://" + host + uri
+		}
+		p, err := url.Parse(u)
+		if err != nil || p.User != nil || p.Fragment != "" || web.Hostname(p.Host) != q.host || q.host == "" {
+			t.Fatalf("%q read as %+v, by net/url as %v, %v", u, q, p, err)
+		}
+	})
+}
