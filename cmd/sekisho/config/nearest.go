@@ -3,9 +3,9 @@ package config
 import "slices"
 
 // nearest is the name that was probably meant: the one fewest keystrokes away,
-// if that is no more than a third of what was typed. "" when none is near.
+// if that is about a third of what was typed or less. "" when none is near.
 func nearest(typed string, names []string) string {
-	best, at := "", 1+max(1, len(typed)/3)
+	best, at := "", 1+(len(typed)+2)/3
 	for _, n := range slices.Sorted(slices.Values(names)) {
 		if d := distance(typed, n); d < at {
 			best, at = n, d

@@ -135,8 +135,26 @@ func walk(path, at string, node ast.Node, t reflect.Type, lines map[string]int, 
 		lines[field] = line
 		if ft.Kind() == reflect.Struct {
 			walk(path, field, p.Value, ft, lines, faults)
+			continue
+		}
+		if yaml.NodeToValue(p.Value, reflect.New(ft).Interface()) != nil {
+			form := forms[ft.Kind()]
+			if ft == reflect.TypeFor[time.Duration]() {
+				form = policy.Words{JA: "長さを 20s や 5m のように書きます。", EN: "is a length of time, such as 20s or 5m"}
+			}
+			*faults = append(*faults, Fault{File: path, Line: line, Field: field, Rule: form})
 		}
 	}
+}
+
+// forms say how a value of each kind is written.
+var forms = map[reflect.Kind]policy.Words{
+	reflect.String: {JA: "文字列です。", EN: "is text"},
+	reflect.Bool:   {JA: "true か false です。", EN: "is true or false"},
+	reflect.Int:    {JA: "数です。", EN: "is a number"},
+	reflect.Uint8:  {JA: "0 から 255 までの数です。", EN: "is a number from 0 to 255"},
+	reflect.Uint32: {JA: "0 以上の数です。", EN: "is a number that is not negative"},
+	reflect.Slice:  {JA: "一覧です（例 [a, b]）。", EN: "is a list, such as [a, b]"},
 }
 
 // syntax turns what the YAML library found into a fault with its line.

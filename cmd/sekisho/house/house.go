@@ -102,7 +102,7 @@ func Open(ctx context.Context, cfg Config, base clock.Now) (h *House, err error)
 	h.ceiling.Store(1) // until the directory has said how many it takes
 	h.Signin = signin.New(signin.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Watch: h.Watch, Sessions: h.Sessions,
-		TOTP: h.TOTP, History: password.New(h.DB, h.Hasher, h.Sealing, now), Flows: h.Ephemeral, Now: now,
+		Codes: h.TOTP, History: password.New(h.DB, h.Hasher, h.Sealing, now), Flows: h.Ephemeral, Now: now,
 		Ceiling: func() int { return int(h.ceiling.Load()) },
 	})
 	h.Account = account.New(h.Signin, h.Directory)

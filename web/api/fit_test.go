@@ -1,0 +1,18 @@
+package api
+
+import (
+	"sekisho/authn/account"
+	"sekisho/authn/signin"
+	"sekisho/policy/audit"
+	"sekisho/policy/charter"
+	"sekisho/policy/secret"
+)
+
+// The rooms below fit the interfaces declared here.
+var (
+	_ SignIn  = (*signin.Service)(nil)
+	_ Account = (*account.Service)(nil)
+	_ Charter = (*charter.Charter)(nil)
+	_ Trail   = (*audit.Trail)(nil)
+	_ Sealer  = (*secret.KeyRing)(nil)
+)
