@@ -14,7 +14,7 @@ func TestCanonical(t *testing.T) {
 		"ta\u200bro": "taro", "\ufefftaro": "taro", "ta\u00adro": "taro", "taro\ufe0f": "taro",
 		"ﾀﾛｳ": "タロウ", "ｶﾞ": "ガ", "カ\u3099": "ガ", "㍿": "株式会社", "Straße": "strasse", "ﬁ": "fi", "Taro@Pref.Example": "taro@pref.example",
 		"K": "k", // the Kelvin sign
-		"": "", " ": "",
+		"":  "", " ": "",
 		"a\x00b": "a\x00b",
 	} {
 		if got := directory.Canonical(typed); got != want {

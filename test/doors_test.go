@@ -2,6 +2,7 @@ package test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ var doors = []door{
 		return c.Do(t, "GET", "/api/v1/sessions", nil).Status == 200
 	}},
 	{"POST /factors/totp/begin", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
-		return c.Do(t, "POST", "/api/v1/factors/totp/begin", nil).Status == 200
+		return c.Do(t, "POST", "/api/v1/factors/totp/begin", nil).Status/100 == 2
 	}},
 	{"my page", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
 		return c.Do(t, "GET", "/me", nil).Status == 200
@@ -48,7 +49,7 @@ var doors = []door{
 		for range 6 {
 			a := fresh.Do(t, "GET", d.URL+at, nil, "Host", host, "Accept", "text/html")
 			if a.Status/100 != 3 {
-				return a.Status == 200 && host == app(d).Host
+				return a.Status == 200 && strings.HasPrefix(host, app(d).Host)
 			}
 			host, at = follow(t, a, host)
 		}

@@ -48,9 +48,9 @@ func SetAppCookie(w http.ResponseWriter, value string) {
 // headers; "" for none, and for one that came twice.
 func AppCookie(headers []string) string { return oneCookie(headers, appCookie) }
 
-// WithoutAppCookie removes the application host's cookie from raw Cookie
-// headers: what stands behind a proxy has no use for it but theft.
-func WithoutAppCookie(headers []string) []string {
+// WithoutOurs removes every cookie of ours from raw Cookie headers: what stands
+// behind a proxy has no use for them but theft.
+func WithoutOurs(headers []string) []string {
 	var out []string
 	for _, line := range headers {
 		var kept []string

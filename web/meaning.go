@@ -17,6 +17,7 @@ import (
 	"sekisho/policy"
 	"sekisho/policy/charter"
 	"sekisho/policy/secret"
+	"sekisho/policy/store"
 )
 
 // ProblemOf is the only place where a domain error becomes HTTP. Anything not
@@ -69,11 +70,13 @@ func meaning(err error) Problem {
 		return Problem{Code: CodeInvalid, Errors: []FieldError{{"code", "wrong", policy.Words{
 			JA: "確認コードが正しくないか、使用済みです。次のコードを入力してください。",
 			EN: "The code is not right or was used already. Enter the next one."}}}}
-	case errors.Is(err, signin.ErrBusy), errors.Is(err, secret.ErrBusy),
+	case errors.Is(err, signin.ErrBusy), errors.Is(err, secret.ErrBusy), errors.Is(err, store.ErrBusy),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return Problem{Code: CodeBusy, RetryAfter: 2 * time.Second}
 	case errors.Is(err, standing.ErrAway), errors.Is(err, directory.ErrAway), errors.Is(err, directory.ErrTruncated):
 		return away("directory")
+	case errors.Is(err, store.ErrClosed):
+		return away("store")
 	}
 	return Problem{Code: CodeBroken}
 }

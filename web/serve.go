@@ -28,6 +28,8 @@ const (
 
 // ServeHTTP finds the handler: bare ones first, then by host.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// By Sekisho's clock, which dev can move; net/http keeps a Date it finds.
+	w.Header()["Date"] = []string{s.cfg.Now().UTC().Format(http.TimeFormat)}
 	if h, ok := s.bare[r.URL.Path]; ok && (s.fallback == nil || !s.cfg.GateHosts(Hostname(r.Host))) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")

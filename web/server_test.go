@@ -20,6 +20,8 @@ import (
 	"sekisho/authn/signin"
 	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/policy/charter"
+	"sekisho/policy/store"
 )
 
 // guard knows one live cookie, "k.live", whose token is "t-k.live".
@@ -286,6 +288,10 @@ func TestProblemOf(t *testing.T) {
 		{directory.ErrAway, 503, "away"},
 		{directory.ErrTruncated, 503, "away"},
 		{signin.ErrBusy, 503, "busy"},
+		{store.ErrBusy, 503, "busy"},
+		{store.ErrClosed, 503, "away"},
+		{charter.ErrSelfApproval, 403, "forbidden"},
+		{charter.ErrPost, 403, "forbidden"},
 		{context.DeadlineExceeded, 503, "busy"},
 		{rejected, 422, "invalid"},
 		{&directory.Refused{Reason: directory.ReasonWrongCurrent}, 401, "refused"},
@@ -298,6 +304,11 @@ func TestProblemOf(t *testing.T) {
 		p := ProblemOf(tt.err)
 		if p.Status != tt.status || p.Code != tt.code || p.Title.JA == "" || p.Title.EN == "" || p.Detail.JA == "" || p.Detail.EN == "" {
 			t.Errorf("ProblemOf(%v) = %+v", tt.err, p)
+		}
+		for _, a := range p.Articles {
+			if !policy.ValidArticle(a) {
+				t.Errorf("ProblemOf(%v) names article %s, which does not exist", tt.err, a)
+			}
 		}
 		if strings.Contains(fmt.Sprint(p), "secret") {
 			t.Errorf("ProblemOf(%v) tells too much: %v", tt.err, p)
@@ -454,5 +465,48 @@ func TestMountRefusesWhatCouldGoWrong(t *testing.T) {
 			}()
 			f()
 		}()
+	}
+}
+
+// TestOverAConnection sends real requests: HEAD has no body, an endless header
+// and a body without end are cut off, and no time limit is missing.
+func TestOverAConnection(t *testing.T) {
+	s, _ := newServer(t, nil)
+	s.Mount("GET /page", func(w http.ResponseWriter, _ *Request) error { fmt.Fprint(w, "words"); return nil })
+	s.Mount("POST /api/v1/thing", func(_ http.ResponseWriter, r *Request) error { return r.DecodeJSON(&struct{}{}) })
+	h := s.HTTPServer()
+	if h.ReadHeaderTimeout == 0 || h.ReadTimeout == 0 || h.WriteTimeout == 0 || h.IdleTimeout == 0 || h.MaxHeaderBytes == 0 {
+		t.Error("a limit is missing")
+	}
+	ts := httptest.NewUnstartedServer(s)
+	ts.Config = h
+	ts.Start()
+	defer ts.Close()
+	do := func(method, path string, body io.Reader, headers ...string) *http.Response {
+		t.Helper()
+		r, err := http.NewRequest(method, ts.URL+path, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(headers); i += 2 {
+			r.Header.Set(headers[i], headers[i+1])
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { resp.Body.Close() })
+		return resp
+	}
+	resp := do("HEAD", "/page", nil)
+	if b, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || len(b) != 0 {
+		t.Errorf("HEAD: %d %q", resp.StatusCode, b)
+	}
+	if resp := do("GET", "/page", nil, "X-Long", strings.Repeat("a", 64<<10)); resp.StatusCode != 431 {
+		t.Errorf("a header of 64 KiB: %d", resp.StatusCode)
+	}
+	endless := io.MultiReader(strings.NewReader(`{"a":"`), strings.NewReader(strings.Repeat("a", 1<<20)))
+	if status, code, _ := problem(t, do("POST", "/api/v1/thing", endless, "Content-Type", "application/json")); status != 413 || code != "too_large" {
+		t.Errorf("a body of 1 MiB: %d %s", status, code)
 	}
 }

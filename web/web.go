@@ -77,10 +77,10 @@ type Handler func(w http.ResponseWriter, r *Request) error
 // A Server holds the handlers and everything around them.
 type Server struct {
 	cfg       Config
-	host      string // of PublicURL, lower case, with port
+	host      string          // of PublicURL, lower case, with port
 	hosts     map[string]bool // by name, PublicURL's among them
-	mux       *http.ServeMux // the gate's own host
-	apps      *http.ServeMux // an application's host: /.sekisho/
+	mux       *http.ServeMux  // the gate's own host
+	apps      *http.ServeMux  // an application's host: /.sekisho/
 	bare      map[string]http.Handler
 	fallback  http.Handler // everything else on an application's host; nil: 404
 	routes    []string

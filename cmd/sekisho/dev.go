@@ -32,7 +32,15 @@ type devCmd struct {
 const devGrace = 5 * time.Second
 
 // Run is everything in one process: what `serve` finds outside, dev brings.
-func (c devCmd) Run(ctx context.Context, t *terminal) (err error) {
+func (c devCmd) Run(ctx context.Context, t *terminal) error {
+	err := c.run(ctx, t)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // stopped while it was still starting: what was asked for
+	}
+	return err
+}
+
+func (c devCmd) run(ctx context.Context, t *terminal) (err error) {
 	if err := onLoopback(c.Listen); err != nil {
 		return err
 	}
@@ -50,6 +58,12 @@ func (c devCmd) Run(ctx context.Context, t *terminal) (err error) {
 		return err
 	}
 	defer lock.Release()
+	ln, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return say.Errorf("%[1]s で聞けません（%[2]v）。別のアドレスを --listen で指定してください。",
+			"cannot listen on %[1]s (%[2]v); name another with --listen", c.Listen, err)
+	}
+	defer ln.Close()
 	ahead, err := f.Advance()
 	if err != nil {
 		return err
@@ -59,6 +73,9 @@ func (c devCmd) Run(ctx context.Context, t *terminal) (err error) {
 	if err != nil {
 		return err
 	}
+	if !secrets.Seeded {
+		t.line("例県の人々を迎えています。少しお待ちください。", "moving the sample's people in; a moment, please")
+	}
 
 	// The directory that a prefecture would have of its own.
 	people, bindPassword, err := startDirectory(ctx, f, moved.Now, secrets)
@@ -66,13 +83,6 @@ func (c devCmd) Run(ctx context.Context, t *terminal) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, people.Close()) }()
-
-	ln, err := net.Listen("tcp", c.Listen)
-	if err != nil {
-		return say.Errorf("%[1]s で聞けません（%[2]v）。別のアドレスを --listen で指定してください。",
-			"cannot listen on %[1]s (%[2]v); name another with --listen", c.Listen, err)
-	}
-	defer ln.Close()
 
 	cfg, err := devConfig(f)
 	if err != nil {

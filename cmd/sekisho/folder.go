@@ -31,6 +31,7 @@ func devConfig(f folder.Folder) (house.Config, error) {
 		},
 		LoopbackZone: policy.LGWAN,
 		SampleApps:   true,
+		OwnDate:      true,
 	}, nil
 }
 

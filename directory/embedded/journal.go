@@ -139,7 +139,27 @@ func (j *journal) read(load func(change) error) error {
 	if bytes.IndexByte(data[good:], '\n') >= 0 && bytes.IndexByte(data[good:], '\n') != len(data)-good-1 {
 		return fmt.Errorf("reading %s: damaged at byte %d, before its last line", path, good)
 	}
-	return j.openAt(path, int64(good))
+	if err := j.openAt(path, int64(good)); err != nil {
+		return err
+	}
+	return j.sweep()
+}
+
+// sweep removes what a process left that died while it compacted.
+func (j *journal) sweep() error {
+	names, err := filepath.Glob(filepath.Join(j.dir, "journal-*"))
+	if err != nil {
+		return fmt.Errorf("looking for old journals: %w", err)
+	}
+	for _, name := range append(names, filepath.Join(j.dir, "snapshot.new")) {
+		if name == j.path(j.generation) {
+			continue
+		}
+		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("removing what compacting left: %w", err)
+		}
+	}
+	return nil
 }
 
 // openAt opens the journal for appending after its last whole line.

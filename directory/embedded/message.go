@@ -217,5 +217,5 @@ func attributeIn(p *ber.Packet) (description string, values []string, ok bool) {
 		return "", nil, false
 	}
 	values, ok = stringsIn(p.Children[1])
-	return content(p.Children[0]), values, ok && content(p.Children[0]) != ""
+	return content(p.Children[0]), values, ok && isDescription(content(p.Children[0]))
 }

@@ -36,7 +36,8 @@ func parseName(dn string) (name, error) {
 		}
 		pieces := make([]string, 0, len(rdn.Attributes))
 		for _, a := range rdn.Attributes {
-			if a.Type == "" || a.Value == "" {
+			// A value of space alone is no name: nothing of it would be in the key.
+			if !isDescription(a.Type) || foldValue(a.Value) == "" {
 				return name{}, errSyntax
 			}
 			pieces = append(pieces, attributeKey(a.Type)+"="+goldap.EscapeDN(foldValue(a.Value)))
@@ -91,6 +92,19 @@ func attributeKey(description string) string {
 		return full
 	}
 	return k
+}
+
+// isDescription is RFC 4512 section 2.5, as wide as tools need it: a short name
+// or an OID, and options.
+func isDescription(s string) bool {
+	for i, r := range s {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		digit := r >= '0' && r <= '9'
+		if !letter && !digit && (i == 0 || r != '-' && r != '.' && r != ';' && r != '_') {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // Attributes whose values are DNs, and those whose values are bytes.

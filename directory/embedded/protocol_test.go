@@ -342,3 +342,43 @@ func TestLDAPUtils(t *testing.T) {
 		}
 	}
 }
+
+// TestTiming: who does not exist, has no password, or is locked costs a guess
+// what a wrong password costs. The bound is coarse on purpose, machines being
+// what they are: without the dummy hash the difference is a hundredfold.
+func TestTiming(t *testing.T) {
+	now := clock.System()
+	s := start(t, t.TempDir(), now)
+	a := asAdmin(t, s)
+	person(t, a, "known", "password-of-known")
+	person(t, a, "locked", "password-of-locked")
+	m := goldap.NewModifyRequest("uid=locked,ou=people,"+base, nil)
+	m.Replace("pwdAccountLockedTime", []string{"000001010000Z"})
+	if err := errors.Join(a.Modify(m), addPerson(a, "without")); err != nil {
+		t.Fatal(err)
+	}
+	c, err := goldap.DialURL(s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	took := make(map[string][]time.Duration)
+	for range 15 {
+		for _, login := range []string{"known", "unknown", "locked", "without"} {
+			began := now()
+			if err := c.Bind("uid="+login+",ou=people,"+base, "guess"); code(err) != goldap.LDAPResultInvalidCredentials {
+				t.Fatalf("%s: %v", login, err)
+			}
+			took[login] = append(took[login], now().Sub(began))
+		}
+	}
+	median := func(login string) time.Duration {
+		slices.Sort(took[login])
+		return took[login][len(took[login])/2]
+	}
+	for login := range took {
+		if got, want := median(login), median("known"); got < want/3 || got > want*3 {
+			t.Errorf("%s takes %v, a wrong password %v", login, got, want)
+		}
+	}
+}

@@ -76,8 +76,7 @@ func Find() (slapd, slapadd string, err error) {
 	return slapd, slapadd, nil
 }
 
-// Start runs a server for one test, or for all of a binary when given the
-// TestMain's own T-like value. Without the binary the test is skipped, or fails
+// Start runs a server until the end of a test. Without the binary the test is skipped, or fails
 // where SEKISHO_TEST_REQUIRE is 1.
 func Start(t testing.TB, o Options) *Server {
 	t.Helper()

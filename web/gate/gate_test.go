@@ -59,6 +59,8 @@ func TestCheck(t *testing.T) {
 		{"backslash in the path", []string{original("http://juki.localhost/\\x"), get, appCookie("k.juki")}, 400, ""},
 		{"half an escape", []string{original("http://juki.localhost/%2"), get, appCookie("k.juki")}, 400, ""},
 		{"no escape", []string{original("http://juki.localhost/%zz"), get, appCookie("k.juki")}, 400, ""},
+		{"half of an escape is none", []string{original("http://juki.localhost/%z0"), get, appCookie("k.juki")}, 400, ""},
+		{"the other half", []string{original("http://juki.localhost/%0z"), get, appCookie("k.juki")}, 400, ""},
 		{"NUL", []string{original("http://juki.localhost/%00"), get, appCookie("k.juki")}, 400, ""},
 		{"control character", []string{original("http://juki.localhost/\x01"), get, appCookie("k.juki")}, 400, ""},
 		{"space", []string{original("http://juki.localhost/a b"), get, appCookie("k.juki")}, 400, ""},

@@ -120,7 +120,7 @@ func strip(h http.Header) {
 			delete(h, name)
 		}
 	}
-	if kept := web.WithoutAppCookie(h["Cookie"]); len(kept) > 0 {
+	if kept := web.WithoutOurs(h["Cookie"]); len(kept) > 0 {
 		h["Cookie"] = kept
 	} else {
 		delete(h, "Cookie")
@@ -139,7 +139,7 @@ func dropOurCookies(resp *http.Response) error {
 	set := resp.Header["Set-Cookie"]
 	resp.Header.Del("Set-Cookie")
 	for _, line := range set {
-		if name, _, _ := strings.Cut(line, "="); len(web.WithoutAppCookie([]string{strings.TrimSpace(name) + "=x"})) > 0 {
+		if name, _, _ := strings.Cut(line, "="); len(web.WithoutOurs([]string{strings.TrimSpace(name) + "=x"})) > 0 {
 			resp.Header.Add("Set-Cookie", line)
 		}
 	}

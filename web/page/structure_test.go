@@ -2,6 +2,7 @@ package page
 
 import (
 	"encoding/xml"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -186,7 +187,7 @@ func parse(t *testing.T, body string) *element {
 	open := []*element{root}
 	for {
 		tok, err := d.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return root
 		}
 		if err != nil {

@@ -26,12 +26,13 @@ const marker = ".sekisho-data"
 const markerText = "This folder was made by `sekisho dev`. `sekisho dev --reset` empties it.\n" +
 	"このフォルダは sekisho dev が作りました。sekisho dev --reset で空になります。\n"
 
-// made lists everything dev ever puts into its folder. --reset removes these
-// and no other name, so a file somebody laid beside them survives.
+// made are patterns for everything dev ever puts into its folder, beside the
+// marker and the lock. --reset removes what they match and nothing else, so a
+// file somebody laid beside them survives.
 var made = []string{
-	"dev.json", "clock.json", "people.json", "trail.checkpoint",
-	"sekisho.db", "sekisho.db-wal", "sekisho.db-shm",
-	"keys", "directory",
+	"dev.json", "clock.json", "people.json", "keys", "directory",
+	"trail.checkpoint", "trail.checkpoint.*", "sekisho.db", "sekisho.db-*", "sekisho.db.*",
+	".dev.json.*", ".clock.json.*", ".people.json.*", ".trail.checkpoint.*", // half-written by a process that was killed
 }
 
 // ErrInUse means another dev holds the folder.
@@ -130,9 +131,16 @@ func Reset(path string) error {
 		return err
 	}
 	defer lock.Release()
-	for _, name := range made {
-		if err := os.RemoveAll(f.at(name)); err != nil {
-			return say.Errorf("%[1]s を消せません（%[2]v）。", "cannot remove %[1]s (%[2]v); check its owner", f.at(name), err)
+	names, err := os.ReadDir(path)
+	if err != nil {
+		return say.Errorf("%[1]s を読めません（%[2]v）。", "cannot read %[1]s (%[2]v); check its owner", path, err)
+	}
+	for _, n := range names {
+		if !Made(n.Name()) {
+			continue
+		}
+		if err := os.RemoveAll(f.at(n.Name())); err != nil {
+			return say.Errorf("%[1]s を消せません（%[2]v）。", "cannot remove %[1]s (%[2]v); check its owner", f.at(n.Name()), err)
 		}
 	}
 	for _, d := range []string{f.at("keys"), f.Directory()} {
@@ -202,5 +210,10 @@ func Write(path string, data []byte, mode fs.FileMode) error {
 	return nil
 }
 
-// Made reports whether name is one that Reset would remove.
-func Made(name string) bool { return slices.Contains(made, name) }
+// Made reports whether Reset would remove a name in the folder.
+func Made(name string) bool {
+	return slices.ContainsFunc(made, func(pattern string) bool {
+		ok, err := filepath.Match(pattern, name)
+		return ok && err == nil
+	})
+}

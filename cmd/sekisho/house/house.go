@@ -179,6 +179,17 @@ func (h *House) Close() {
 	h.Ground.Close()
 }
 
+// Handler answers everything that visitors may ask.
+func (h *House) Handler() http.Handler {
+	if !h.cfg.OwnDate {
+		return h.Web
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", h.Clock.Now().UTC().Format(http.TimeFormat))
+		h.Web.ServeHTTP(w, r)
+	})
+}
+
 // Run does what goes on by itself: sealing the trail, following the rules and
 // the revocations, watching the clock, finishing what a crash left. It returns
 // when ctx ends and all of it has stopped.
@@ -234,6 +245,7 @@ func (h *House) Serve(ctx context.Context, ln net.Listener, grace time.Duration)
 	defer stop()
 
 	srv := h.Web.HTTPServer()
+	srv.Handler = h.Handler()
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(ln) }()
 	select {
