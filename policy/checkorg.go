@@ -40,6 +40,20 @@ func (c *checker) posts() {
 		}
 		groups[dn] = i
 	}
+	c.approvers()
+}
+
+// approvers refuses a file after which nobody could approve the next one.
+func (c *checker) approvers() {
+	if !c.written("posts") || c.problemAt("posts") {
+		return
+	}
+	for _, id := range []PostID{CIO, SecurityOfficer} {
+		if post, ok := c.p.Post(id); ok && post.Group != "" {
+			return
+		}
+	}
+	c.refuse("posts", "16-1", "", "CIOか情報セキュリティ責任者のグループが必要です。なければ、次の方針を誰も承認できません。", "The CIO or the security officer needs a group, or nobody could approve the next policy.")
 }
 
 // sharedGroup refuses one group for two posts where its members would decide

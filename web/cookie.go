@@ -48,6 +48,19 @@ func SetAppCookie(w http.ResponseWriter, value string) {
 // headers; "" for none, and for one that came twice.
 func AppCookie(headers []string) string { return oneCookie(headers, appCookie) }
 
+// GateCookie is the value of the gate's own cookie in raw Cookie headers, where
+// they carry none of an application's host: an application that shares the
+// gate's host, or a script that asks on behalf of a session it holds. "" for
+// none. A browser never sends it to another host.
+func GateCookie(headers []string) string {
+	for _, line := range headers {
+		if strings.Contains(line, appCookie) {
+			return ""
+		}
+	}
+	return oneCookie(headers, sessionCookie)
+}
+
 // WithoutOurs removes every cookie of ours from raw Cookie headers: what stands
 // behind a proxy has no use for them but theft.
 func WithoutOurs(headers []string) []string {

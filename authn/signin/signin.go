@@ -292,6 +292,9 @@ func (s *Service) Current(ctx context.Context, o Origin, cookie string) (Step, e
 		if err != nil {
 			return Step{}, away(err)
 		}
+		if n.App != "" { // an application's own cookie opens its host alone
+			return Step{}, ErrNone
+		}
 		p, err := s.Watch.Person(ctx, n.Person, s.stale(n.Zone))
 		if err != nil {
 			return Step{}, away(err)

@@ -114,7 +114,9 @@ func logLevel(name string) slog.Level {
 }
 
 // A certificate can be replaced while connections are being made.
-type certificate struct{ now atomic.Pointer[tls.Certificate] }
+type certificate struct {
+	now atomic.Pointer[tls.Certificate]
+}
 
 func (c *certificate) load(files config.TLS) error {
 	pair, err := tls.LoadX509KeyPair(files.Certificate, files.Key)

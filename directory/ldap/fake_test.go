@@ -23,8 +23,6 @@ const fakeBase = "dc=pref,dc=example"
 type fake struct {
 	listener net.Listener
 	answer   func(c net.Conn, id int64, op *ber.Packet)
-	open     atomic.Int64 // connections
-	most     atomic.Int64
 	binds    atomic.Int64 // simple binds that arrived, the service account's included
 	mu       sync.Mutex
 	conns    []net.Conn
@@ -49,13 +47,9 @@ func serveFake(t testing.TB, answer func(c net.Conn, id int64, op *ber.Packet)) 
 			f.mu.Lock()
 			f.conns = append(f.conns, c)
 			f.mu.Unlock()
-			if n := f.open.Add(1); n > f.most.Load() {
-				f.most.Store(n)
-			}
 			f.wg.Add(1)
 			go func() {
 				defer f.wg.Done()
-				defer f.open.Add(-1)
 				defer c.Close()
 				f.talk(c)
 			}()

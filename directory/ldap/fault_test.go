@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,8 +20,8 @@ import (
 )
 
 // TestSilence: a directory that takes connections and never answers
-// (security.md F7). Every operation ends within the limit, the pool stays
-// within its bound, and nothing is left behind.
+// (security.md F7). Every operation ends within the limit, and nothing is left
+// behind. That the pool stays within its bound is TestPoolIsBounded.
 func TestSilence(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	f := serveFake(t, func(net.Conn, int64, *ber.Packet) {})
@@ -31,9 +32,9 @@ func TestSilence(t *testing.T) {
 	}
 	const callers = 200
 	var (
-		wg      sync.WaitGroup
-		slowest atomic.Int64
-		now     = clock.System()
+		wg   sync.WaitGroup
+		took [callers]time.Duration
+		now  = clock.System()
 	)
 	for i := range callers {
 		wg.Add(1)
@@ -52,16 +53,13 @@ func TestSilence(t *testing.T) {
 			if !errors.Is(err, directory.ErrAway) || errors.Is(err, directory.ErrNotFound) {
 				t.Errorf("%v, want %v", err, directory.ErrAway)
 			}
-			slowest.Store(max(slowest.Load(), int64(now().Sub(began))))
+			took[i] = now().Sub(began)
 		}()
 	}
 	wg.Wait()
-	if got := time.Duration(slowest.Load()); got > c.OpTimeout+700*time.Millisecond {
+	// A second more for two hundred goroutines on a busy machine.
+	if got := slices.Max(took[:]); got > c.OpTimeout+time.Second {
 		t.Errorf("the slowest took %v, the limit is %v", got, c.OpTimeout)
-	}
-	// Two pools of four; a closed one may still be open on the other side.
-	if most := f.most.Load(); most > 16 {
-		t.Errorf("%d connections at once", most)
 	}
 	for what, err := range map[string]error{
 		"Ping":           d.Ping(t.Context()),

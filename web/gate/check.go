@@ -33,7 +33,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	a, err := g.check(r.Context(), web.AppCookie(r.Header["Cookie"]), q.host)
+	a, err := g.check(r.Context(), r.Header["Cookie"], q.host)
 	if err != nil {
 		g.broken(w, err)
 		return

@@ -50,7 +50,7 @@ func (g *Gate) application(p *policy.Policy, host string) (policy.Application, b
 
 // check decides at the time of use. An error means that the answer could not
 // be had, and refuses.
-func (g *Gate) check(ctx context.Context, cookie, host string) (answer, error) {
+func (g *Gate) check(ctx context.Context, cookies []string, host string) (answer, error) {
 	p := g.srv.Policy()
 	app, ok := g.application(p, host)
 	if !ok {
@@ -58,13 +58,19 @@ func (g *Gate) check(ctx context.Context, cookie, host string) (answer, error) {
 	}
 	a := answer{app: app}
 	facts := authz.Facts{Application: app, Now: g.srv.Now()}
+	// A host's own cookie opens that host alone. The gate's stands for the
+	// session itself.
+	cookie, opens := web.AppCookie(cookies), app.ID
+	if cookie == "" {
+		cookie, opens = web.GateCookie(cookies), ""
+	}
 	if cookie != "" {
 		n, err := g.Sessions.Load(ctx, cookie)
 		switch {
 		case errors.Is(err, session.ErrNone):
 		case err != nil:
 			return answer{}, err
-		case n.App == app.ID: // a cookie opens the host it was made for alone
+		case n.App == opens:
 			a.session = n
 		}
 	}
@@ -161,12 +167,16 @@ func (g *Gate) tell(a answer) (*telling, error) {
 			{strings.Join(ids, ",")}, {string(a.session.ACR)}, {signed},
 		},
 	}
+	k := key{a.session.ID, a.app.ID}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.told) >= maxTold {
 		clear(g.told)
 	}
-	g.told[key{a.session.ID, a.app.ID}] = next
+	if a.session.App == "" && g.told[k] == nil && g.Opened != nil {
+		g.Opened(a.session, a.app) // the handover has entered the others
+	}
+	g.told[k] = next
 	return next, nil
 }
 

@@ -58,7 +58,7 @@ type Denial struct {
 	Source  netip.Addr
 }
 
-// Services is what the gate stands on. All but Denied must be given.
+// Services is what the gate stands on. All but Denied and Opened must be given.
 type Services struct {
 	Sessions Sessions
 	People   People
@@ -68,6 +68,9 @@ type Services struct {
 	// minute. It is called beside the answer, not before it, and must not
 	// block. nil: nobody hears.
 	Denied func(Denial)
+	// Opened hears of an application that the gate's own cookie opens, once
+	// for a session and application. It must not block. nil: nobody hears.
+	Opened func(session.Session, policy.Application)
 }
 
 // A Gate answers for the applications of the policy.

@@ -59,7 +59,7 @@ func (g *Gate) pass(proxy http.Handler, w http.ResponseWriter, r *http.Request) 
 		g.srv.Refuse(w, r, web.Malformed("path", errQuestion))
 		return
 	}
-	a, err := g.check(r.Context(), web.AppCookie(r.Header["Cookie"]), web.Hostname(r.Host))
+	a, err := g.check(r.Context(), r.Header["Cookie"], web.Hostname(r.Host))
 	if err != nil {
 		g.counts.failed.Inc()
 		g.srv.Refuse(w, r, err)

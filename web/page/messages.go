@@ -126,20 +126,34 @@ func (g *tongue) lasting(d time.Duration) string {
 	return s
 }
 
-// articles cites articles as people do, with their headings.
+// articles cites articles as people do, with their headings. One heading that
+// several in a row share is said once, after the last.
 func (g *tongue) articles(list []policy.Article) []string {
 	out := make([]string, 0, len(list))
-	for _, a := range list {
+	for i, a := range list {
 		label := a.Label(g.lang)
-		// A heading in the other language would be half an answer here.
-		info, _ := a.Info()
+		title := g.heading(a)
+		if i+1 < len(list) && g.heading(list[i+1]) == title {
+			title = ""
+		}
 		switch {
-		case g.lang == "ja" && info.Title.JA != "":
-			label += "（" + info.Title.JA + "）"
-		case g.lang == "en" && info.Title.EN != "":
-			label += " (" + info.Title.EN + ")"
+		case title == "":
+		case g.lang == "ja":
+			label += "（" + title + "）"
+		default:
+			label += " (" + title + ")"
 		}
 		out = append(out, label)
 	}
 	return out
+}
+
+// heading is an article's own heading; "" where there is none in this language,
+// because one in the other would be half an answer here.
+func (g *tongue) heading(a policy.Article) string {
+	info, _ := a.Info()
+	if g.lang == "ja" {
+		return info.Title.JA
+	}
+	return info.Title.EN
 }

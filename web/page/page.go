@@ -115,6 +115,7 @@ func Mount(srv *web.Server, s Services) {
 	srv.Mount("POST /signin/password", h.forced)
 	srv.Mount("GET /signin/enrol", h.enrolForm)
 	srv.Mount("POST /signin/enrol/begin", h.enrolBegin)
+	srv.Mount("GET /signin/enrol/begin", instead("/signin/enrol"))
 	srv.Mount("POST /signin/enrol", h.enrolFinish)
 	srv.Mount("GET /signin/acknowledge", h.acknowledgeForm)
 	srv.Mount("POST /signin/acknowledge", h.acknowledge)
@@ -130,6 +131,7 @@ func Mount(srv *web.Server, s Services) {
 	srv.Mount("POST /me/password", h.password)
 	srv.Mount("GET /me/factors/totp", h.addForm)
 	srv.Mount("POST /me/factors/totp/begin", h.addBegin)
+	srv.Mount("GET /me/factors/totp/begin", instead("/me/factors/totp"))
 	srv.Mount("POST /me/factors/totp", h.addFinish)
 	srv.Mount("GET /me/factors/{id}/remove", h.removeForm)
 	srv.Mount("POST /me/factors/{id}/remove", h.remove)
@@ -273,6 +275,12 @@ func redirect(w http.ResponseWriter, r *web.Request, path string, query url.Valu
 	}
 	http.Redirect(w, r.Request, path, http.StatusSeeOther)
 	return nil
+}
+
+// instead leads from an address that a browser shows after a POST, and its owner
+// may open again, to the page that the POST came from.
+func instead(path string) web.Handler {
+	return func(w http.ResponseWriter, r *web.Request) error { return redirect(w, r, path, keep(r)) }
 }
 
 func (h *house) home(w http.ResponseWriter, r *web.Request) error {

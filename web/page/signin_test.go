@@ -214,6 +214,7 @@ func TestEnrolment(t *testing.T) {
 	}
 	w.post("/signin/enrol/begin").is(200).
 		says("data:image/png;base64,", "JBSW Y3DP EHPK 3PXP", `href="otpauth://totp/`, `name="id" value="e1"`)
+	w.get("/signin/enrol/begin?rd=/me").leadsTo("/signin/enrol?rd=%2Fme") // opened again
 	w.err = totp.ErrWrong
 	w.post("/signin/enrol", "id", "e1", "code", "111111", "name", "<b>私の</b>").is(422).
 		says("確認コードが正しくありません", `value="&lt;b&gt;私の&lt;/b&gt;"`, `name="id" value="e1"`).keepsSilentOn("111111", "<b>")

@@ -3,6 +3,9 @@ package house
 import (
 	"context"
 
+	"sekisho/authn/session"
+	"sekisho/authz"
+	"sekisho/policy"
 	"sekisho/policy/audit"
 	"sekisho/web/gate"
 )
@@ -24,6 +27,12 @@ func (d denials) hear(n gate.Denial) {
 	}
 }
 
+// opened is a Denial that let through: the gate's own cookie opened an
+// application.
+func (d denials) opened(n session.Session, app policy.Application) {
+	d.hear(gate.Denial{Session: n, App: app, Reason: string(authz.Allowed), Article: []policy.Article{"62-1", "62-2"}})
+}
+
 // enterDenials writes refusals on the trail until ctx ends.
 func (h *House) enterDenials(ctx context.Context) {
 	for {
@@ -31,11 +40,15 @@ func (h *House) enterDenials(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case n := <-h.denied:
-			h.complain(ctx, "entering a refusal on the trail", h.note(ctx, audit.Entry{
+			e := audit.Entry{
 				Actor: n.Session.Login, Action: "application.check", Object: n.App.ID,
 				Outcome: "refused", Reason: n.Reason, Articles: n.Article,
 				From: n.Source.String(), Zone: string(n.Session.Zone),
-			}))
+			}
+			if n.Reason == string(authz.Allowed) {
+				e.Action, e.Outcome, e.Reason, e.From = "application.opened", "ok", "", n.Session.From
+			}
+			h.complain(ctx, "entering a check on the trail", h.note(ctx, e))
 		}
 	}
 }

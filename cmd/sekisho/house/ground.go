@@ -37,34 +37,35 @@ type Ground struct {
 
 // OpenGround builds the lowest floor. Nothing above it may read base: Clock
 // never runs below the store's high-water mark, whatever base does.
-func OpenGround(ctx context.Context, cfg Config, base clock.Now) (g *Ground, err error) {
-	g = &Ground{cfg: cfg, Clock: clock.NewFloor(base)}
-	defer func() {
-		if err != nil {
-			g.Close()
-		}
-	}()
-	if err := g.keys(); err != nil {
+func OpenGround(ctx context.Context, cfg Config, base clock.Now) (*Ground, error) {
+	g := &Ground{cfg: cfg, Clock: clock.NewFloor(base)}
+	if err := g.build(ctx); err != nil {
+		g.Close()
 		return nil, err
 	}
-	if g.DB, err = store.Open(ctx, cfg.Store); err != nil {
-		return nil, fmt.Errorf("opening the store: %w", err)
+	return g, nil
+}
+
+func (g *Ground) build(ctx context.Context) error {
+	err := g.keys()
+	if err != nil {
+		return err
+	}
+	if g.DB, err = store.Open(ctx, g.cfg.Store); err != nil {
+		return fmt.Errorf("opening the store: %w", err)
 	}
 	mark, err := g.DB.Mark(ctx, g.Clock.Now())
 	if err != nil {
-		return nil, fmt.Errorf("reading the store's clock: %w", err)
+		return fmt.Errorf("reading the store's clock: %w", err)
 	}
 	g.Clock.Raise(mark)
 
 	g.Trail = audit.New(g.DB, g.Clock.Now)
-	if g.Seal, err = audit.NewSealer(g.DB, g.Clock.Now, g.Key, cfg.Anchor); err != nil {
-		return nil, sealFault(err)
+	if g.Seal, err = audit.NewSealer(g.DB, g.Clock.Now, g.Key, g.cfg.Anchor); err != nil {
+		return sealFault(err)
 	}
 	g.Charter = charter.New(g.DB, g.Trail, g.Clock.Now)
-	if err := g.rules(ctx); err != nil {
-		return nil, err
-	}
-	return g, nil
+	return g.rules(ctx)
 }
 
 // Close closes what is open.

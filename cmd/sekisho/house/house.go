@@ -1,4 +1,4 @@
-// Package house builds Sekisho. Open, below, is the whole house on one page:
+// Package house builds Sekisho. Open, with build below it, is the whole house on one page:
 // each line uses only the lines above it. `dev`, `serve` and the harness of the
 // tests all call it, each with a clock of its own, so what a test has seen is
 // what runs.
@@ -67,32 +67,34 @@ type House struct {
 }
 
 // Open builds the house from the ground up.
-func Open(ctx context.Context, cfg Config, base clock.Now) (h *House, err error) {
-	h = &House{log: cfg.Log, denied: make(denials, mostDenials)}
+func Open(ctx context.Context, cfg Config, base clock.Now) (*House, error) {
+	h := &House{log: cfg.Log, denied: make(denials, mostDenials)}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
-
-	// Ground floor: keys, store, trail, rules.
-	if h.Ground, err = OpenGround(ctx, cfg, base); err != nil {
+	if err := h.build(ctx, cfg, base); err != nil {
+		h.Close()
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			h.Close()
-		}
-	}()
+	return h, nil
+}
+
+func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err error) {
+	// Ground floor: keys, store, trail, rules.
+	if h.Ground, err = OpenGround(ctx, cfg, base); err != nil {
+		return err
+	}
 	rules, now := h.Charter.Current, h.Clock.Now
 	served, err := h.zonesServed(rules())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	h.Hasher = secret.NewHasher(cfg.Argon2, h.Sealing, cfg.Queue)
 	h.Ephemeral = ephemeral.NewMemory(now, mostEphemeral)
 
 	// The people.
 	if h.Directory, err = openDirectory(ctx, cfg, now); err != nil {
-		return nil, err
+		return err
 	}
 	h.Watch = standing.NewWatch(h.DB, h.Directory, now)
 
@@ -109,7 +111,7 @@ func Open(ctx context.Context, cfg Config, base clock.Now) (h *House, err error)
 
 	// What applications are told.
 	if h.Tokens, err = token.Open(ctx, h.DB, h.Sealing, h.Trail, now); err != nil {
-		return nil, fmt.Errorf("opening the signing keys: %w", err)
+		return fmt.Errorf("opening the signing keys: %w", err)
 	}
 
 	// The way in.
@@ -121,6 +123,7 @@ func Open(ctx context.Context, cfg Config, base clock.Now) (h *House, err error)
 		Ready: []web.Check{
 			{Name: "store", Ask: h.DB.Ping},
 			{Name: "directory", Ask: h.Directory.Ping},
+			{Name: "policy", Ask: func(context.Context) error { return h.Charter.Err() }},
 			{Name: "trail", Ask: func(context.Context) error { return h.Seal.Err() }},
 		},
 	})
@@ -132,13 +135,13 @@ func Open(ctx context.Context, cfg Config, base clock.Now) (h *House, err error)
 		Steps: h.Signin, Presence: h.Signin, Factors: h.Account, Account: h.Account, Charter: h.Charter,
 	})
 	h.Gate = gate.Mount(h.Web, gate.Services{
-		Sessions: h.Sessions, People: h.Watch, SignIn: h.Signin, Keys: h.Tokens, Denied: h.denied.hear,
+		Sessions: h.Sessions, People: h.Watch, SignIn: h.Signin, Keys: h.Tokens, Denied: h.denied.hear, Opened: h.denied.opened,
 	})
 	if cfg.SampleApps {
 		h.Web.AppFallback(h.Gate.Proxy())
 	}
 	h.log.Info("house built", "zones", joinZones(served), "policy", h.Charter.Version())
-	return h, nil
+	return nil
 }
 
 // guard tells web the live cookies from the dead.
@@ -176,7 +179,9 @@ func (h *House) Close() {
 	if h.Directory != nil {
 		h.Directory.Close()
 	}
-	h.Ground.Close()
+	if h.Ground != nil {
+		h.Ground.Close()
+	}
 }
 
 // Handler answers everything that visitors may ask.

@@ -1,0 +1,103 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func mustParse(t testing.TB, text string) *Policy {
+	t.Helper()
+	p, problems := Parse("policy.yaml", []byte(text))
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	return p
+}
+
+func TestDiff(t *testing.T) {
+	base := mustParse(t, string(example(t)))
+	for _, tt := range []struct {
+		name  string
+		pairs []string
+		want  []Change
+	}{
+		{"nothing", nil, nil},
+		{"a comment", []string{"# 登録した端末機", "# 端末機"}, nil},
+		{"a number", []string{"hard_limit: 50", "hard_limit: 60"}, []Change{{"lockout.hard_limit", "50", "60"}}},
+		{"a default written out", []string{"  - id: internet\n", "  - id: internet\n    idle_end: 30m\n"}, nil},
+		{"in a list, by id", []string{"idle_end: 15m\n    abs", "idle_end: 10m\n    abs"}, []Change{{"zones[mynumber].idle_end", "15m", "10m"}}},
+		{"words", []string{"ja: 文書管理, en: Documents", "ja: 文書, en: Papers"}, []Change{
+			{"applications[bunsho].name.en", "Documents", "Papers"}, {"applications[bunsho].name.ja", "文書管理", "文書"}}},
+		{"an order that means nothing", []string{
+			"  - {cidr: 10.1.0.0/16, zone: mynumber}\n", "", "zone: internet, outside: true}\n", "zone: internet, outside: true}\n  - {cidr: 10.1.0.0/16, zone: mynumber}\n"}, nil},
+		{"an item taken out", []string{"  - {cidr: 10.3.0.0/16, zone: internet}\n", ""}, []Change{
+			{"networks[10.3.0.0/16].cidr", "10.3.0.0/16", ""}, {"networks[10.3.0.0/16].outside", "false", ""}, {"networks[10.3.0.0/16].zone", "internet", ""}}},
+		{"an item put in", []string{"  - {cidr: 10.3.0.0/16, zone: internet}\n", "  - {cidr: 10.3.0.0/16, zone: internet}\n  - {cidr: 10.4.0.0/16, zone: lgwan}\n"}, []Change{
+			{"networks[10.4.0.0/16].cidr", "", "10.4.0.0/16"}, {"networks[10.4.0.0/16].outside", "", "false"}, {"networks[10.4.0.0/16].zone", "", "lgwan"}}},
+		{"the assurance of a class", []string{"acr: {lgwan: aal2}", "acr: {lgwan: phr}"}, nil},
+		{"delays", []string{"15m, 1h]", "15m]"}, []Change{{"lockout.delays", "[30s, 1m, 2m, 5m, 15m, 1h]", "[30s, 1m, 2m, 5m, 15m]"}}},
+		{"a text gone", []string{"  url: https://juki.internal:8443\n", "  url: https://other.internal\n"}, []Change{{"applications[juki].url", "https://juki.internal:8443", "https://other.internal"}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.name == "the assurance of a class" {
+				next := *base
+				next.Classes = slices.Clone(base.Classes)
+				next.Classes[3].ACR = map[ZoneID]ACR{MyNumber: AAL2, LGWAN: PHR}
+				want := []Change{{"classes[4].acr.internet", "aal1", ""}, {"classes[4].acr.lgwan", "aal1", "phr"}}
+				if got := Diff(base, &next); !slices.Equal(got, want) {
+					t.Errorf("%v", got)
+				}
+				return
+			}
+			next := mustParse(t, changed(t, tt.pairs...))
+			if got := Diff(base, next); !slices.Equal(got, tt.want) {
+				t.Errorf("got  %v\nwant %v", got, tt.want)
+			}
+			back := Diff(next, base)
+			for i := range back {
+				back[i].Old, back[i].New = back[i].New, back[i].Old
+			}
+			if !slices.Equal(back, tt.want) {
+				t.Errorf("the way back is another: %v", back)
+			}
+		})
+	}
+}
+
+// TestDiffSeesEveryField changes each field of a policy in turn: one that the
+// difference does not show could be changed without anybody reading it.
+func TestDiffSeesEveryField(t *testing.T) {
+	flat := flatten(mustParse(t, string(example(t))))
+	for _, s := range Settings() {
+		key := strings.NewReplacer("zones[]", "zones[lgwan]", "[]", "").Replace(s.Path)
+		if _, ok := flat[key]; !ok {
+			t.Errorf("setting %s is not in a difference", s.Path)
+		}
+	}
+	for _, path := range []string{
+		"profile", "prefecture.name.ja", "prefecture.words", "prefecture.guideline_url", "zones[lgwan].sign_in_acr", "zone_matrix.model", "zone_matrix.crossings[internet>lgwan].methods",
+		"posts[cio].group", "posts[cio].approves", "sections[jinji].parent", "networks[10.1.0.0/16].zone", "terminals[madoguchi-1].public_key", "applications[kyuyo].posts", "applications[kyuyo].sections",
+		"applications[kyuyo].acr", "applications[juki].class", "deviations[one-process].decision", "banner.ja", "acknowledgement.version", "password.block_words", "mail.from",
+	} {
+		if _, ok := flat[path]; !ok {
+			t.Errorf("%s is not in a difference", path)
+		}
+	}
+}
+
+func TestDiffWithNothing(t *testing.T) {
+	if got := Diff(nil, nil); got != nil {
+		t.Error(got)
+	}
+	all := Diff(nil, Standard())
+	if len(all) < 50 || all[0].Old != "" || !slices.IsSortedFunc(all, func(a, b Change) int { return strings.Compare(a.Path, b.Path) }) {
+		t.Errorf("%v", all)
+	}
+	p := Standard()
+	p.Session.HandoverEnd = 30 * time.Second
+	if got := Diff(Standard(), p); len(got) != 1 || got[0] != (Change{"session.handover_end", "1m", "30s"}) {
+		t.Error(got)
+	}
+}
