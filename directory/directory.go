@@ -95,6 +95,9 @@ type LockoutPolicy struct {
 	MaxFailures int           // 0: no limit
 	Window      time.Duration // failures older than this are forgotten; 0: never
 	Duration    time.Duration // how long a lock lasts; 0: until cleared
+	// DatesPasswords: the directory writes down when a password was changed.
+	// Where it does not, a temporary password has no age and so no end.
+	DatesPasswords bool
 }
 
 // Outcome is what a bind said about a password. The zero value is a refusal.

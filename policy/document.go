@@ -19,10 +19,12 @@ const MaxFileBytes = 1 << 20
 
 // The YAML parser recurses, and its memory grows with the square of the depth.
 // policy.yaml has five levels: maxNesting is for brackets, maxIndent for what
-// stands in blocks, where each level takes a column at least.
+// stands in blocks, where each level takes a column at least. Its time grows
+// with the square of the keys of one map, of which the largest has two dozen.
 const (
 	maxNesting = 16
 	maxIndent  = 80
+	maxKeys    = 200
 )
 
 // maxProblems keeps the answer to a hostile file shorter than the file.
@@ -179,6 +181,7 @@ func (d *document) plainText(data []byte) bool {
 func (d *document) plainTokens(tokens token.Tokens) bool {
 	before := len(d.problems)
 	depth := 0
+	var keys keyCount
 	for _, t := range tokens {
 		line, column := t.Position.Line, t.Position.Column
 		switch t.Type {
@@ -191,14 +194,46 @@ func (d *document) plainTokens(tokens token.Tokens) bool {
 		case token.SequenceStartType, token.MappingStartType:
 			depth++
 		case token.SequenceEndType, token.MappingEndType:
-			depth--
+			depth = max(depth-1, 0) // one too many is the parser's to refuse
 		}
 		if depth > maxNesting || (depth == 0 && indent(t) > maxIndent) {
 			d.at(line, column, "", "入れ子が深すぎます。", "The nesting is too deep.")
 			return false
 		}
+		if keys.add(t, depth) > maxKeys {
+			d.at(line, column, "", "一か所に書ける項目が多すぎます。", "There are too many keys in one place.")
+			return false
+		}
 	}
 	return len(d.problems) == before
+}
+
+// A keyCount counts the keys of each map that is open: of blocks by their
+// column, of brackets by their depth.
+type keyCount struct {
+	column [maxIndent + 1]int
+	depth  [maxNesting + 1]int
+}
+
+func (k *keyCount) add(t *token.Token, depth int) int {
+	if depth > 0 {
+		switch t.Type {
+		case token.MappingStartType, token.SequenceStartType:
+			k.depth[depth] = 0
+		case token.MappingValueType:
+			k.depth[depth]++
+		}
+		return k.depth[depth]
+	}
+	at := indent(t)
+	if at <= 0 {
+		return 0
+	}
+	clear(k.column[at+1:])
+	if t.Type == token.MappingValueType {
+		k.column[at]++
+	}
+	return k.column[at]
 }
 
 // indent is how far from the margin a list entry or a key stands; 0 for other

@@ -38,6 +38,7 @@ func TestDocumentRefusals(t *testing.T) {
 		{"control character", least + "banner: {ja: \x1b[2J}\n", 3, "Control characters"},
 		{"brackets in brackets", least + "banner: " + strings.Repeat("[", 20) + strings.Repeat("]", 20) + "\n", 3, "too deep"},
 		{"dashes after dashes", least + "banner:\n  " + strings.Repeat("- ", 100) + "a\n", 4, "too deep"},
+		{"too many keys", least + keysInARow, 201, "too many keys"},
 		{"too large", strings.Repeat("#\n", MaxFileBytes/2+1), 1, "too large"},
 		{"text too long", least + "banner: {ja: " + strings.Repeat("あ", maxText+1) + "}\n", 3, "too long"},
 	} {
@@ -56,12 +57,15 @@ func TestDocumentRefusals(t *testing.T) {
 	}
 }
 
+var keysInARow = strings.Repeat("a: 1\n", 300)
+
 // TestManyProblemsEnd: the answer to a hostile file stays shorter than it.
 func TestManyProblemsEnd(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(least)
-	for i := range 5000 {
-		fmt.Fprintf(&b, "k%d: v\n", i)
+	b.WriteString("posts:\n")
+	for range 5000 {
+		b.WriteString("- k: v\n")
 	}
 	_, problems := Parse("policy.yaml", []byte(b.String()))
 	if len(problems) != maxProblems+1 || !strings.Contains(problems.Error(), "too many problems") {
@@ -101,7 +105,9 @@ func TestLargeFilesEnd(t *testing.T) {
 		"applications":   numbered(least+"applications:\n", "  - {id: a%d, sections: [x, y], zone: a}\n"),
 		"sections":       numbered(least+"sections:\n", "  - {id: a%d, name: {ja: あ}, parent: abcdefghijklmnop}\n"),
 		"nested":         nested(),
-		"a million keys": numbered("", "a%d: 1\n"),
+		"keys":           numbered("", "a%d: 1\n"),
+		"keys in items":  numbered(least+"posts:\n", "- a%d: 1\n  b: 1\n"),
+		"bracketed keys": numbered("a: {", "a%d: 1, "),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

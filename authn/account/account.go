@@ -33,6 +33,11 @@ var (
 	ErrLastFactor = errors.New("the last factor cannot be removed")
 )
 
+// ErrInPerson means that a leak was reported and dealt with, and that the person
+// gets a new password in person: there is no other factor to go on with. It is
+// session.ErrNone too, since nothing is signed in any more.
+var ErrInPerson = fmt.Errorf("reported; a new password is given in person: %w", session.ErrNone)
+
 // StepUp means that the act needs the person to sign in again, or more
 // strongly.
 type StepUp struct {
@@ -315,15 +320,20 @@ func (s *Service) ReportLeak(ctx context.Context, o signin.Origin, cookie, what 
 	if err != nil {
 		return signin.Step{}, err
 	}
+	// From here on the report stands, whatever fails.
 	if err := s.in.Sessions.Poll(ctx); err != nil {
-		return signin.Step{}, err
+		slog.Error("noting ended sessions; memory is not used until it is noted", "error", err)
 	}
 	// The directory is told as well, so that the password dies at every other
 	// door. Here it is dead already, whatever the directory answers.
 	if err := s.killLeaked(ctx); err != nil {
 		slog.Error("telling the directory of a leaked password; it is tried again", "error", err)
 	}
-	return s.in.AfterLeak(ctx, o, p, n.Zone, n.Outside)
+	step, err := s.in.AfterLeak(ctx, o, p, n.Zone, n.Outside)
+	if err != nil {
+		return signin.Step{}, ErrInPerson
+	}
+	return step, nil
 }
 
 // Run tells the directory of leaked passwords until it has understood, and

@@ -91,7 +91,8 @@ func (s *Service) verify(ctx context.Context, w someone, pw secret.Text) (outcom
 }
 
 // temporaryEnded reports whether a temporary password that nobody has changed
-// is too old to be changed (article 64-2; ASVS 6.4.1). One of unknown age is.
+// is too old to be changed (article 64-2; ASVS 6.4.1). One of unknown age is:
+// config check asks for a directory that dates passwords.
 func temporaryEnded(a directory.Account, r policy.PasswordRules, now time.Time) bool {
 	return !now.Before(a.PasswordChangedAt.Add(r.TemporaryEnd))
 }

@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"math/big"
 	"path/filepath"
 	"testing"
 	"time"
@@ -169,14 +168,18 @@ func TestJWKS(t *testing.T) {
 	if j["d"] != "" {
 		t.Error("the private half is published")
 	}
-	coord := func(name string) *big.Int {
+	point := []byte{4}
+	for _, name := range []string{"x", "y"} {
 		b, err := base64.RawURLEncoding.DecodeString(j[name])
 		if err != nil || len(b) != 32 {
 			t.Fatalf("%s = %q", name, j[name])
 		}
-		return new(big.Int).SetBytes(b)
+		point = append(point, b...)
 	}
-	pub := &ecdsa.PublicKey{Curve: elliptic.P256(), X: coord("x"), Y: coord("y")}
+	pub, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	if err != nil {
+		t.Fatal(err)
+	}
 	signed, err := k.Assert(assertion(t0.Add(time.Minute)))
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -264,6 +265,34 @@ func (v *visitor) signIn(login string) {
 func TestDev(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	tr := start(t, data)
+
+	t.Run("dev.json tells where everything is", func(t *testing.T) {
+		d := tr.d
+		if u, err := url.Parse(d.URL); err != nil || u.Hostname() != "localhost" || u.Port() == "0" {
+			t.Errorf("url = %q, want http://localhost with the real port", d.URL)
+		}
+		if !strings.HasPrefix(d.Control.URL, "http://127.0.0.1:") || d.Control.Token == "" || d.PID == 0 || d.Trail.PublicKey == "" {
+			t.Errorf("control %+v, pid %d, trail %+v", d.Control, d.PID, d.Trail)
+		}
+		if len(d.Apps) != 3 || len(d.Networks) != 4 || len(d.Terminals) != 1 || !strings.Contains(d.Terminals[0].KeyPEM, "PRIVATE KEY") {
+			t.Errorf("%d apps, %d networks, %d terminals", len(d.Apps), len(d.Networks), len(d.Terminals))
+		}
+		if d.RADIUS != nil || d.Clients != nil || d.Privileges != nil {
+			t.Error("a part that is not built is not null")
+		}
+	})
+
+	t.Run("--reset would take away everything that dev made", func(t *testing.T) {
+		names, err := os.ReadDir(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range names {
+			if n.Name() != ".sekisho-data" && n.Name() != "lock" && !folder.Made(n.Name()) {
+				t.Errorf("%s would stay", n.Name())
+			}
+		}
+	})
 
 	t.Run("a person reaches the applications", func(t *testing.T) {
 		v := tr.visitor()

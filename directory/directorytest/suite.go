@@ -180,7 +180,7 @@ func (w *world) group(members ...string) string {
 func (w *world) policy() {
 	got, err := w.d.LockoutPolicy(w.Context())
 	w.yes("reading the policy", err)
-	want := directory.LockoutPolicy{Enabled: true, MaxFailures: w.s.MaxFailures, Window: time.Minute, Duration: w.s.Duration}
+	want := directory.LockoutPolicy{Enabled: true, MaxFailures: w.s.MaxFailures, Window: time.Minute, Duration: w.s.Duration, DatesPasswords: true}
 	if got != want {
 		w.Errorf("LockoutPolicy() = %+v, want %+v", got, want)
 	}

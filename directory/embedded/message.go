@@ -166,7 +166,7 @@ func content(p *ber.Packet) string {
 	if p == nil || p.Data == nil || p.TagType != ber.TypePrimitive {
 		return ""
 	}
-	return string(p.Data.Bytes())
+	return p.Data.String()
 }
 
 func isString(p *ber.Packet) bool {

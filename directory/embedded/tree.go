@@ -176,9 +176,7 @@ func (t *tree) write(durable bool, fn func(*plan) error) error {
 		return nil
 	}
 	var c change
-	for _, key := range slices.Sorted(maps.Keys(p.del)) {
-		c.Del = append(c.Del, key)
-	}
+	c.Del = append(c.Del, slices.Sorted(maps.Keys(p.del))...)
 	for _, key := range slices.Sorted(maps.Keys(p.put)) {
 		c.Put = append(c.Put, store(p.put[key]))
 	}

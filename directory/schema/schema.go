@@ -65,6 +65,8 @@ type Schema struct {
 	PolicyWindow  string // seconds
 	PolicyLock    string // seconds
 	PolicyMaxAge  string // seconds
+	PolicyMinAge  string // seconds
+	DatesAlways   bool   // Changed is written whatever the policy says
 }
 
 // openLDAP is OpenLDAP 2.5 and later with the overlays ppolicy and memberof,
@@ -104,6 +106,7 @@ var openLDAP = Schema{
 	PolicyWindow:  "pwdFailureCountInterval",
 	PolicyLock:    "pwdLockoutDuration",
 	PolicyMaxAge:  "pwdMaxAge",
+	PolicyMinAge:  "pwdMinAge",
 }
 
 // Named returns the description of a kind of server.
@@ -112,7 +115,7 @@ func Named(name string) (Schema, bool) {
 	switch name {
 	case "openldap":
 	case "embedded":
-		s.Name = "embedded"
+		s.Name, s.DatesAlways = "embedded", true
 	default:
 		return Schema{}, false
 	}
@@ -145,7 +148,7 @@ func (s *Schema) Attributes() []string {
 
 // PolicyAttributes lists what must be asked for to read a Policy.
 func (s *Schema) PolicyAttributes() []string {
-	return nonEmpty([]string{s.PolicyLockout, s.PolicyMax, s.PolicyWindow, s.PolicyLock, s.PolicyMaxAge})
+	return nonEmpty([]string{s.PolicyLockout, s.PolicyMax, s.PolicyWindow, s.PolicyLock, s.PolicyMaxAge, s.PolicyMinAge})
 }
 
 func nonEmpty(names []string) []string {
@@ -183,6 +186,12 @@ func (s *Schema) Policy(e Entry) (Policy, error) {
 	if p.MaxAge, err = seconds(e, s.PolicyMaxAge); err != nil {
 		return Policy{}, err
 	}
+	minAge, err := seconds(e, s.PolicyMinAge)
+	if err != nil {
+		return Policy{}, err
+	}
+	// slapo-ppolicy writes pwdChangedTime only where an age can matter.
+	p.Lockout.DatesPasswords = s.DatesAlways || p.MaxAge > 0 || minAge > 0
 	return p, nil
 }
 

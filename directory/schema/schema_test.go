@@ -83,6 +83,8 @@ func TestPolicy(t *testing.T) {
 		{"locks", map[string]string{"pwdLockout": "TRUE", "pwdMaxFailure": "20", "pwdFailureCountInterval": "60", "pwdLockoutDuration": "300"}, directory.LockoutPolicy{Enabled: true, MaxFailures: 20, Window: time.Minute, Duration: 5 * time.Minute}, false},
 		{"says it locks, after no number", map[string]string{"pwdLockout": "TRUE"}, directory.LockoutPolicy{}, false},
 		{"counts and does not lock", map[string]string{"pwdMaxFailure": "20"}, directory.LockoutPolicy{MaxFailures: 20}, false},
+		{"dates passwords for their greatest age", map[string]string{"pwdMaxAge": "60"}, directory.LockoutPolicy{DatesPasswords: true}, false},
+		{"dates passwords for their least age", map[string]string{"pwdMinAge": "1"}, directory.LockoutPolicy{DatesPasswords: true}, false},
 		{"no number", map[string]string{"pwdMaxFailure": "many"}, directory.LockoutPolicy{}, true},
 		{"less than none", map[string]string{"pwdLockoutDuration": "-1"}, directory.LockoutPolicy{}, true},
 	} {

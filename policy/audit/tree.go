@@ -127,7 +127,7 @@ func (s *Sealer) readHead(ctx context.Context, from querier) (head, error) {
 	}
 	c, err := proof.OpenCheckpoint(signed, s.key.PublicKey())
 	if err != nil {
-		return head{}, fmt.Errorf("%w (%v): start with the key file of this trail, whose key is not %s", ErrOtherKey, err, s.key.PublicKey())
+		return head{}, fmt.Errorf("%w (%w): start with the key file of this trail, whose key is not %s", ErrOtherKey, err, s.key.PublicKey())
 	}
 	if leaves != c.Size {
 		return head{}, fmt.Errorf("%w: it holds %d entries, but the newest checkpoint covers %d", ErrRewritten, leaves, c.Size)

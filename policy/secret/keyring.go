@@ -49,7 +49,7 @@ type KeyRing struct {
 // against each other.
 type ringKey struct {
 	wrap cipher.AEAD // wraps the key of each sealed value
-	prk  []byte      // from which MAC keys are expanded
+	macs *macs
 }
 
 // CreateKeyRing makes a ring of one fresh key in a new file with mode 0600. It
@@ -157,7 +157,7 @@ func derive(key []byte) (ringKey, error) {
 	if err != nil {
 		return ringKey{}, err
 	}
-	return ringKey{wrap: wrap, prk: prk}, nil
+	return ringKey{wrap: wrap, macs: &macs{prk: prk}}, nil
 }
 
 // newAEAD is AES-256-GCM with a random 96-bit nonce in front of what it seals.
@@ -187,12 +187,11 @@ func (k *KeyRing) MAC(keyID, purpose string, parts ...[]byte) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("fingerprinting for %s with key %q: %w", purpose, keyID, ErrUnknownKey)
 	}
-	sub, err := hkdf.Expand(sha256.New, key.prk, "sekisho mac v1 "+purpose, keyLength)
+	mac, back, err := key.macs.take(purpose)
 	if err != nil {
-		return nil, fmt.Errorf("deriving the key for %s: %w", purpose, err)
+		return nil, err
 	}
-	defer clear(sub)
-	mac := hmac.New(sha256.New, sub)
+	defer back()
 	var length [8]byte
 	for _, p := range parts {
 		binary.BigEndian.PutUint64(length[:], uint64(len(p)))

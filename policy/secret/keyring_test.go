@@ -152,7 +152,7 @@ func TestRotation(t *testing.T) {
 
 // TestSeal changes everything a thief with write access to the table could.
 func TestSeal(t *testing.T) {
-	ring, path := newRing(t)
+	_, path := newRing(t)
 	ring, err := secret.AddKey(path)
 	if err != nil {
 		t.Fatal(err)

@@ -128,12 +128,12 @@ func open(ctx context.Context, cfg Config, from fs.FS, dir string) (*DB, error) 
 	db.prepared = newStatements(db.reads)
 
 	if err := migrate(ctx, cfg.Path, db.writes, steps); err != nil {
-		db.closePools()
+		_ = db.closePools() // what went wrong first is what is told
 		return nil, err
 	}
 	w := &writer{db: db}
 	if err := w.connect(ctx); err != nil {
-		db.closePools()
+		_ = db.closePools() // what went wrong first is what is told
 		return nil, err
 	}
 	go w.run()

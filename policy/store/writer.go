@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
+
+	"sekisho/policy/clock"
 )
 
 const (
@@ -222,11 +224,11 @@ func (w *writer) batch(first *job) {
 		w.rollback()
 		return
 	}
-	started := time.Now() // how long others have waited, not what time it is
+	elapsed := clock.Stopwatch() // how long others have waited, not what time it is
 	ran := []*job{first}
 	keep, err := w.firstTurn(first)
 	for keep && err == nil {
-		j := w.next(len(ran), started)
+		j := w.next(len(ran), elapsed)
 		if j == nil {
 			break
 		}
@@ -248,8 +250,8 @@ func (w *writer) batch(first *job) {
 }
 
 // next is the next job of the batch, nil when the batch should end.
-func (w *writer) next(ran int, started time.Time) *job {
-	if ran >= batchJobs || time.Since(started) >= batchTime {
+func (w *writer) next(ran int, elapsed func() time.Duration) *job {
+	if ran >= batchJobs || elapsed() >= batchTime {
 		return nil
 	}
 	select {

@@ -14,7 +14,8 @@ import (
 
 // A Client is one browser's or script's conversation with a gate. It keeps
 // cookies as the contract tells scripts to: by hand, since a client that obeys
-// the letter of Secure withholds them on plain http.
+// the letter of Secure withholds them on plain http. Where HTTP has a jar, as a
+// browser on https has, the jar alone decides what is sent.
 type Client struct {
 	URL     string // of the gate
 	From    string // X-Forwarded-For, "" for none
@@ -108,8 +109,10 @@ func (c *Client) Try(method, path string, body any, headers ...string) (Answer, 
 			req.Host = headers[i+1]
 		}
 	}
-	for name, value := range c.Cookies {
-		req.AddCookie(&http.Cookie{Name: name, Value: value})
+	if c.HTTP.Jar == nil {
+		for name, value := range c.Cookies {
+			req.AddCookie(&http.Cookie{Name: name, Value: value})
+		}
 	}
 	resp, err := c.HTTP.Do(req)
 	if err != nil {

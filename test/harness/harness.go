@@ -77,6 +77,7 @@ func Need(t testing.TB, program, debian string) string {
 type Process struct {
 	cmd    *exec.Cmd
 	output *buffer
+	errors *buffer // the same as output, unless they are kept apart
 	done   chan struct{}
 	err    error
 }
@@ -84,8 +85,14 @@ type Process struct {
 // Start starts a program and stops it when the test ends.
 func Start(t testing.TB, dir, program string, args ...string) *Process {
 	t.Helper()
-	p := &Process{cmd: exec.Command(program, args...), output: &buffer{}, done: make(chan struct{})}
-	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, p.output, p.output
+	all := &buffer{}
+	return start(t, dir, all, all, program, args...)
+}
+
+func start(t testing.TB, dir string, out, errs *buffer, program string, args ...string) *Process {
+	t.Helper()
+	p := &Process{cmd: exec.Command(program, args...), output: out, errors: errs, done: make(chan struct{})}
+	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, out, errs
 	p.cmd.Env = append(os.Environ(), "LANG=en_US.UTF-8", "LC_ALL=")
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
@@ -122,6 +129,27 @@ func (p *Process) Exit() int {
 
 // PID is the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Signal sends the process a signal.
+func (p *Process) Signal(t testing.TB, s syscall.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Ended reports whether the process has ended.
+func (p *Process) Ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Log is what the process has written to standard error so far.
+func (p *Process) Log() string { return p.errors.String() }
 
 // Output is what the process has written so far.
 func (p *Process) Output() string { return p.output.String() }

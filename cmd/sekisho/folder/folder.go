@@ -83,7 +83,7 @@ func Existing(path string) (Folder, error) {
 func Make(path string) (Folder, error) {
 	f := Folder(path)
 	if _, err := os.Stat(f.at(marker)); err == nil {
-		return f, nil
+		return f, f.rooms()
 	}
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return "", say.Errorf("%[1]s を作れません（%[2]v）。書き込める場所を --data で指定してください。",
@@ -99,12 +99,18 @@ func Make(path string) (Folder, error) {
 	if err := Write(f.at(marker), []byte(markerText), 0o600); err != nil {
 		return "", say.Errorf("%[1]s に書き込めません（%[2]v）。", "cannot write in %[1]s (%[2]v); check its owner", path, err)
 	}
+	return f, f.rooms()
+}
+
+// rooms makes the folders inside. They are made at every start: a dev killed
+// between the marker and them must not leave a folder that never works.
+func (f Folder) rooms() error {
 	for _, d := range []string{f.at("keys"), f.Directory()} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
-			return "", fmt.Errorf("making %s: %w", d, err)
+			return fmt.Errorf("making %s: %w", d, err)
 		}
 	}
-	return f, nil
+	return nil
 }
 
 func notOurs(path string) error {
@@ -143,12 +149,7 @@ func Reset(path string) error {
 			return say.Errorf("%[1]s を消せません（%[2]v）。", "cannot remove %[1]s (%[2]v); check its owner", f.at(n.Name()), err)
 		}
 	}
-	for _, d := range []string{f.at("keys"), f.Directory()} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
-			return fmt.Errorf("making %s: %w", d, err)
-		}
-	}
-	return nil
+	return f.rooms()
 }
 
 // A Lock is the folder held by one process. The kernel lets go of it when the

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	goldap "github.com/go-ldap/ldap/v3"
 	"golang.org/x/sys/unix"
 
 	"sekisho/cmd/sekisho/config"
@@ -59,7 +60,7 @@ func checkCertificate(f *config.File, now time.Time) error {
 	}
 	u, err := url.Parse(f.PublicURL)
 	if err != nil {
-		return nil // said already
+		return nil //nolint:nilerr // said when the file was read
 	}
 	leaf := pair.Leaf
 	switch {
@@ -186,11 +187,15 @@ func checkDirectory(ctx context.Context, cfg Config, now clock.Now, rules *polic
 		return say.Errorf("directory.policy_dn: ディレクトリのパスワード方針を読めません（%[1]v）。policy_dn と閲覧の許可を確かめてください。",
 			"directory.policy_dn: the directory's password policy cannot be read (%[1]v); check policy_dn and that we may read it", err)
 	}
+	if !theirs.DatesPasswords {
+		return say.Errorf("directory.policy_dn: ディレクトリがパスワードの変更日時を記録していないので、仮パスワードの期限を守れません。pwdMinAge を 1 にしてください。",
+			"directory.policy_dn: the directory does not record when passwords change, so temporary ones are refused for want of an age; set pwdMinAge to 1 there")
+	}
 	return CompareLockout(rules.Lockout, theirs)
 }
 
 func directoryFault(err error) error {
-	if errors.Is(err, directory.ErrDenied) {
+	if errors.Is(err, directory.ErrDenied) || goldap.IsErrorAnyOf(err, goldap.LDAPResultInvalidCredentials, goldap.LDAPResultNoSuchObject) {
 		return say.Errorf("directory.bind_dn: ディレクトリが sekisho のサインインを断りました（%[1]v）。bind_dn とパスワードを確かめてください。",
 			"directory.bind_dn: the directory refuses our own sign-in (%[1]v); check bind_dn and the password", err)
 	}
