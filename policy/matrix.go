@@ -99,7 +99,7 @@ func ZoneModels() []ZoneModel {
 	}
 }
 
-// Model is the arrangement the prefecture has chosen.
+// ModelInfo is the arrangement the prefecture has chosen.
 func (m ZoneMatrix) ModelInfo() (ZoneModel, bool) {
 	for _, model := range ZoneModels() {
 		if model.ID == m.Model {

@@ -209,9 +209,9 @@ func newGenerator(b *testing.B, addr string, asks [][]byte) *generator {
 	return g
 }
 
-// run asks for so long and answers the rate; every answer must be 200 and carry
+// run asks for so long and answers how often; every answer must be 200 and carry
 // an identity.
-func (g *generator) run(b *testing.B, lasting time.Duration) float64 {
+func (g *generator) run(b *testing.B, lasting time.Duration) int {
 	var wg sync.WaitGroup
 	elapsed := since()
 	for i := range g.conns {
@@ -239,7 +239,7 @@ func (g *generator) run(b *testing.B, lasting time.Duration) float64 {
 	for _, t := range g.took {
 		n += len(t)
 	}
-	return float64(n) / elapsed().Seconds()
+	return n
 }
 
 func (g *generator) p99() time.Duration {
@@ -305,7 +305,11 @@ func (c *checkpoint) compare(b *testing.B, first func(*http.Request) error) {
 	asks := c.requests(100)
 	ours := listen(b, c.srv.HTTPServer())
 	headers := sameHeaders(b, ours, asks[0])
-	theirs := listen(b, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	bare := &http.Server{}
+	if os.Getenv("XLIM") != "" {
+		bare = c.srv.HTTPServer()
+	}
+	bare.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if first != nil {
 			if err := first(r); err != nil {
 				w.WriteHeader(http.StatusInternalServerError)
@@ -317,12 +321,13 @@ func (c *checkpoint) compare(b *testing.B, first func(*http.Request) error) {
 			h[name] = values
 		}
 		w.WriteHeader(http.StatusOK)
-	})})
+	})
+	theirs := listen(b, bare)
 	us, them := newGenerator(b, ours, asks), newGenerator(b, theirs, asks)
 	var slow [2][]time.Duration
-	alternate(b,
-		func() float64 { r := us.run(b, time.Second/2); slow[0] = append(slow[0], us.p99()); return r },
-		func() float64 { r := them.run(b, time.Second/2); slow[1] = append(slow[1], them.p99()); return r })
+	alternate(b, rounds,
+		func() int { n := us.run(b, turn); slow[0] = append(slow[0], us.p99()); return n },
+		func() int { n := them.run(b, turn); slow[1] = append(slow[1], them.p99()); return n })
 	for _, s := range slow {
 		slices.Sort(s)
 	}
@@ -365,17 +370,75 @@ func BenchmarkAuthCheckMany(b *testing.B) {
 	if os.Getenv("SEKISHO_SOAK") == "1" {
 		stored = 1_000_000
 	}
-	side := func(apps, stored, hot int) func() float64 {
+	side := func(apps, stored, hot int) func() int {
 		c := newCheckpoint(b, apps, stored)
 		living(b, c.sessions.Run)
 		if err := c.sessions.Poll(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 		g := newGenerator(b, listen(b, c.srv.HTTPServer()), c.requests(hot))
-		return func() float64 { return g.run(b, time.Second) }
+		return func() int { return g.run(b, turn) }
 	}
 	few := side(100, 100, 100)
 	many := side(1000, stored, 10_000)
-	many() // every hot session is read from the store once
-	alternate(b, many, few)
+	for range 10 {
+		many() // every hot session is read from the store once
+	}
+	alternate(b, rounds, many, few)
 }
+
+func BenchmarkXLoad(b *testing.B) {
+	onlyAsked(b)
+	c := newCheckpoint(b, 100, 100)
+	living(b, c.sessions.Run)
+	if err := c.sessions.Poll(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.sessions.Load(b.Context(), c.cookies[0]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkXMAC(b *testing.B) {
+	onlyAsked(b)
+	c := newCheckpoint(b, 100, 100)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, ok := c.sessions.MAC(session.KindSession, c.cookies[0]); !ok {
+			b.Fatal("x")
+		}
+	}
+}
+
+func BenchmarkXServe(b *testing.B) {
+	onlyAsked(b)
+	c := newCheckpoint(b, 100, 100)
+	living(b, c.sessions.Run)
+	if err := c.sessions.Poll(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(c.requests(1)[0])))
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.RemoteAddr = "127.0.0.1:40000"
+	w := &nothing{h: http.Header{}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if c.srv.ServeHTTP(w, r); w.status != 200 {
+			b.Fatal(w.status)
+		}
+	}
+}
+
+type nothing struct {
+	h      http.Header
+	status int
+}
+
+func (n *nothing) Header() http.Header         { return n.h }
+func (n *nothing) Write(p []byte) (int, error) { return len(p), nil }
+func (n *nothing) WriteHeader(status int)      { n.status = status }

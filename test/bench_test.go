@@ -1,7 +1,6 @@
 package test
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -12,6 +11,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"sekisho/cmd/sekisho/house"
 	"sekisho/policy/clock"
@@ -31,54 +33,88 @@ func onlyAsked(b *testing.B) {
 	}
 }
 
-// rounds is how often the two sides take turns; the median counts.
-const rounds = 7
+// rounds is how often the two sides take turns. The turns are short, so that
+// whatever else the machine does hits both; the median of the rounds counts.
+const (
+	rounds = 25
+	turn   = 150 * time.Millisecond
+)
 
-// A pair is one round: how much each side did in a second.
-type pair struct{ ours, limit float64 }
+// A side is one of the two that are compared: how much was done, how long it
+// took, and how much processor time this process spent on it.
+type side struct {
+	n    int
+	took time.Duration
+	cpu  time.Duration
+}
+
+func (s side) rate() float64 { return float64(s.n) / s.took.Seconds() }
+
+// cost is processor time for each. It is the same on a quiet machine and on a
+// busy one, where the rate is not.
+func (s side) cost() float64 { return float64(s.cpu.Microseconds()) / float64(s.n) }
+
+// measured runs one side's turn.
+func measured(do func() int) side {
+	before, elapsed := processorTime(), clock.Stopwatch()
+	n := do()
+	return side{n, elapsed(), processorTime() - before}
+}
+
+func processorTime() time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		panic(err) // it cannot fail with these arguments
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
 
 // alternate runs both sides in turns, once unmeasured and then rounds times,
-// and reports the median of the rounds' ratios with their spread. The side that
-// begins changes from round to round.
-func alternate(b *testing.B, ours, limit func() float64) {
+// and reports the median of the rounds' ratios with the quartiles around it.
+// The side that begins changes from round to round.
+func alternate(b *testing.B, rounds int, ours, limit func() int) {
 	b.Helper()
 	for b.Loop() {
 		limit()
 		ours()
-		var all []pair
+		var us, them []side
 		for i := range rounds {
-			var p pair
 			if i%2 == 0 {
-				p.limit = limit()
-				p.ours = ours()
+				them = append(them, measured(limit))
+				us = append(us, measured(ours))
 			} else {
-				p.ours = ours()
-				p.limit = limit()
+				us = append(us, measured(ours))
+				them = append(them, measured(limit))
 			}
-			all = append(all, p)
 		}
-		report(b, all)
+		if b.Failed() {
+			return
+		}
+		report(b, us, them)
 	}
 	b.ReportMetric(0, "ns/op") // the length of a whole comparison means nothing
 }
 
-func report(b *testing.B, all []pair) {
+func report(b *testing.B, us, them []side) {
 	b.Helper()
-	slices.SortFunc(all, func(x, y pair) int { return cmp.Compare(x.ours/x.limit, y.ours/y.limit) })
-	middle := func(side func(pair) float64) float64 {
-		v := make([]float64, len(all))
-		for i, p := range all {
-			v[i] = side(p)
+	spread := func(of func(i int) float64) []float64 {
+		v := make([]float64, len(us))
+		for i := range v {
+			v[i] = of(i)
 		}
 		slices.Sort(v)
-		return v[len(v)/2]
+		return v
 	}
-	ratio := func(p pair) float64 { return p.ours / p.limit }
-	b.ReportMetric(middle(func(p pair) float64 { return p.ours }), "ours/s")
-	b.ReportMetric(middle(func(p pair) float64 { return p.limit }), "limit/s")
-	b.ReportMetric(middle(ratio), "ratio")
-	b.ReportMetric(ratio(all[0]), "ratio_min")
-	b.ReportMetric(ratio(all[len(all)-1]), "ratio_max")
+	median := func(of func(i int) float64) float64 { return spread(of)[len(us)/2] }
+	ratios := spread(func(i int) float64 { return us[i].rate() / them[i].rate() })
+	b.ReportMetric(median(func(i int) float64 { return us[i].rate() }), "ours/s")
+	b.ReportMetric(median(func(i int) float64 { return them[i].rate() }), "limit/s")
+	b.ReportMetric(ratios[len(ratios)/2], "ratio")
+	b.ReportMetric(ratios[len(ratios)/4], "ratio_q1")
+	b.ReportMetric(ratios[len(ratios)*3/4], "ratio_q3")
+	b.ReportMetric(median(func(i int) float64 { return us[i].cost() }), "ours_cpu_us")
+	b.ReportMetric(median(func(i int) float64 { return them[i].cost() }), "limit_cpu_us")
+	b.ReportMetric(median(func(i int) float64 { return them[i].cost() / us[i].cost() }), "cpu_ratio")
 }
 
 // since measures on the machine's own clock.

@@ -29,7 +29,7 @@ const (
 // ServeHTTP finds the handler: bare ones first, then by host.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// By Sekisho's clock, which dev can move; net/http keeps a Date it finds.
-	w.Header()["Date"] = []string{s.cfg.Now().UTC().Format(http.TimeFormat)}
+	w.Header()["Date"] = s.date(s.cfg.Now())
 	if h, ok := s.bare[r.URL.Path]; ok && (s.fallback == nil || !s.cfg.GateHosts(Hostname(r.Host))) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
@@ -65,6 +65,22 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.refuse(w, r, Say(CodeHost, policy.Words{}))
 	}
+}
+
+// A stamp is the Date header of one second.
+type stamp struct {
+	second int64
+	header []string
+}
+
+// date is written once a second and shared by the answers of that second.
+func (s *Server) date(now time.Time) []string {
+	d := s.stamp.Load()
+	if at := now.Unix(); d == nil || d.second != at {
+		d = &stamp{at, []string{now.UTC().Format(http.TimeFormat)}}
+		s.stamp.Store(d)
+	}
+	return d.header
 }
 
 // dispatch asks the mux, and says in our own words what it has no handler for.

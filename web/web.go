@@ -86,6 +86,7 @@ type Server struct {
 	routes    []string
 	origins   *http.CrossOriginProtection
 	errorPage atomic.Pointer[func(http.ResponseWriter, *Request, Problem)]
+	stamp     atomic.Pointer[stamp]
 	meter     *meter
 	log       *slog.Logger
 }

@@ -67,7 +67,7 @@ func (p *place) reachDevDirectory(ctx context.Context) (close func(), err error)
 		lock.Release()
 		return nil, err
 	}
-	srv, password, err := startDirectory(ctx, p.folder, p.now, secrets)
+	srv, password, err := startDirectory(ctx, p.folder, p.now, secrets, secret.DefaultParams)
 	if err != nil {
 		lock.Release()
 		return nil, err

@@ -26,6 +26,16 @@ type devCmd struct {
 	Listen string `help:"${dev_listen}" default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	Data   string `help:"${dev_data}" default:"./sekisho-data" placeholder:"DIR"`
 	Reset  bool   `help:"${dev_reset}"`
+	// HashMemoryKiB is for tests, which start many a dev: the real cost of a
+	// password is felt twenty-two times at the first start.
+	HashMemoryKiB uint32 `name:"hash-memory-kib" hidden:"" default:"65536"`
+}
+
+// cost is what a password hash costs here.
+func (c devCmd) cost() secret.Params {
+	p := secret.DefaultParams
+	p.MemoryKiB = c.HashMemoryKiB
+	return p
 }
 
 // devGrace is how long requests in flight may take when dev is stopped.
@@ -78,7 +88,7 @@ func (c devCmd) run(ctx context.Context, t *terminal) (err error) {
 	}
 
 	// The directory that a prefecture would have of its own.
-	people, bindPassword, err := startDirectory(ctx, f, moved.Now, secrets)
+	people, bindPassword, err := startDirectory(ctx, f, moved.Now, secrets, c.cost())
 	if err != nil {
 		return err
 	}
@@ -89,6 +99,7 @@ func (c devCmd) run(ctx context.Context, t *terminal) (err error) {
 		return err
 	}
 	cfg.PublicURL = &url.URL{Scheme: "http", Host: "localhost:" + portOf(ln)}
+	cfg.Argon2 = c.cost()
 	cfg.Directory = devDirectory("ldap://"+people.Addr(), bindPassword)
 	cfg.BootstrapText = sample.Policy(secrets.Terminals)
 	cfg.Log = slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -144,7 +155,7 @@ func drawn(f folder.Folder) (*sample.Secrets, error) {
 
 // startDirectory starts the embedded LDAP server on the folder's data, with the
 // people in it if it is new.
-func startDirectory(ctx context.Context, f folder.Folder, now clock.Now, s *sample.Secrets) (*embedded.Server, secret.Text, error) {
+func startDirectory(ctx context.Context, f folder.Folder, now clock.Now, s *sample.Secrets, cost secret.Params) (*embedded.Server, secret.Text, error) {
 	password, err := secret.ReadFile(f.BindPassword())
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := folder.Write(f.BindPassword(), []byte(secret.Token(24)+"\n"), 0o600); err != nil {
@@ -157,7 +168,7 @@ func startDirectory(ctx context.Context, f folder.Folder, now clock.Now, s *samp
 	}
 	srv, err := embedded.Start(ctx, embedded.Config{
 		Dir: f.Directory(), BaseDN: sample.BaseDN, AdminDN: sample.AdminDN, AdminPassword: password,
-		Hasher: secret.NewHasher(secret.DefaultParams, nil, devQueue), Now: now,
+		Hasher: secret.NewHasher(cost, nil, devQueue), Now: now,
 		Seed: func(add func(dn string, attributes map[string][]string) error) error {
 			return sample.Entries(now(), s, add)
 		},

@@ -27,7 +27,7 @@ func devConfig(f folder.Folder) (house.Config, error) {
 		PublicURL:  devURL(f),
 		ExtraHosts: []string{"127.0.0.1"},
 		TrustedProxies: []netip.Prefix{
-			netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
+			netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("::1/128"),
 		},
 		LoopbackZone: policy.LGWAN,
 		SampleApps:   true,

@@ -43,6 +43,7 @@ store: {path: sekisho.db}
 zones: [mynumber, lgwan, internet]
 directory:
   servers: ["ldap://%s"]
+  schema: embedded
   base_dn: %s
   bind_dn: %s
   bind_password_file: ldap.password
@@ -110,7 +111,7 @@ func TestServeHasNothingOfControl(t *testing.T) {
 			t.Fatal(err)
 		}
 		req.Host = "localhost:8080"
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)
@@ -161,6 +162,7 @@ func TestConfigCheckFinds(t *testing.T) {
 		{"wrong bind", "ldap.password", bindPassword, "another", "refuses our own sign-in"},
 		{"address taken", "sekisho.yaml", "127.0.0.1:0", taken.Addr().String(), "cannot listen on " + taken.Addr().String()},
 		{"directory locks before we do", "policy.yaml", "sign_in:", "lockout: {hard_limit: 100}\nsign_in:", "raise pwdMaxFailure to 101"},
+		{"directory that dates no passwords", "sekisho.yaml", "schema: embedded", "schema: openldap", "set pwdMinAge to 1"},
 		{"policy with a fault", "policy.yaml", "profile: standard", "profile: none", "policy.yaml:"},
 		{"certificate that is not there", "sekisho.yaml", "store:", "tls: {certificate: a.pem, key: b.pem}\nstore:", "tls.key: "},
 	} {

@@ -50,13 +50,14 @@ func readVersion(ctx context.Context, db *store.DB, number int64) (Version, []by
 }
 
 // insertVersion puts a version in force if the one before it is the newest.
-// The guard is in the statement because two gateways can install or approve at
-// once; the second finds its number taken.
+// Versions never go, so the next number is free exactly as long as nobody else
+// was first; two gateways can install or approve at once, and only the primary
+// key sees both.
 func insertVersion(ctx context.Context, tx *store.Tx, v Version, source []byte) error {
 	err := tx.ExecOne(ctx, `
 		INSERT INTO charter_version (number, source, digest, proposal, proposed_by, approved_by, in_force_at)
-		SELECT $1, $2, $3, $4, $5, $6, $7
-		WHERE  $1 - 1 = (SELECT COALESCE(MAX(number), 0) FROM charter_version)`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (number) DO NOTHING`,
 		v.Number, source, v.Digest, v.Proposal, v.By, v.ApprovedBy, store.Micros(v.Since))
 	if errors.Is(err, store.ErrUntouched) {
 		return errNumberTaken

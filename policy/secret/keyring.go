@@ -5,10 +5,8 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -187,18 +185,7 @@ func (k *KeyRing) MAC(keyID, purpose string, parts ...[]byte) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("fingerprinting for %s with key %q: %w", purpose, keyID, ErrUnknownKey)
 	}
-	mac, back, err := key.macs.take(purpose)
-	if err != nil {
-		return nil, err
-	}
-	defer back()
-	var length [8]byte
-	for _, p := range parts {
-		binary.BigEndian.PutUint64(length[:], uint64(len(p)))
-		mac.Write(length[:])
-		mac.Write(p)
-	}
-	return mac.Sum(nil), nil
+	return key.macs.sum(purpose, parts)
 }
 
 // writeNew writes a file that did not exist, whole or not at all: the text is

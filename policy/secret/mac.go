@@ -4,6 +4,7 @@ import (
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"hash"
 	"sync"
@@ -20,21 +21,36 @@ type macs struct {
 	prk []byte
 
 	mu   sync.RWMutex
-	pool map[string]*sync.Pool // of hash.Hash, by purpose
+	pool map[string]*sync.Pool // of *lengthMAC, by purpose
 }
 
-// take lends an HMAC for a purpose. back must be called when it was summed.
-func (m *macs) take(purpose string) (mac hash.Hash, back func(), err error) {
+// sum is the HMAC of parts, each behind its length.
+func (m *macs) sum(purpose string, parts [][]byte) ([]byte, error) {
 	m.mu.RLock()
 	pool := m.pool[purpose]
 	m.mu.RUnlock()
 	if pool == nil {
+		var err error
 		if pool, err = m.prepare(purpose); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	mac, _ = pool.Get().(hash.Hash)
-	return mac, func() { mac.Reset(); pool.Put(mac) }, nil
+	mac, _ := pool.Get().(*lengthMAC)
+	for _, p := range parts {
+		binary.BigEndian.PutUint64(mac.length[:], uint64(len(p)))
+		mac.Write(mac.length[:])
+		mac.Write(p)
+	}
+	out := mac.Sum(nil)
+	mac.Reset() // nothing of the parts stays behind
+	pool.Put(mac)
+	return out, nil
+}
+
+// A lengthMAC is an HMAC with room for the length that goes before each part.
+type lengthMAC struct {
+	hash.Hash
+	length [8]byte
 }
 
 func (m *macs) prepare(purpose string) (*sync.Pool, error) {
@@ -42,7 +58,7 @@ func (m *macs) prepare(purpose string) (*sync.Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("deriving the key for %s: %w", purpose, err)
 	}
-	pool := &sync.Pool{New: func() any { return hmac.New(sha256.New, sub) }}
+	pool := &sync.Pool{New: func() any { return &lengthMAC{Hash: hmac.New(sha256.New, sub)} }}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.pool) < purposesKept {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -77,24 +78,42 @@ func (c *Client) Do(t testing.TB, method, path string, body any, headers ...stri
 
 // Try is Do for use where a failing connection is no failure of the test.
 func (c *Client) Try(method, path string, body any, headers ...string) (Answer, error) {
-	var in io.Reader
-	if body != nil {
-		b, err := json.Marshal(body)
-		if err != nil {
-			return Answer{}, err
-		}
-		in = bytes.NewReader(b)
+	if body == nil {
+		return c.Send(method, path, "", nil, headers...)
 	}
-	url := path
-	if !strings.HasPrefix(path, "http") {
-		url = c.URL + path
-	}
-	req, err := http.NewRequest(method, url, in)
+	b, err := json.Marshal(body)
 	if err != nil {
 		return Answer{}, err
 	}
+	return c.Send(method, path, "application/json", b, headers...)
+}
+
+// Form posts a form, as a page does.
+func (c *Client) Form(t testing.TB, path string, form url.Values, headers ...string) Answer {
+	t.Helper()
+	a, err := c.Send("POST", path, "application/x-www-form-urlencoded", []byte(form.Encode()), headers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// Send sends a body as it is, well formed or not.
+func (c *Client) Send(method, path, contentType string, body []byte, headers ...string) (Answer, error) {
+	to := path
+	if !strings.HasPrefix(path, "http") {
+		to = c.URL + path
+	}
+	var in io.Reader
 	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+		in = bytes.NewReader(body)
+	}
+	req, err := http.NewRequest(method, to, in)
+	if err != nil {
+		return Answer{}, err
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
 	}
 	if c.From != "" {
 		req.Header.Set("X-Forwarded-For", c.From)

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -202,7 +203,7 @@ func StartDev(t testing.TB, dir string, args ...string) *Dev {
 		dir = filepath.Join(t.TempDir(), "data")
 	}
 	p := Start(t, filepath.Dir(dir), Binary(t, "sekisho"),
-		append([]string{"dev", "--listen", "127.0.0.1:0", "--data", dir}, args...)...)
+		append([]string{"dev", "--listen", "127.0.0.1:0", "--data", dir, "--hash-memory-kib", "8192"}, args...)...)
 	d := &Dev{Process: p, Folder: dir}
 	Until(t, "dev.json", func() bool {
 		select {
@@ -214,6 +215,45 @@ func StartDev(t testing.TB, dir string, args ...string) *Dev {
 		return err == nil && json.Unmarshal(b, &d.Dev) == nil && d.Dev.PID == p.PID()
 	})
 	return d
+}
+
+var sampleLock sync.Mutex
+
+// StartSample is StartDev on a copy of a folder that the sample's people moved
+// into once: hashing all their passwords for every test would take longer than
+// the tests. Passwords and keys are the same in every copy.
+func StartSample(t testing.TB) *Dev {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "data")
+	if err := os.CopyFS(dir, os.DirFS(movedIn(t))); err != nil {
+		t.Fatal(err)
+	}
+	closed := func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return errors.Join(err, os.Chmod(path, 0o700))
+		}
+		return os.Chmod(path, 0o600)
+	}
+	if err := filepath.WalkDir(dir, closed); err != nil {
+		t.Fatal(err)
+	}
+	return StartDev(t, dir)
+}
+
+// movedIn is the folder that StartSample copies.
+func movedIn(t testing.TB) string {
+	t.Helper()
+	sampleLock.Lock()
+	defer sampleLock.Unlock()
+	ready := filepath.Join(filepath.Dir(Binary(t, "sekisho")), "sample")
+	if _, err := os.Stat(ready); err != nil {
+		first := ready + ".moving-in"
+		StartDev(t, first).Stop(t)
+		if err := os.Rename(first, ready); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return ready
 }
 
 // Person is one of the sample's people.

@@ -119,6 +119,9 @@ func NewSite(t testing.TB, o SiteOptions) *Site {
 	if o.Slapd.BaseDN == "" {
 		o.Slapd.BaseDN = "dc=pref,dc=example"
 	}
+	if o.Slapd.MinAge == 0 {
+		o.Slapd.MinAge = time.Second // so that it records when passwords change
+	}
 	s := &Site{
 		Dir: t.TempDir(), PublicURL: o.PublicURL, Members: map[string]*Member{},
 		Listen:  "127.0.0.1:" + strconv.Itoa(FreePort(t)),
@@ -292,24 +295,21 @@ type Member struct {
 func (m *Member) ldif() string {
 	temporary := ""
 	if m.Login == siteMembers[len(siteMembers)-1].login {
-		temporary = "pwdReset: TRUE\n"
+		temporary = "pwdReset: TRUE\npwdChangedTime: " + time.Now().UTC().Format("20060102150405Z") + "\n"
 	}
-	return fmt.Sprintf(`dn: %s
+	return fmt.Sprintf(`dn: %[1]s
 objectClass: inetOrgPerson
 objectClass: shadowAccount
-uid: %s
-cn:: %s
-sn: %s
+uid: %[2]s
+sn: %[2]s
+cn:: %[3]s
 mail: %[2]s@pref.example
 departmentNumber: jinji
 employeeType: staff
-userPassword: %s
-%s
-`, m.DN, m.Login, base64.StdEncoding.EncodeToString([]byte(m.Name)), m.Login, m.Password, temporary)
+userPassword: %[4]s
+%[5]s
+`, m.DN, m.Login, base64.StdEncoding.EncodeToString([]byte(m.Name)), m.Password, temporary)
 }
-
-// totpStep is RFC 6238's X.
-const totpStep = 30 * time.Second
 
 // Code is a code of the member's device that was not used before. A step is
 // accepted once, so the third code within 30 s has to be waited for.

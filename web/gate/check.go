@@ -38,7 +38,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.broken(w, err)
 		return
 	}
-	if !a.verdict.Allowed(g.srv.Now()) {
+	if !a.verdict.Allowed(a.now) {
 		if !helps(a.verdict) {
 			g.counts.refused.Inc()
 			g.deny(a, source)

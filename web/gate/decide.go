@@ -23,7 +23,8 @@ type answer struct {
 	session session.Session // zero for none
 	person  directory.Person
 	app     policy.Application
-	told    *telling // what was worked out for this session and application before
+	now     time.Time // when it was decided
+	told    *telling  // what was worked out for this session and application before
 }
 
 // hostIndex finds an application by host. It belongs to one version of the
@@ -51,13 +52,13 @@ func (g *Gate) application(p *policy.Policy, host string) (policy.Application, b
 // check decides at the time of use. An error means that the answer could not
 // be had, and refuses.
 func (g *Gate) check(ctx context.Context, cookies []string, host string) (answer, error) {
-	p := g.srv.Policy()
+	p, now := g.srv.Policy(), g.srv.Now()
 	app, ok := g.application(p, host)
 	if !ok {
-		return answer{verdict: authz.Decide(p, authz.Facts{Now: g.srv.Now()})}, nil
+		return answer{verdict: authz.Decide(p, authz.Facts{Now: now}), now: now}, nil
 	}
-	a := answer{app: app}
-	facts := authz.Facts{Application: app, Now: g.srv.Now()}
+	a := answer{app: app, now: now}
+	facts := authz.Facts{Application: app, Now: now}
 	// A host's own cookie opens that host alone. The gate's stands for the
 	// session itself.
 	cookie, opens := web.AppCookie(cookies), app.ID
@@ -133,7 +134,7 @@ func (g *Gate) known(k key) *telling {
 // tell is what an allowed answer says. Its error refuses: a 200 without an
 // identity would let a request through as nobody.
 func (g *Gate) tell(a answer) (*telling, error) {
-	now, t := g.srv.Now(), a.told
+	now, t := a.now, a.told
 	if t == nil || a.session.Login == "" {
 		return nil, errors.New("telling an application: nobody to tell of")
 	}

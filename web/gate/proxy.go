@@ -65,7 +65,7 @@ func (g *Gate) pass(proxy http.Handler, w http.ResponseWriter, r *http.Request) 
 		g.srv.Refuse(w, r, err)
 		return
 	}
-	if !a.verdict.Allowed(g.srv.Now()) {
+	if !a.verdict.Allowed(a.now) {
 		g.shut(w, r, a, o.Source)
 		return
 	}
