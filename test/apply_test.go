@@ -77,8 +77,8 @@ func TestPolicyApplyTakesTwo(t *testing.T) {
 		if got := allowed(t, tanaka, "other", other); got != 200 {
 			t.Errorf("the other application: %d", got)
 		}
-		if a := approve(t, cio, id); a.Status/100 == 2 {
-			t.Errorf("approved twice: %d %s", a.Status, a.Body)
+		if a := approve(t, cio, id); a.Status != 200 || version(t) != 2 {
+			t.Errorf("asked again by who approved: %d %s", a.Status, a.Body)
 		}
 	})
 	t.Run("assurance", func(t *testing.T) {
@@ -135,7 +135,7 @@ func TestPolicyApplyTakesTwo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"policy.proposed", "policy.approved", "applications.app.posts"} {
+		for _, want := range []string{"policy.proposed", "policy.approved", "policy.difference", "cio"} {
 			if !strings.Contains(string(text), want) {
 				t.Errorf("the trail does not hold %q", want)
 			}

@@ -305,11 +305,7 @@ func (c *checkpoint) compare(b *testing.B, first func(*http.Request) error) {
 	asks := c.requests(100)
 	ours := listen(b, c.srv.HTTPServer())
 	headers := sameHeaders(b, ours, asks[0])
-	bare := &http.Server{}
-	if os.Getenv("XLIM") != "" {
-		bare = c.srv.HTTPServer()
-	}
-	bare.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	bare := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if first != nil {
 			if err := first(r); err != nil {
 				w.WriteHeader(http.StatusInternalServerError)
@@ -321,7 +317,7 @@ func (c *checkpoint) compare(b *testing.B, first func(*http.Request) error) {
 			h[name] = values
 		}
 		w.WriteHeader(http.StatusOK)
-	})
+	})}
 	theirs := listen(b, bare)
 	us, them := newGenerator(b, ours, asks), newGenerator(b, theirs, asks)
 	var slow [2][]time.Duration
@@ -370,75 +366,22 @@ func BenchmarkAuthCheckMany(b *testing.B) {
 	if os.Getenv("SEKISHO_SOAK") == "1" {
 		stored = 1_000_000
 	}
-	side := func(apps, stored, hot int) func() int {
+	filled := func(apps, stored int) *checkpoint {
 		c := newCheckpoint(b, apps, stored)
 		living(b, c.sessions.Run)
 		if err := c.sessions.Poll(b.Context()); err != nil {
 			b.Fatal(err)
 		}
+		return c
+	}
+	full, empty := filled(1000, stored), filled(100, 100)
+	side := func(c *checkpoint, hot int) func() int {
 		g := newGenerator(b, listen(b, c.srv.HTTPServer()), c.requests(hot))
 		return func() int { return g.run(b, turn) }
 	}
-	few := side(100, 100, 100)
-	many := side(1000, stored, 10_000)
+	many, few := side(full, 10_000), side(empty, 100)
 	for range 10 {
 		many() // every hot session is read from the store once
 	}
 	alternate(b, rounds, many, few)
 }
-
-func BenchmarkXLoad(b *testing.B) {
-	onlyAsked(b)
-	c := newCheckpoint(b, 100, 100)
-	living(b, c.sessions.Run)
-	if err := c.sessions.Poll(b.Context()); err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := c.sessions.Load(b.Context(), c.cookies[0]); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkXMAC(b *testing.B) {
-	onlyAsked(b)
-	c := newCheckpoint(b, 100, 100)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, ok := c.sessions.MAC(session.KindSession, c.cookies[0]); !ok {
-			b.Fatal("x")
-		}
-	}
-}
-
-func BenchmarkXServe(b *testing.B) {
-	onlyAsked(b)
-	c := newCheckpoint(b, 100, 100)
-	living(b, c.sessions.Run)
-	if err := c.sessions.Poll(b.Context()); err != nil {
-		b.Fatal(err)
-	}
-	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(c.requests(1)[0])))
-	if err != nil {
-		b.Fatal(err)
-	}
-	r.RemoteAddr = "127.0.0.1:40000"
-	w := &nothing{h: http.Header{}}
-	b.ReportAllocs()
-	for b.Loop() {
-		if c.srv.ServeHTTP(w, r); w.status != 200 {
-			b.Fatal(w.status)
-		}
-	}
-}
-
-type nothing struct {
-	h      http.Header
-	status int
-}
-
-func (n *nothing) Header() http.Header         { return n.h }
-func (n *nothing) Write(p []byte) (int, error) { return len(p), nil }
-func (n *nothing) WriteHeader(status int)      { n.status = status }

@@ -10,7 +10,7 @@ import (
 
 var (
 	hidden  = regexp.MustCompile(`<input type="hidden" name="([a-z_]+)" value="([^"]*)"`)
-	nonces  = regexp.MustCompile(`nonce="[^"]*"`)
+	nonces  = regexp.MustCompile(`nonce="[^"]*"|'nonce-[^']*'`)
 	lengths = regexp.MustCompile(`(?m)^Content-Length: .*\n`)
 )
 

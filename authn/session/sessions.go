@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"crypto/subtle"
+	"database/sql"
 	"errors"
 	"fmt"
 	"sync"
@@ -43,6 +44,7 @@ type Sessions struct {
 // when it was last used, flushed what of that the store has.
 type copyOf struct {
 	s             Session
+	version       int64 // of the row it was read from
 	seen, flushed atomic.Int64
 }
 
@@ -156,25 +158,52 @@ func (s *Sessions) Load(ctx context.Context, cookie string) (Session, error) {
 	return out, nil
 }
 
+func (s *Sessions) holding(mac string) *copyOf {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.held[mac]
+}
+
+// unchanged asks the store whether a copy is still what the row says, and takes
+// over when the session was last used elsewhere. Each change of a row but that
+// one raises its version, so this reads three numbers instead of the row.
+func (s *Sessions) unchanged(ctx context.Context, mac string, c *copyOf) (bool, error) {
+	var version, seen, ended int64
+	err := s.db.QueryRow(ctx, `SELECT version, seen_at, ended_at FROM session WHERE handle_mac = $1`, mac).Scan(&version, &seen, &ended)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("reading a session: %w", err)
+	}
+	touch(&c.seen, seen)
+	return version == c.version && ended == 0, nil
+}
+
 // find gets a live session from memory, or from the store.
 func (s *Sessions) find(ctx context.Context, mac string, pol *policy.Policy, now time.Time) (*copyOf, error) {
 	// What another gateway revoked is seen at the next poll; a gateway that
 	// could not poll reads every session from the store (design rule 4).
 	if now.Sub(store.FromMicros(s.polled.Load())) < pol.Session.RevocationStale {
-		s.mu.RLock()
-		c := s.held[mac]
-		s.mu.RUnlock()
-		if c != nil && c.alive(pol, now) {
+		if c := s.holding(mac); c != nil && c.alive(pol, now) {
 			return c, nil
 		}
 	}
-	row, err := scan(s.db.QueryRow(ctx, `SELECT `+columns+` FROM session WHERE handle_mac = $1`, mac))
+	if c := s.holding(mac); c != nil {
+		if current, err := s.unchanged(ctx, mac, c); err != nil {
+			return nil, err
+		} else if current && c.alive(pol, now) {
+			return c, nil
+		}
+	}
+	var version int64
+	row, err := scan(versioned{s.db.QueryRow(ctx, `SELECT version, `+columns+` FROM session WHERE handle_mac = $1`, mac), &version})
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := &copyOf{s: row}
+	c := &copyOf{s: row, version: version}
 	c.seen.Store(store.Micros(row.SeenAt))
 	c.flushed.Store(c.seen.Load())
 	if old := s.held[mac]; old != nil { // used since the last flush

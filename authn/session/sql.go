@@ -19,6 +19,16 @@ const columns = `id, person_id, login, name, zone, outside, acr, amr, source, us
 
 type scanner interface{ Scan(...any) error }
 
+// versioned is a row that has its version before the columns.
+type versioned struct {
+	scanner
+	version *int64
+}
+
+func (v versioned) Scan(into ...any) error {
+	return v.scanner.Scan(append([]any{v.version}, into...)...)
+}
+
 func scan(row scanner) (Session, error) {
 	var (
 		s                                             Session

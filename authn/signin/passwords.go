@@ -53,6 +53,22 @@ func (s *Service) Acceptable(ctx context.Context, p directory.Person, enrolled [
 	return digest, nil
 }
 
+// dying is the digest of a temporary or expired password that has just opened
+// its own change, to be remembered as a former one: it came into the directory
+// without us, and would otherwise pass for a new one. nil: it is remembered
+// already.
+func (s *Service) dying(ctx context.Context, id directory.PersonID, pw secret.Text) (*password.Digest, error) {
+	d, err := s.History.Digest(ctx, id, pw)
+	if err != nil {
+		return nil, busy(err)
+	}
+	seen, err := s.History.Seen(ctx, d, password.Kept)
+	if err != nil || seen {
+		return nil, err
+	}
+	return &d, nil
+}
+
 // busy tells that the hasher's queue was full.
 func busy(err error) error {
 	if errors.Is(err, secret.ErrBusy) {

@@ -186,7 +186,19 @@ func (s *Service) Password(ctx context.Context, o Origin, cookie, typed string, 
 		Progress: authn.Progress{Methods: []authn.Method{authn.Password}, MustChange: outcome.mustChange, At: s.Now()},
 		Replaces: s.liveSession(ctx, cookie),
 	}
+	var dying *password.Digest
+	if outcome.mustChange {
+		if dying, err = s.dying(ctx, f.Person, pw); err != nil {
+			s.release(context.WithoutCancel(ctx), ways)
+			return Step{}, err
+		}
+	}
 	return s.advance(ctx, o, cookie, f, who.facts.Person, func(tx *store.Tx) error {
+		if dying != nil {
+			if err := s.History.Record(ctx, tx, *dying); err != nil {
+				return err
+			}
+		}
 		return clear(ctx, tx, credential("pw", string(f.Person)))
 	}, "sign_in.password")
 }

@@ -31,7 +31,6 @@ func devConfig(f folder.Folder) (house.Config, error) {
 		},
 		LoopbackZone: policy.LGWAN,
 		SampleApps:   true,
-		OwnDate:      true,
 	}, nil
 }
 

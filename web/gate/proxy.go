@@ -136,6 +136,7 @@ func tell(h http.Header, t *telling) {
 
 // dropOurCookies keeps an application from planting a cookie of ours.
 func dropOurCookies(resp *http.Response) error {
+	resp.Header.Del("Date") // the gate's own stands already
 	set := resp.Header["Set-Cookie"]
 	resp.Header.Del("Set-Cookie")
 	for _, line := range set {

@@ -45,10 +45,6 @@ type Config struct {
 	Zones          []policy.ZoneID // served here; empty: the policy's only one
 	SampleApps     bool            // show the built-in sample where an application has no URL; dev alone
 
-	// OwnDate puts Sekisho's clock into the Date header; dev alone, where that
-	// clock can be moved.
-	OwnDate bool
-
 	Log *slog.Logger // nil: nothing is logged
 }
 

@@ -185,7 +185,7 @@ func (g *Ground) zonesServed(p *policy.Policy) ([]policy.ZoneID, error) {
 			return nil, say.Errorf("設定の zones にある %[1]s は方針にありません。", "zone %[1]s of the configuration is not in the policy; mend zones", z)
 		}
 	}
-	if _, deviates := p.Deviates(policy.DeviationSeveralZones); len(served) > 1 && !deviates {
+	if d, deviates := p.Deviates(policy.DeviationSeveralZones); len(served) > 1 && !(deviates && d.InForce(g.Clock.Now())) {
 		return nil, say.Errorf("一つのゲートで扱えるのは一つの領域です（第26条の2）。設定の zones を一つにするか、方針に逸脱 several_zones を記録してください。",
 			"one gate serves one zone (article 26no2); name one in zones, or record the deviation several_zones in the policy")
 	}

@@ -185,15 +185,7 @@ func (h *House) Close() {
 }
 
 // Handler answers everything that visitors may ask.
-func (h *House) Handler() http.Handler {
-	if !h.cfg.OwnDate {
-		return h.Web
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Date", h.Clock.Now().UTC().Format(http.TimeFormat))
-		h.Web.ServeHTTP(w, r)
-	})
-}
+func (h *House) Handler() http.Handler { return h.Web }
 
 // Run does what goes on by itself: sealing the trail, following the rules and
 // the revocations, watching the clock, finishing what a crash left. It returns
