@@ -143,11 +143,12 @@ func (c *checkpoint) fill(b *testing.B, n int, now time.Time) {
 	}
 }
 
-// requests are what nginx sends for browsers of the first hot sessions.
-func (c *checkpoint) requests(hot int) [][]byte {
-	out := make([][]byte, hot)
-	for i := range out {
-		out[i] = question(c.cookies[i], "app"+strconv.Itoa(i%c.apps)+".example", c.ids[i])
+// requests are n of what nginx sends for browsers of the first hot sessions.
+func (c *checkpoint) requests(n, hot int) [][]byte {
+	out := make([][]byte, n)
+	for k := range out {
+		i := k % hot
+		out[k] = question(c.cookies[i], "app"+strconv.Itoa(i%c.apps)+".example", c.ids[i])
 	}
 	return out
 }
@@ -302,7 +303,7 @@ func sameHeaders(b *testing.B, addr string, ask []byte) http.Header {
 // compare measures checks against a handler; first comes before that handler's
 // headers and may be nil.
 func (c *checkpoint) compare(b *testing.B, first func(*http.Request) error) {
-	asks := c.requests(100)
+	asks := c.requests(100, 100)
 	ours := listen(b, c.srv.HTTPServer())
 	headers := sameHeaders(b, ours, asks[0])
 	bare := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -376,7 +377,7 @@ func BenchmarkAuthCheckMany(b *testing.B) {
 	}
 	full, empty := filled(1000, stored), filled(100, 100)
 	side := func(c *checkpoint, hot int) func() int {
-		g := newGenerator(b, listen(b, c.srv.HTTPServer()), c.requests(hot))
+		g := newGenerator(b, listen(b, c.srv.HTTPServer()), c.requests(10_000, hot)) // as much to send on both sides
 		return func() int { return g.run(b, turn) }
 	}
 	many, few := side(full, 10_000), side(empty, 100)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	mathrand "math/rand/v2"
 	"net/http"
 	"slices"
@@ -191,31 +192,9 @@ func TestPeersTiming(t *testing.T) {
 	// The first refusals teach the pace how long a hash takes here.
 	measure(3)
 	clear(took)
-	judge := func() (faults []string) {
-		for i, a := range kinds {
-			for _, b := range kinds[:i] {
-				area, gap := auc(took[a], took[b]), (median(took[a]) - median(took[b])).Abs()
-				t.Logf("%s against %s: AUC %.3f, medians %v apart", a, b, area, gap)
-				if area < 0.5-bound || area > 0.5+bound || gap >= 5*time.Millisecond {
-					faults = append(faults, fmt.Sprintf("%s can be told from %s by time: AUC %.3f, medians %v apart", a, b, area, gap))
-				}
-			}
-		}
-		return faults
-	}
-	measure(rounds)
-	faults := judge()
-	if len(faults) > 0 {
-		t.Log("measuring as many again")
-		measure(rounds)
-		faults = judge()
-	}
-	for _, f := range faults {
-		t.Errorf("%s (seed %d)", f, seed)
-	}
-
+	fair(t, took, bound, func() { measure(rounds) })
 	t.Run("pages", func(t *testing.T) { samePage(t, d, kinds, people) })
-	t.Run("held", func(t *testing.T) { heldAlike(t, d, kinds, people, rng, rounds) })
+	t.Run("held", func(t *testing.T) { heldAlike(t, d, kinds, people, rng, rounds, bound) })
 }
 
 // samePage: the pages' refusals are alike but for the name that is kept in the
@@ -242,7 +221,7 @@ func samePage(t *testing.T, d *harness.Dev, kinds []string, people map[string][]
 }
 
 // heldAlike: a held name is answered alike, known or not, and as fast.
-func heldAlike(t *testing.T, d *harness.Dev, kinds []string, people map[string][]string, rng *mathrand.Rand, rounds int) {
+func heldAlike(t *testing.T, d *harness.Dev, kinds []string, people map[string][]string, rng *mathrand.Rand, rounds int, bound float64) {
 	d.Advance(t, 61*time.Minute)
 	took := map[string][]time.Duration{}
 	var first string
@@ -257,31 +236,52 @@ func heldAlike(t *testing.T, d *harness.Dev, kinds []string, people map[string][
 			}
 		}
 	}
-	hold()
 	client := from(d, 10)
-	for i := range rounds {
-		client.From = fmt.Sprintf("10.2.%d.%d", 230+i/250, 1+i%250)
-		for _, k := range rng.Perm(len(kinds)) {
-			kind := kinds[k]
-			begun := time.Now()
-			a := client.Do(t, "POST", "/api/v1/signin", credentials(people[kind][1], "wrong"))
-			took[kind] = append(took[kind], time.Since(begun))
-			a.Header.Del("Retry-After") // runs down
-			if first == "" {
-				first = told(a)
-			}
-			if a.Status != http.StatusTooManyRequests || told(a) != first {
-				t.Fatalf("%s held is answered otherwise:\n%s\n--- first ---\n%s", people[kind][1], told(a), first)
+	i := 0
+	fair(t, took, bound, func() {
+		hold() // again: to measure takes longer than the first delays
+		for range rounds {
+			client.From = fmt.Sprintf("10.2.%d.%d", 230+i/250, 1+i%250)
+			i++
+			for _, k := range rng.Perm(len(kinds)) {
+				kind := kinds[k]
+				begun := time.Now()
+				a := client.Do(t, "POST", "/api/v1/signin", credentials(people[kind][1], "wrong"))
+				took[kind] = append(took[kind], time.Since(begun))
+				a.Header.Del("Retry-After") // runs down
+				if first == "" {
+					first = told(a)
+				}
+				if a.Status != http.StatusTooManyRequests || told(a) != first {
+					t.Fatalf("%s held is answered otherwise:\n%s\n--- first ---\n%s", people[kind][1], told(a), first)
+				}
 			}
 		}
-	}
-	for i, a := range kinds {
-		for _, b := range kinds[:i] {
-			area, gap := auc(took[a], took[b]), (median(took[a]) - median(took[b])).Abs()
-			t.Logf("held: %s against %s: AUC %.3f, medians %v and %v", a, b, area, median(took[a]), median(took[b]))
-			if gap >= 5*time.Millisecond {
-				t.Errorf("held %s can be told from held %s by time: medians %v apart", a, b, gap)
+	})
+}
+
+// fair measures, and fails where one kind can be told from another by time. It
+// measures once more, and goes by all, before it believes that.
+func fair(t *testing.T, took map[string][]time.Duration, bound float64, measure func()) {
+	t.Helper()
+	for again := range 2 {
+		measure()
+		var faults []string
+		kinds := slices.Sorted(maps.Keys(took))
+		for i, a := range kinds {
+			for _, b := range kinds[:i] {
+				area, gap := auc(took[a], took[b]), (median(took[a]) - median(took[b])).Abs()
+				t.Logf("%s against %s: AUC %.3f, medians %v apart", a, b, area, gap)
+				if area < 0.5-bound || area > 0.5+bound || gap >= 5*time.Millisecond {
+					faults = append(faults, fmt.Sprintf("%s can be told from %s by time: AUC %.3f, medians %v apart, of %d each", a, b, area, gap, len(took[a])))
+				}
 			}
+		}
+		if len(faults) == 0 {
+			return
+		}
+		if again == 1 {
+			t.Error(strings.Join(faults, "\n"))
 		}
 	}
 }

@@ -52,7 +52,7 @@ func meaning(err error) Problem {
 		return Problem{Code: CodeCSRF}
 	case errors.Is(err, signin.ErrStep):
 		return Problem{Code: CodeStep}
-	case errors.Is(err, account.ErrNotFound), errors.Is(err, charter.ErrNoProposal):
+	case errors.Is(err, account.ErrNotFound), errors.Is(err, charter.ErrNoProposal), errors.Is(err, totp.ErrNoEnrolment):
 		return Problem{Code: CodeNotFound}
 	case errors.Is(err, account.ErrLastFactor):
 		return Problem{Code: CodeLastFactor, Articles: []policy.Article{"26no3-1"}}
@@ -70,6 +70,14 @@ func meaning(err error) Problem {
 		return Problem{Code: CodeInvalid, Errors: []FieldError{{"code", "wrong", policy.Words{
 			JA: "確認コードが正しくないか、使用済みです。次のコードを入力してください。",
 			EN: "The code is not right or was used already. Enter the next one."}}}}
+	case errors.Is(err, totp.ErrName):
+		return Problem{Code: CodeInvalid, Errors: []FieldError{{"name", "unusable", policy.Words{
+			JA: "この名前は使えません。短く、ふつうの文字で付けてください。",
+			EN: "This name cannot be used. Give a short one of ordinary characters."}}}}
+	case errors.Is(err, totp.ErrFull):
+		return Problem{Code: CodeState, Detail: policy.Words{
+			JA: "登録できる数に達しています。使わないものを削除してから、もう一度登録してください。",
+			EN: "There are as many as can be registered. Remove one that is not used, then register again."}}
 	case errors.Is(err, signin.ErrBusy), errors.Is(err, secret.ErrBusy), errors.Is(err, store.ErrBusy),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return Problem{Code: CodeBusy, RetryAfter: 2 * time.Second}

@@ -262,7 +262,15 @@ func (s *Service) RemoveFactor(ctx context.Context, o signin.Origin, cookie, id 
 		return signin.Step{}, ErrLastFactor
 	}
 	return s.rise(ctx, o, n, p, "factor.removed", func(tx *store.Tx) error {
-		return s.in.Codes.Remove(ctx, tx, p.ID, id)
+		if err := s.in.Codes.Remove(ctx, tx, p.ID, id); err != nil {
+			return err
+		}
+		// Counted again, of two removed at once one is the last.
+		left, err := s.in.Codes.Count(ctx, tx, p.ID)
+		if err == nil && left == 0 && zone.SignInACR != policy.AAL1 {
+			err = ErrLastFactor
+		}
+		return err
 	})
 }
 
@@ -374,12 +382,12 @@ func (s *Service) killLeaked(ctx context.Context) error {
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("reading leak reports: %w", err)
 	}
+	// One that the directory does not take must not keep it from the others.
+	var failed []error
 	for _, r := range open {
-		if err := s.kill(ctx, r.id, directory.PersonID(r.person)); err != nil {
-			return err
-		}
+		failed = append(failed, s.kill(ctx, r.id, directory.PersonID(r.person)))
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // kill makes one reported password useless in the directory, unless it was

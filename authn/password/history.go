@@ -234,6 +234,18 @@ func (h *History) ChangedAt(ctx context.Context, person directory.PersonID) (tim
 	return store.FromMicros(at), nil
 }
 
+// ChangedSince reports whether a password of the person was settled after t. in
+// is the store, or the transaction that must not go on if one was.
+func ChangedSince(ctx context.Context, in store.Reader, person directory.PersonID, t time.Time) (bool, error) {
+	var n int
+	err := in.QueryRow(ctx, `
+		SELECT COUNT(*) FROM password_history WHERE person = $1 AND settled_at > $2`, string(person), store.Micros(t)).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("reading when a password was changed: %w", err)
+	}
+	return n > 0, nil
+}
+
 // Forget erases a person's history, for those who have left.
 func (h *History) Forget(ctx context.Context, tx *store.Tx, person directory.PersonID) error {
 	for _, q := range []string{

@@ -275,6 +275,32 @@ func TestNewHandleKillsTheOld(t *testing.T) {
 	}
 }
 
+// TestOneCopyOfASession: a gateway that meets the new handle before it hears of
+// the change must not go on honouring the old one.
+func TestOneCopyOfASession(t *testing.T) {
+	g := newGate(t)
+	there := g.beside()
+	n, old := g.begin(t)
+	if err := there.Poll(ctx); err != nil {
+		t.Fatal(err)
+	}
+	wantAlive(t, there, old, "at first")
+	var fresh string
+	err := g.db.WithTx(ctx, func(tx *store.Tx) (err error) {
+		fresh, err = g.Rotate(ctx, tx, n.ID, g.clock.Now())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantAlive(t, there, fresh, "after the change")
+	g.clock.Advance(g.policy.Session.RevocationPoll)
+	if err := there.Poll(ctx); err != nil {
+		t.Fatal(err)
+	}
+	wantDead(t, there, old, "after the poll")
+}
+
 func TestUseOutlivesARestart(t *testing.T) {
 	g := newGate(t)
 	_, cookie := g.begin(t)

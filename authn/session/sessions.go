@@ -21,6 +21,10 @@ import (
 const (
 	// flushEvery is how much idle time a crash may take from a session.
 	flushEvery = 15 * time.Second
+	// seenWithin is how exactly the last use is kept in memory. A page asks for
+	// dozens of things at once; an idle end that comes a second early only
+	// narrows.
+	seenWithin = time.Second
 	// heldAtMost bounds the copies in memory; beyond it the store is asked.
 	heldAtMost = 200_000
 )
@@ -148,9 +152,11 @@ func (s *Sessions) Load(ctx context.Context, cookie string) (Session, error) {
 	if err := s.mayGoOn(ctx, &c.s, pol, now); err != nil {
 		return Session{}, err
 	}
-	touch(&c.seen, store.Micros(now))
-	if c.s.Parent != "" {
-		s.touchParent(c.s.Parent, store.Micros(now))
+	if at := store.Micros(now); at-c.seen.Load() >= seenWithin.Microseconds() {
+		touch(&c.seen, at)
+		if c.s.Parent != "" {
+			s.touchParent(c.s.Parent, at)
+		}
 	}
 	out := c.s
 	out.SeenAt = now
@@ -215,6 +221,11 @@ func (s *Sessions) find(ctx context.Context, mac string, pol *policy.Policy, now
 	}
 	if len(s.held) >= heldAtMost {
 		s.held, s.byID = map[string]*copyOf{}, map[string]string{}
+	}
+	// A session has one copy, under one handle: a second one would be out of the
+	// reach of drop, and so outlive its end.
+	if was := s.byID[row.ID]; was != mac {
+		delete(s.held, was)
 	}
 	s.held[mac], s.byID[row.ID] = c, mac
 	return c, nil

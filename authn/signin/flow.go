@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"sekisho/authn"
+	"sekisho/authn/password"
 	"sekisho/authn/session"
+	"sekisho/authn/standing"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/audit"
@@ -25,6 +27,9 @@ type flow struct {
 	Progress authn.Progress     `json:"progress"`
 	Replaces string             `json:"replaces"` // session this browser had before
 	Ends     time.Time          `json:"ends"`
+	// Since is when the password behind this sign-in was known to be the one in
+	// force. A change or a report of it after that ends the sign-in.
+	Since time.Time `json:"since"`
 }
 
 func (s *Service) put(ctx context.Context, cookie string, f flow) error {
@@ -83,10 +88,43 @@ func (s *Service) resume(ctx context.Context, cookie string, at State) (flow, di
 	if !facts.Usable(s.Now()) {
 		return flow{}, directory.Person{}, ErrNone
 	}
+	if err := s.overtaken(ctx, s.DB, f); err != nil {
+		return flow{}, directory.Person{}, err
+	}
+	// Factors too are asked for anew: one that was added meanwhile must be
+	// proved, not joined by another.
+	if err := s.fill(ctx, &f, ""); err != nil {
+		return flow{}, directory.Person{}, err
+	}
 	if at != "" && s.next(f) != at {
 		return flow{}, directory.Person{}, ErrStep
 	}
 	return f, facts.Person, nil
+}
+
+// overtaken is ErrNone for a sign-in whose password was replaced or reported
+// since, and for one whose person was closed. Sessions end in the transaction of
+// such an act; a sign-in under way is not a row, so it is asked for here, at
+// each step and again in the transaction that makes a session of it.
+func (s *Service) overtaken(ctx context.Context, in store.Reader, f flow) error {
+	closed, err := standing.Closed(ctx, in, f.Person, s.Now())
+	if err != nil {
+		return err
+	}
+	changed, err := password.ChangedSince(ctx, in, f.Person, f.Since)
+	if err != nil {
+		return err
+	}
+	var leaks int
+	err = in.QueryRow(ctx, `SELECT COUNT(*) FROM leak_report WHERE person_id = $1 AND reported_at > $2`,
+		string(f.Person), store.Micros(f.Since)).Scan(&leaks)
+	if err != nil {
+		return fmt.Errorf("reading leak reports: %w", err)
+	}
+	if closed || changed || leaks > 0 {
+		return ErrNone
+	}
+	return nil
 }
 
 // next asks the dispatcher.
@@ -111,6 +149,9 @@ func (s *Service) advance(ctx context.Context, o Origin, cookie string, f flow, 
 		return s.finish(ctx, o, cookie, f, person, act, entry)
 	}
 	err := s.Commit(ctx, func(tx *store.Tx) error {
+		if err := s.overtaken(ctx, tx, f); err != nil {
+			return err
+		}
 		if err := act(tx); err != nil {
 			return err
 		}
@@ -118,6 +159,9 @@ func (s *Service) advance(ctx context.Context, o Origin, cookie string, f flow, 
 	})
 	if err != nil {
 		return Step{}, err
+	}
+	if action == "sign_in.password" || action == "password.changed" {
+		f.Since = s.Now() // what this step itself has recorded does not end it
 	}
 	next, _, _, err := s.Sessions.New(session.KindFlow)
 	if err != nil {
@@ -173,6 +217,9 @@ func (s *Service) finish(ctx context.Context, o Origin, cookie string, f flow, p
 		device string
 	)
 	err := s.Commit(ctx, func(tx *store.Tx) error {
+		if err := s.overtaken(ctx, tx, f); err != nil {
+			return err
+		}
 		if err := act(tx); err != nil {
 			return err
 		}

@@ -98,16 +98,20 @@ func (s *Service) IntendPassword(ctx context.Context, o Origin, p directory.Pers
 // one are forgotten, a reported leak is dealt with, and every session of the
 // person but one ends.
 func (s *Service) SettlePassword(ctx context.Context, tx *store.Tx, p directory.Person, intent, exceptSession string) error {
+	// A report that came after this change was begun is of the new password too,
+	// for all we know.
+	if _, err := tx.Exec(ctx, `
+		UPDATE leak_report SET cleared_at = $1
+		WHERE  person_id = $2 AND cleared_at = 0
+		AND    reported_at <= (SELECT at FROM password_history WHERE id = $3)`,
+		store.Micros(s.Now()), string(p.ID), intent); err != nil {
+		return fmt.Errorf("closing leak reports: %w", err)
+	}
 	if err := s.History.Settle(ctx, tx, intent); err != nil {
 		return err
 	}
 	if err := clear(ctx, tx, credential("pw", string(p.ID))); err != nil {
 		return err
-	}
-	if _, err := tx.Exec(ctx, `
-		UPDATE leak_report SET cleared_at = $1 WHERE person_id = $2 AND cleared_at = 0`,
-		store.Micros(s.Now()), string(p.ID)); err != nil {
-		return fmt.Errorf("closing leak reports: %w", err)
 	}
 	return s.Sessions.EndAll(ctx, tx, p.ID, p.Login, exceptSession, "password changed")
 }

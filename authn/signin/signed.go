@@ -82,7 +82,14 @@ func (s *Service) Enrolled(ctx context.Context, o Origin, cookie string, bind fu
 	}
 	f.Progress.Methods = append(f.Progress.Methods, authn.OTP)
 	f.Progress.At = s.Now()
-	return s.advance(ctx, o, cookie, f, person, bind, "factor.added")
+	return s.advance(ctx, o, cookie, f, person, func(tx *store.Tx) error {
+		// Two sign-ins can be at this step at once. A password alone binds the
+		// first factor and no other.
+		if n, err := s.Codes.Count(ctx, tx, person.ID); err != nil || n > 0 {
+			return errors.Join(err, ErrStep)
+		}
+		return bind(tx)
+	}, "factor.added")
 }
 
 // AfterLeak opens a sign-in for someone who has just reported their password
@@ -92,6 +99,7 @@ func (s *Service) AfterLeak(ctx context.Context, o Origin, p directory.Person, z
 	f := flow{
 		Person: p.ID, Login: p.Login, Zone: zone, Outside: outside,
 		Progress: authn.Progress{Methods: []authn.Method{authn.Password}, MustChange: true, At: s.Now()},
+		Since:    s.Now(),
 	}
 	if err := s.fill(ctx, &f, "password.leak_reported"); err != nil {
 		return Step{}, err

@@ -162,10 +162,16 @@ func (s *Service) Password(ctx context.Context, o Origin, cookie, typed string, 
 	if err != nil {
 		return Step{}, err
 	}
+	leave = sync.OnceFunc(leave)
 	defer leave()
 	if err := s.reserve(ctx, o, who, ways); err != nil {
-		return Step{}, err
+		// For a name that exists the store was asked more than for one that
+		// does not: a held answer is paced like a refusal. The place is given
+		// back first, or a crowd at one name would wait in single file.
+		leave()
+		return Step{}, errors.Join(s.pace.wait(ctx, stop), err)
 	}
+	since := s.Now()
 	outcome, err := s.verify(ctx, who, pw)
 	if err != nil {
 		s.release(context.WithoutCancel(ctx), ways)
@@ -176,6 +182,7 @@ func (s *Service) Password(ctx context.Context, o Origin, cookie, typed string, 
 		if outcome.asked {
 			s.pace.learn(stop())
 		}
+		leave() // who waits here holds up nobody
 		if err := s.pace.wait(ctx, stop); err != nil {
 			return Step{}, err
 		}
@@ -184,7 +191,7 @@ func (s *Service) Password(ctx context.Context, o Origin, cookie, typed string, 
 	f := flow{
 		Person: who.facts.Person.ID, Login: who.facts.Person.Login, Zone: o.Zone, Outside: o.Outside,
 		Progress: authn.Progress{Methods: []authn.Method{authn.Password}, MustChange: outcome.mustChange, At: s.Now()},
-		Replaces: s.liveSession(ctx, cookie),
+		Replaces: s.liveSession(ctx, cookie), Since: since,
 	}
 	var dying *password.Digest
 	if outcome.mustChange {
@@ -264,6 +271,9 @@ func (s *Service) NewPassword(ctx context.Context, o Origin, cookie string, pw s
 		return Step{}, errors.Join(err, ErrStep)
 	}
 	defer s.Changing(person.ID)()
+	if err := s.overtaken(ctx, s.DB, f); err != nil { // by one who changed it just now
+		return Step{}, err
+	}
 	intent, err := s.IntendPassword(ctx, o, person, digest)
 	if err != nil {
 		return Step{}, errors.Join(err, s.put(ctx, cookie, f))

@@ -73,7 +73,10 @@ func (s *Service) verify(ctx context.Context, w someone, pw secret.Text) (outcom
 	if pw.IsEmpty() { // an empty password would be an anonymous bind, which succeeds
 		return outcome{refused: "empty_password"}, nil
 	}
-	said, err := s.Directory.Authenticate(ctx, w.facts.Person, pw)
+	// A client that hangs up must not end the question half-way: the directory
+	// would count a failure that we take back, and so reach its own lock. The
+	// client of the directory has time limits of its own.
+	said, err := s.Directory.Authenticate(context.WithoutCancel(ctx), w.facts.Person, pw)
 	if err != nil {
 		return outcome{}, &Away{What: "directory", Err: err}
 	}
@@ -119,9 +122,8 @@ func leaked(ctx context.Context, db *store.DB, id directory.PersonID) (bool, err
 // a person, among what they are shown at their next sign-in. It returns
 // ErrRefused, or what kept it from doing so.
 func (s *Service) refuse(ctx context.Context, o Origin, w someone, action, why string) error {
-	if _, err := s.Flows.Count(ctx, sourceKey(o), s.Policy().SignIn.SourceWindow); err != nil {
-		return &Away{What: "ephemeral store", Err: err}
-	}
+	// Who does not wait for the answer is entered and counted all the same.
+	ctx = context.WithoutCancel(ctx)
 	e := s.entry(o, w, action)
 	e.Outcome, e.Reason = "refused", why
 	err := s.DB.WithTx(ctx, func(tx *store.Tx) error {
@@ -134,6 +136,9 @@ func (s *Service) refuse(ctx context.Context, o Origin, w someone, action, why s
 	})
 	if err != nil {
 		return fmt.Errorf("recording a refused sign-in: %w", err)
+	}
+	if _, err := s.Flows.Count(ctx, sourceKey(o), s.Policy().SignIn.SourceWindow); err != nil {
+		return &Away{What: "ephemeral store", Err: err}
 	}
 	return ErrRefused
 }

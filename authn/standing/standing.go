@@ -89,8 +89,9 @@ type Watch struct {
 	now  clock.Now
 	once singleflight.Group
 
-	mu    sync.RWMutex
-	known map[directory.PersonID]known
+	mu      sync.RWMutex
+	known   map[directory.PersonID]known
+	forgets uint64 // a read that began before the last one is not remembered
 }
 
 type known struct {
@@ -158,8 +159,11 @@ func (w *Watch) Person(ctx context.Context, id directory.PersonID, stale time.Du
 // right after Sekisho changed something there.
 func (w *Watch) Forget(id directory.PersonID) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	delete(w.known, id)
-	w.mu.Unlock()
+	w.forgets++
+	// A read under way may have been answered before the change: nobody joins it.
+	w.once.Forget(string(id))
 }
 
 func (w *Watch) renew(ctx context.Context, id directory.PersonID) (directory.Person, error) {
@@ -178,6 +182,9 @@ func (w *Watch) renew(ctx context.Context, id directory.PersonID) (directory.Per
 
 func (w *Watch) read(ctx context.Context, id directory.PersonID) (any, error) {
 	at := w.now() // before asking: the answer is at least as young
+	w.mu.RLock()
+	forgets := w.forgets
+	w.mu.RUnlock()
 	p, err := w.dir.ByID(ctx, id)
 	switch {
 	case errors.Is(err, directory.ErrNotFound):
@@ -187,7 +194,9 @@ func (w *Watch) read(ctx context.Context, id directory.PersonID) (any, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.put(id, p, at)
+	if w.forgets == forgets {
+		w.put(id, p, at)
+	}
 	return p, nil
 }
 
@@ -223,6 +232,19 @@ func kinds(ctx context.Context, db *store.DB, id directory.PersonID, now time.Ti
 	}
 	slices.Sort(out)
 	return out, rows.Err()
+}
+
+// Closed reports whether anything is recorded against a person at now. in is the
+// store, or the transaction that must not go on if something is.
+func Closed(ctx context.Context, in store.Reader, id directory.PersonID, now time.Time) (bool, error) {
+	var n int
+	err := in.QueryRow(ctx, `
+		SELECT COUNT(*) FROM standing WHERE person_id = $1 AND (until = 0 OR until > $2)`,
+		string(id), store.Micros(now)).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("reading what is recorded of a person: %w", err)
+	}
+	return n > 0, nil
 }
 
 // Set records a kind against a person until the given time (zero for no end).

@@ -103,6 +103,38 @@ func TestWatchAsksSeldomAndNotesSoon(t *testing.T) {
 	}
 }
 
+// slow is a directory that answers with what was true when it was asked.
+type slow struct {
+	registry
+	asking, answer chan struct{}
+}
+
+func (s *slow) ByID(ctx context.Context, id directory.PersonID) (directory.Person, error) {
+	p, err := s.registry.ByID(ctx, id)
+	s.asking <- struct{}{}
+	<-s.answer
+	return p, err
+}
+
+// TestForgetOverridesAReadUnderWay: what Sekisho changes counts at once, whoever
+// was reading at that moment.
+func TestForgetOverridesAReadUnderWay(t *testing.T) {
+	fake := clock.NewFake(t0)
+	dir := &slow{registry: registry{p: directory.Person{ID: "tanaka"}}, asking: make(chan struct{}, 2), answer: make(chan struct{})}
+	w := NewWatch(storetest.Open(t), dir, fake.Now)
+	var reader sync.WaitGroup
+	reader.Go(func() { _, _ = w.Person(ctx, "tanaka", 0) })
+	<-dir.asking
+	dir.set(directory.Person{ID: "tanaka", Account: directory.Account{Disabled: true}}, nil)
+	w.Forget("tanaka")
+	close(dir.answer)
+	reader.Wait()
+	fake.Advance(time.Second)
+	if p, err := w.Person(ctx, "tanaka", 0); err != nil || !p.Account.Disabled {
+		t.Errorf("a second later: %+v, %v", p, err)
+	}
+}
+
 func TestWatchAway(t *testing.T) {
 	fake := clock.NewFake(t0)
 	dir := &registry{err: directory.ErrAway}

@@ -132,6 +132,17 @@ func (d *Devices) List(ctx context.Context, person directory.PersonID) ([]Device
 	return devices, nil
 }
 
+// Count is how many devices the person has, as tx sees it.
+func (d *Devices) Count(ctx context.Context, tx *store.Tx, person directory.PersonID) (int, error) {
+	var n int
+	err := tx.QueryRow(ctx, `
+		SELECT COUNT(*) FROM totp_device WHERE person = $1 AND confirmed_at > 0`, string(person)).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("counting TOTP devices: %w", err)
+	}
+	return n, nil
+}
+
 // Spend accepts a code of any of the person's devices, once, and answers which.
 // ErrWrong or ErrReplayed refuse it. The code is spent when tx commits.
 func (d *Devices) Spend(ctx context.Context, tx *store.Tx, person directory.PersonID, typed string) (string, error) {

@@ -182,9 +182,10 @@ func charterError(err error) error {
 }
 
 // operator is who sits at the terminal, as the trail names them. Under sudo it
-// is the person, not root.
+// is the person, not root. Only root is believed: anyone else could name another
+// as the proposer, and then be their second person.
 func operator() (string, error) {
-	if name := os.Getenv("SUDO_USER"); name != "" {
+	if name := os.Getenv("SUDO_USER"); name != "" && os.Geteuid() == 0 {
 		return name, nil
 	}
 	u, err := user.Current()

@@ -35,7 +35,7 @@ func (s *statements) get(ctx context.Context, q string) (*sql.Stmt, error) {
 		return st, nil
 	}
 	// Prepared outside the lock: it may have to wait for a connection.
-	made, err := s.db.PrepareContext(ctx, q)
+	made, err := s.db.PrepareContext(ctx, positional(q))
 	if err != nil {
 		return nil, err
 	}

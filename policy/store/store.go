@@ -178,6 +178,12 @@ func dsn(path string, readOnly bool) string {
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
 }
 
+// A Reader answers questions: a DB with what is committed, a Tx with what its
+// own transaction sees.
+type Reader interface {
+	QueryRow(ctx context.Context, q string, args ...any) *sql.Row
+}
+
 // Query reads outside any transaction, on a pool of its own: it sees what is
 // committed, waits for no writer, and ends with ctx. Close the rows.
 func (db *DB) Query(ctx context.Context, q string, args ...any) (*sql.Rows, error) {

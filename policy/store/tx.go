@@ -163,7 +163,7 @@ func (tx *Tx) statement(ctx context.Context, q string) (*prepared, error) {
 	if len(w.statements) >= maxStatements {
 		return nil, nil
 	}
-	st, err := w.conn.PrepareContext(context.WithoutCancel(ctx), q)
+	st, err := w.conn.PrepareContext(context.WithoutCancel(ctx), positional(q))
 	if err != nil {
 		return nil, tx.note(err)
 	}

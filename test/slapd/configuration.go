@@ -77,8 +77,8 @@ rootdn "cn=admin,{{.BaseDN}}"
 rootpw {{.AdminPassword}}
 directory {{.Dir}}/db
 dbnosync
-lastbind on
-index objectClass,entryCSN,entryUUID eq
+{{if not .NoLastBind}}lastbind on
+{{end}}index objectClass,entryCSN,entryUUID eq
 index uid,mail,member eq
 {{if not .NoMemberOf -}}
 overlay memberof

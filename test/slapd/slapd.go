@@ -38,6 +38,7 @@ type Options struct {
 	SizeLimit       string        // the sizelimit line, default size.soft=500 size.hard=unlimited size.pr=unlimited
 	Cleartext       bool          // leave out ppolicy_hash_cleartext
 	NoMemberOf      bool          // leave out the overlay memberof
+	NoLastBind      bool          // leave out lastbind, which makes a write of each bind
 	LDIF            string        // added by slapadd after the seed
 }
 

@@ -391,6 +391,13 @@ func TestIdempotency(t *testing.T) {
 	if resp, _ := call(t, srv, "POST", path, "k.new", "{}", key); resp.StatusCode != 201 || w.calls != 2 {
 		t.Errorf("another session: %d, %d acts", resp.StatusCode, w.calls)
 	}
+	// Two sign-ins of one person are two: the seed shown in one browser is not
+	// told in another.
+	for i, flow := range []string{"k.flow", "k.flow2"} {
+		if resp, _ := call(t, srv, "POST", path, flow, "{}", key); resp.StatusCode != 201 || w.calls != 3+i {
+			t.Errorf("%s: %d, %d acts", flow, resp.StatusCode, w.calls)
+		}
+	}
 	if resp, _ := call(t, srv, "POST", path, "k.dead", "{}", key); resp.StatusCode != 401 {
 		t.Errorf("a dead cookie: %d", resp.StatusCode)
 	}

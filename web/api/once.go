@@ -114,7 +114,9 @@ func (v *service) creating(w http.ResponseWriter, r *web.Request, act func() (an
 
 // placeOf names an answer by whose it is, on which session, at which path.
 func placeOf(s signin.Step, r *web.Request, key string) string {
-	id := "under way"
+	// A sign-in under way has no id; what goes with its cookie stands for it, so
+	// that two sign-ins of one person are not taken for each other.
+	id := "under way " + s.CSRF
 	if s.Session != nil {
 		id = s.Session.ID
 	}

@@ -92,8 +92,8 @@ func (w *world) Current(_ context.Context, _ signin.Origin, cookie string) (sign
 		StartedAt: t0, AuthAt: t0, ExpiresAt: t0.Add(9 * time.Hour), IdleExpiresAt: t0.Add(time.Hour),
 	}
 	switch cookie {
-	case "k.flow":
-		return signin.Step{State: "second_factor", Person: person}, nil
+	case "k.flow", "k.flow2":
+		return signin.Step{State: "second_factor", Person: person, CSRF: "t." + cookie}, nil
 	case "k.live":
 	case "k.new":
 		s.ID = "s2"

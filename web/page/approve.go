@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sekisho/authn"
+	"sekisho/authn/account"
 	"sekisho/authn/signin"
 	"sekisho/policy"
 	"sekisho/policy/charter"
@@ -54,6 +55,12 @@ func (h *house) policy(w http.ResponseWriter, r *web.Request) error {
 func (h *house) approve(w http.ResponseWriter, r *web.Request) error {
 	step, done, err := h.at(w, r, authn.SignedIn)
 	if done || err != nil {
+		return err
+	}
+	// As at the other door: two factors, proved a short while ago.
+	need := &account.StepUp{Required: policy.AAL2, MaxAge: r.Policy().SignIn.FreshFor}
+	if n := step.Session; n == nil || !n.ACR.AtLeast(need.Required) || h.srv.Now().Sub(n.AuthAt) > need.MaxAge {
+		_, err := h.elsewhere(w, r, need, "/policy")
 		return err
 	}
 	by := charter.Approver{

@@ -183,6 +183,16 @@ func TestApproval(t *testing.T) {
 		w.err = err
 		w.post("/policy/proposals/P1/approve").is(status)
 	}
+	w = newWorld(t).signedIn("cio")
+	w.now.Session.ACR = policy.AAL1
+	if to := w.post("/policy/proposals/P1/approve").Header.Get("Location"); !strings.HasPrefix(to, "/signin?") || len(w.asked) != 0 {
+		t.Errorf("one factor approved: %q, asked %v", to, w.asked)
+	}
+	w = newWorld(t).signedIn("cio")
+	w.clock.Advance(w.policy.SignIn.FreshFor + time.Second)
+	if to := w.post("/policy/proposals/P1/approve").Header.Get("Location"); !strings.HasPrefix(to, "/signin?") || len(w.asked) != 0 {
+		t.Errorf("an old sign-in approved: %q, asked %v", to, w.asked)
+	}
 	for _, post := range []string{"staff", "auditor", "security_manager", "system_administrator", "csirt"} {
 		newWorld(t).signedIn(post).get("/policy").is(403).says("第11条")
 	}

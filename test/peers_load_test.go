@@ -1,0 +1,126 @@
+package test
+
+import (
+	"fmt"
+	"strconv"
+	"testing"
+	"time"
+
+	"sekisho/test/harness"
+)
+
+// few bounds how many of a flood are sent at the same time: a test machine has
+// only so many ports.
+func few(n, width int, do func(i int)) {
+	next := make(chan int)
+	finished := make(chan struct{})
+	for range width {
+		go func() {
+			defer func() { finished <- struct{}{} }()
+			for i := range next {
+				do(i)
+			}
+		}()
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	for range width {
+		<-finished
+	}
+}
+
+// TestPeersJunkNames is row 5: a flood of made-up names, from many sources,
+// neither pushes out what is counted against a victim nor fills the memory.
+func TestPeersJunkNames(t *testing.T) {
+	t.Parallel()
+	d := harness.StartSample(t)
+	n := short(5_000, 100_000)
+	victims := []string{"tanaka", "a-name-of-nobody"}
+	for _, login := range victims {
+		for range 4 {
+			if _, a := from(d, 1).Password(t, login, "wrong"); a.Status != 401 {
+				t.Fatalf("%s: %d", login, a.Status)
+			}
+		}
+	}
+	before := memory(t, d.Process.PID(), "VmRSS")
+	answers := make(chan int, n)
+	few(n, 256, func(i int) {
+		c := from(d, 0)
+		c.From = fmt.Sprintf("10.%d.%d.%d", 2+i/50_000, i/200%250, 1+i%200)
+		answers <- status(c, "/api/v1/signin", credentials("junk"+strconv.Itoa(i), "x"))
+	})
+	close(answers)
+	counts := map[int]int{}
+	for s := range answers {
+		counts[s]++
+	}
+	if counts[401] != n {
+		t.Errorf("%d names of nobody: %v, want 401 for each", n, counts)
+	}
+	// Less than 1 KiB for each name, and something for the collector.
+	if after, most := memory(t, d.Process.PID(), "VmRSS"), before+n>>10+150; after > most {
+		t.Errorf("the process grew from %d to %d MiB over %d names, want at most %d", before, after, n, most)
+	}
+	for _, login := range victims {
+		if _, a := from(d, 2).Password(t, login, "wrong"); a.Status != 401 {
+			t.Errorf("%s's fifth failure: %d", login, a.Status)
+		}
+		if _, a := from(d, 3).Password(t, login, d.Person(t, "tanaka").Password); a.Status != 429 {
+			t.Errorf("%s after five failures with junk between: %d, want 429", login, a.Status)
+		}
+	}
+}
+
+// TestPeersFlood is F17: many wrong passwords at once, for names known and
+// unknown, fill neither the memory nor the way of somebody who is right.
+func TestPeersFlood(t *testing.T) {
+	t.Parallel()
+	d := harness.StartSample(t)
+	n := short(500, 10_000)
+	var known []string
+	for _, p := range d.People {
+		if p.Login != "ito" {
+			known = append(known, p.Login)
+		}
+	}
+	ito := d.Person(t, "ito")
+	wrongs := min(4*len(known), n/4) // four each: none is held
+	right := make(chan string, 1)
+	begun := make(chan struct{})
+	go func() {
+		<-begun
+		at := time.Now()
+		a, err := from(d, 7).Try("POST", "/api/v1/signin", credentials(ito.Login, ito.Password))
+		if took := time.Since(at); err != nil || a.Status != 200 || took > 15*time.Second {
+			right <- fmt.Sprintf("%d %s after %v, %v", a.Status, a.Body, took, err)
+			return
+		}
+		close(right)
+	}()
+	got := atOnce(n, func(i int) int {
+		if i == n/10 {
+			close(begun)
+		}
+		login := "flood" + strconv.Itoa(i)
+		if i < wrongs {
+			login = known[i%len(known)]
+		}
+		return status(from(d, i), "/api/v1/signin", credentials(login, "wrong"))
+	})
+	if fault, bad := <-right; bad {
+		t.Errorf("the right password amid %d wrong ones: %s", n, fault)
+	}
+	for s, k := range got {
+		if s != 401 && (s != 503 || !soak()) {
+			t.Errorf("%d of %d wrong passwords at once were answered %d", k, n, s)
+		}
+	}
+	if peak := memory(t, d.Process.PID(), "VmHWM"); peak >= 512 {
+		t.Errorf("the process took %d MiB, want less than 512", peak)
+	} else {
+		t.Logf("%d at once: %v, at most %d MiB", n, got, peak)
+	}
+}
