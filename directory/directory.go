@@ -60,7 +60,10 @@ type Account struct {
 	PasswordExpiresAt   time.Time
 	PasswordChangedAt   time.Time
 	CreatedAt           time.Time
-	LastUsedAt          time.Time
+	// LockoutAfter is how many wrong passwords in a row lock this account in
+	// the directory; 0 for no such number.
+	LockoutAfter int
+	LastUsedAt   time.Time
 }
 
 // Usable says whether the account is open at this instant. It speaks of the

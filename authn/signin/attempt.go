@@ -31,7 +31,11 @@ func credential(kind, whose string) string { return kind + ":" + whose }
 // the owner's tries (design rule 6). The name of nobody is counted alike.
 func (s *Service) passwordWays(ctx context.Context, o Origin, w someone) ([]way, error) {
 	rules := s.Policy().Lockout
-	rule := lockout.Of(rules, s.Ceiling())
+	ceiling := s.Ceiling()
+	if n := w.facts.Person.Account.LockoutAfter; n > 0 && (ceiling == 0 || n <= ceiling) {
+		ceiling = max(1, n-1) // this person's directory policy is stricter than the default
+	}
+	rule := lockout.Of(rules, ceiling)
 	if !w.known() {
 		return []way{{credential("pw", "?"+s.nameTag(w.name)), rule.Less(rules.KnownBrowserShare)}}, nil
 	}
@@ -160,8 +164,12 @@ func clear(ctx context.Context, tx *store.Tx, credential string) error {
 	return err
 }
 
-// Tidy removes counts against names of nobody that are a day old and hold
-// nothing back any more. A person's counts stay: they are consecutive failures,
+// nobodyKept is long, since a count that is forgotten sooner than a person's
+// tells that the name is nobody's.
+const nobodyKept = 90 * 24 * time.Hour
+
+// Tidy removes counts against names of nobody that are old and hold nothing
+// back any more. A person's counts stay: they are consecutive failures,
 // whenever they were.
 func (s *Service) Tidy(ctx context.Context) error {
 	now := s.Now()
@@ -169,7 +177,7 @@ func (s *Service) Tidy(ctx context.Context) error {
 		_, err := tx.Exec(ctx, `
 			DELETE FROM attempt
 			WHERE  credential > 'pw:?' AND credential < 'pw:@' AND updated_at < $1 AND held_until < $2`,
-			store.Micros(now.Add(-24*time.Hour)), store.Micros(now))
+			store.Micros(now.Add(-nobodyKept)), store.Micros(now))
 		return err
 	})
 }
@@ -190,15 +198,19 @@ type lane struct {
 }
 
 const (
-	// inFlight bounds the names being looked up, and the attempts being
-	// verified, in this process: the directory's pool is never overrun.
+	// inFlight bounds the names being looked up in this process, and atWork the
+	// attempts being verified. The rest wait here, as long as their request
+	// lasts, and not for the directory's pool, where waiting counts against the
+	// time limit of the operation: many wrong passwords at once would have the
+	// directory taken for away, and a right one refused with them.
 	inFlight = 64
+	atWork   = 16
 	// waiting bounds those that wait for a place; more are told to come back.
 	waiting = 4096
 )
 
 func newFlight() *flight {
-	return &flight{lane: map[string]*lane{}, find: make(chan struct{}, inFlight), all: make(chan struct{}, inFlight)}
+	return &flight{lane: map[string]*lane{}, find: make(chan struct{}, inFlight), all: make(chan struct{}, atWork)}
 }
 
 // lookUp runs do when there is a place to look a name up.

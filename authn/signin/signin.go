@@ -226,6 +226,7 @@ func (s *Service) TOTP(ctx context.Context, o Origin, cookie, code string) (Step
 	if err != nil {
 		return Step{}, err
 	}
+	leave = sync.OnceFunc(leave)
 	defer leave()
 	if err := s.reserve(ctx, o, who, ways); err != nil {
 		return Step{}, err
@@ -245,6 +246,7 @@ func (s *Service) TOTP(ctx context.Context, o Origin, cookie, code string) (Step
 			why = "replayed_code"
 		}
 		err := s.refuse(ctx, o, who, "sign_in.totp", why)
+		leave() // who waits here holds up nobody
 		if err := s.pace.wait(ctx, stop); err != nil {
 			return Step{}, err
 		}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	goldap "github.com/go-ldap/ldap/v3"
+
 	"sekisho/authn/account"
 	"sekisho/authn/password"
 	"sekisho/authn/signin"
@@ -629,5 +631,39 @@ func TestSigningInAgainReplaces(t *testing.T) {
 	}
 	if _, err := w.Sessions.Load(ctx, step.Cookie); err != nil {
 		t.Errorf("a refused step changed the session: %v", err)
+	}
+}
+
+// TestStricterPolicyOfOnePerson: somebody whom the directory locks sooner than
+// others is held sooner (design rule 6).
+func TestStricterPolicyOfOnePerson(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.policy.Lockout.KnownBrowserShare = 1
+	w.person(t, "tanaka")
+	conn, err := goldap.DialURL(w.ldapURL)
+	must(t, err)
+	defer conn.Close()
+	must(t, conn.Bind("cn=admin,dc=pref,dc=example", "admin-of-the-test"))
+	strict := goldap.NewAddRequest("cn=strict,ou=policies,dc=pref,dc=example", nil)
+	strict.Attribute("objectClass", []string{"pwdPolicy", "person"})
+	strict.Attribute("sn", []string{"strict"})
+	strict.Attribute("pwdAttribute", []string{"userPassword"})
+	strict.Attribute("pwdLockout", []string{"TRUE"})
+	strict.Attribute("pwdMaxFailure", []string{"4"})
+	must(t, conn.Add(strict))
+	own := goldap.NewModifyRequest("uid=tanaka,ou=people,dc=pref,dc=example", nil)
+	own.Replace("pwdPolicySubentry", []string{"cn=strict,ou=policies,dc=pref,dc=example"})
+	must(t, conn.Modify(own))
+
+	verified := 0
+	for range 6 {
+		w.clock.Advance(2 * time.Hour)
+		if _, err := w.Password(ctx, w.origin, "", "tanaka", text("wrong")); errors.Is(err, signin.ErrRefused) {
+			verified++
+		}
+	}
+	if verified != 4-1-1 {
+		t.Errorf("%d wrong passwords were verified, want 2: one kept back, one below the directory's 4", verified)
 	}
 }

@@ -46,6 +46,7 @@ type world struct {
 	origin  signin.Origin
 	ceiling int
 	folder  string
+	ldapURL string
 }
 
 func newWorld(t *testing.T) *world {
@@ -60,6 +61,7 @@ func newWorld(t *testing.T) *world {
 	})
 	must(t, err)
 	t.Cleanup(func() { srv.Close() })
+	w.ldapURL = "ldap://" + srv.Addr()
 	w.dir, err = ldap.Open(ctx, ldap.Config{
 		Servers: []string{"ldap://" + srv.Addr()}, BindDN: "cn=admin,dc=pref,dc=example", BindPassword: admin,
 		BaseDN: "dc=pref,dc=example", Schema: "embedded", OpTimeout: 20 * time.Second,

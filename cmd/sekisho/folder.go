@@ -3,6 +3,7 @@ package main
 import (
 	"net/netip"
 	"net/url"
+	"time"
 
 	"sekisho/cmd/sekisho/folder"
 	"sekisho/cmd/sekisho/house"
@@ -49,5 +50,6 @@ func devDirectory(serverURL string, password secret.Text) ldap.Config {
 	return ldap.Config{
 		Servers: []string{serverURL}, BindDN: sample.AdminDN, BindPassword: password,
 		BaseDN: sample.BaseDN, Schema: "embedded", PlaceholderMember: sample.AdminDN,
+		OpTimeout: 5 * time.Second, // as serve's default: this directory hashes on the cores that serve, too
 	}
 }

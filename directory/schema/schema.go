@@ -247,6 +247,9 @@ func (s *Schema) account(e Entry, p Policy, now time.Time) (directory.Account, e
 	if a.PasswordChangedAt, err = instant(e, s.Changed); err != nil {
 		return a, err
 	}
+	if p.Lockout.Enabled {
+		a.LockoutAfter = p.Lockout.MaxFailures
+	}
 	if p.MaxAge > 0 && !a.PasswordChangedAt.IsZero() {
 		a.PasswordExpiresAt = a.PasswordChangedAt.Add(p.MaxAge)
 	}

@@ -22,6 +22,7 @@ func entryOf(values map[string]string) schema.Entry {
 func TestAccount(t *testing.T) {
 	minute := schema.Policy{Lockout: directory.LockoutPolicy{Duration: time.Minute}, MaxAge: time.Hour}
 	forever := schema.Policy{}
+	locks := schema.Policy{Lockout: directory.LockoutPolicy{Enabled: true, MaxFailures: 7}}
 	lockedAt := now.Add(-30 * time.Second)
 	for _, tt := range []struct {
 		name   string
@@ -50,6 +51,8 @@ func TestAccount(t *testing.T) {
 		{"the sooner of two ends", map[string]string{"shadowExpire": "20545", "pwdEndTime": "20260401100000Z"}, minute, directory.Account{ExpiresAt: now.Add(time.Hour)}, false},
 		{"an end that does not parse", map[string]string{"shadowExpire": "soon"}, minute, directory.Account{}, true},
 		{"created", map[string]string{"createTimestamp": "20260401090000Z"}, minute, directory.Account{CreatedAt: now}, false},
+		{"locks after as many as its own policy says", map[string]string{}, locks, directory.Account{LockoutAfter: 7}, false},
+		{"counts where nothing locks", map[string]string{}, schema.Policy{Lockout: directory.LockoutPolicy{MaxFailures: 7}}, directory.Account{}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			values := map[string]string{"entryUUID": "ABCD"}

@@ -222,7 +222,7 @@ var sampleLock sync.Mutex
 // StartSample is StartDev on a copy of a folder that the sample's people moved
 // into once: hashing all their passwords for every test would take longer than
 // the tests. Passwords and keys are the same in every copy.
-func StartSample(t testing.TB) *Dev {
+func StartSample(t testing.TB, args ...string) *Dev {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
 	if err := os.CopyFS(dir, os.DirFS(movedIn(t))); err != nil {
@@ -237,7 +237,7 @@ func StartSample(t testing.TB) *Dev {
 	if err := filepath.WalkDir(dir, closed); err != nil {
 		t.Fatal(err)
 	}
-	return StartDev(t, dir)
+	return StartDev(t, dir, args...)
 }
 
 // movedIn is the folder that StartSample copies.

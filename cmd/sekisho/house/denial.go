@@ -38,17 +38,28 @@ func (h *House) enterDenials(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			for { // what was heard before the stop is entered too
+				select {
+				case n := <-h.denied:
+					h.enter(context.WithoutCancel(ctx), n)
+				default:
+					return
+				}
+			}
 		case n := <-h.denied:
-			e := audit.Entry{
-				Actor: n.Session.Login, Action: "application.check", Object: n.App.ID,
-				Outcome: "refused", Reason: n.Reason, Articles: n.Article,
-				From: n.Source.String(), Zone: string(n.Session.Zone),
-			}
-			if n.Reason == string(authz.Allowed) {
-				e.Action, e.Outcome, e.Reason, e.From = "application.opened", "ok", "", n.Session.From
-			}
-			h.complain(ctx, "entering a check on the trail", h.note(ctx, e))
+			h.enter(ctx, n)
 		}
 	}
+}
+
+func (h *House) enter(ctx context.Context, n gate.Denial) {
+	e := audit.Entry{
+		Actor: n.Session.Login, Action: "application.check", Object: n.App.ID,
+		Outcome: "refused", Reason: n.Reason, Articles: n.Article,
+		From: n.Source.String(), Zone: string(n.Session.Zone),
+	}
+	if n.Reason == string(authz.Allowed) {
+		e.Action, e.Outcome, e.Reason, e.From = "application.opened", "ok", "", n.Session.From
+	}
+	h.complain(ctx, "entering a check on the trail", h.note(ctx, e))
 }
