@@ -26,7 +26,7 @@ import (
 	"sekisho/authn/token"
 	"sekisho/directory"
 	"sekisho/policy"
-	"sekisho/policy/audit"
+	trails "sekisho/policy/audit"
 	"sekisho/policy/clock"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
@@ -83,7 +83,7 @@ func newCheckpoint(b *testing.B, apps, stored int) *checkpoint {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = c.db.Close() })
-	trail := audit.New(c.db, now)
+	trail := trails.New(c.db, now)
 	watch := standing.NewWatch(c.db, registry{}, now)
 	c.sessions = session.New(c.db, ring, trail, watch, current, now)
 	keys, err := token.Open(b.Context(), c.db, ring, trail, now)

@@ -167,7 +167,7 @@ func BenchmarkSignIn(b *testing.B) {
 			living(b, h.Run)
 			addr := listen(b, h.Web.HTTPServer())
 			bare := newBareDirectory(b, s)
-			doors := make([]*door, c.at)
+			doors := make([]*keptConn, c.at)
 			for i := range doors {
 				doors[i] = openDoor(b, addr)
 			}
@@ -208,24 +208,24 @@ func BenchmarkSignIn(b *testing.B) {
 	}
 }
 
-// A door is one kept connection to the gate.
-type door struct {
+// A keptConn is one kept connection to the gate.
+type keptConn struct {
 	net.Conn
 	r *bufio.Reader
 }
 
-func openDoor(b *testing.B, addr string) *door {
+func openDoor(b *testing.B, addr string) *keptConn {
 	b.Helper()
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = c.Close() })
-	return &door{c, bufio.NewReader(c)}
+	return &keptConn{c, bufio.NewReader(c)}
 }
 
 // signIn answers the status; a 200 must say that somebody is signed in.
-func (d *door) signIn(login string) (int, error) {
+func (d *keptConn) signIn(login string) (int, error) {
 	body := `{"login":"` + login + `","password":"` + benchPassword + `"}`
 	_, err := fmt.Fprintf(d, "POST /api/v1/signin HTTP/1.1\r\nHost: sekisho.example\r\nX-Forwarded-For: 10.2.0.9\r\n"+
 		"User-Agent: Mozilla/5.0\r\nAccept: application/json\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)

@@ -92,10 +92,7 @@ func born(b *testing.B, addr, program string, args ...string) birth {
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	for {
-		if answers(addr) {
-			break
-		}
+	for !answers(addr) {
 		if elapsed() > 20*time.Second {
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()

@@ -83,8 +83,8 @@ type books struct {
 	spent    int               // proposals approved
 }
 
-// audit opens the store beside the running process, and reads it without it.
-func audit(t *testing.T, d *harness.Dev) books {
+// verifiedTrail opens the store beside the running process, and reads it without it.
+func verifiedTrail(t *testing.T, d *harness.Dev) books {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+folder.Folder(d.Folder).Store()+"?mode=ro")
 	if err != nil {
@@ -222,21 +222,21 @@ func active(d *harness.Dev) (out []folder.Person) {
 	return out
 }
 
-// rounds runs kill -9 rounds on one folder; work is done until the fuse blows
+// killRounds runs kill -9 rounds on one folder; work is done until the fuse blows
 // or all is done, and returns what to check after the restart.
-func rounds(t *testing.T, stream uint64, work func(t *testing.T, d *harness.Dev, rng *rand.Rand, round int) (after func(*harness.Dev))) {
+func killRounds(t *testing.T, stream uint64, work func(t *testing.T, d *harness.Dev, rng *rand.Rand, round int) (after func(*harness.Dev))) {
 	rng := rand.New(rand.NewPCG(seedOf(t), stream))
 	d := harness.StartSample(t)
-	before := audit(t, d)
+	before := verifiedTrail(t, d)
 	for round := range short(15, 60) {
 		d.Advance(t, 61*time.Second) // two steps of TOTP, and past the first delays
 		after := work(t, d, rng, round)
 		d.Kill()
 		d = harness.StartDev(t, d.Folder)
 		after(d)
-		audit(t, d).balance(t, before)
+		verifiedTrail(t, d).balance(t, before)
 		exported, _ := trail(t, d)
-		if n := len(audit(t, d).acts); len(exported) > n {
+		if n := len(verifiedTrail(t, d).acts); len(exported) > n {
 			t.Errorf("%d entries were exported and %d are there", len(exported), n)
 		}
 		if t.Failed() {
@@ -244,14 +244,14 @@ func rounds(t *testing.T, stream uint64, work func(t *testing.T, d *harness.Dev,
 		}
 	}
 	d.Stop(t)
-	audit(t, d).balance(t, before)
+	verifiedTrail(t, d).balance(t, before)
 }
 
 // TestCrashSignIn kills the process while people sign in.
 func TestCrashSignIn(t *testing.T) {
 	t.Parallel()
 	total := 0
-	rounds(t, 1, func(t *testing.T, d *harness.Dev, rng *rand.Rand, _ int) func(*harness.Dev) {
+	killRounds(t, 1, func(t *testing.T, d *harness.Dev, rng *rand.Rand, _ int) func(*harness.Dev) {
 		people := active(d)[:8]
 		f := newFuse(1+rng.IntN(6*len(people)), d.Kill)
 		now := from(d, 0).Now(t)
@@ -310,7 +310,7 @@ func steps(c *harness.Client, p folder.Person, code string) bool {
 func TestCrashEnrolment(t *testing.T) {
 	t.Parallel()
 	total := 0
-	rounds(t, 2, func(t *testing.T, d *harness.Dev, rng *rand.Rand, round int) func(*harness.Dev) {
+	killRounds(t, 2, func(t *testing.T, d *harness.Dev, rng *rand.Rand, round int) func(*harness.Dev) {
 		const at = 4
 		var people []folder.Person
 		for i := range at {
@@ -381,7 +381,7 @@ func TestCrashPolicy(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	applied, approved := 0, 0
-	rounds(t, 3, func(t *testing.T, d *harness.Dev, rng *rand.Rand, round int) func(*harness.Dev) {
+	killRounds(t, 3, func(t *testing.T, d *harness.Dev, rng *rand.Rand, round int) func(*harness.Dev) {
 		base, _, status := harness.Run(t, "sekisho", "policy", "show", "--data", d.Folder)
 		if status != 0 {
 			t.Fatal("policy show fails")
@@ -406,7 +406,7 @@ func TestCrashPolicy(t *testing.T) {
 			approved += approve(t, d, rng, text, answered)
 		}
 		return func(d *harness.Dev) {
-			b := audit(t, d)
+			b := verifiedTrail(t, d)
 			for version, digest := range answered {
 				if b.versions[version] == "" || digest != "" && b.versions[version] != digest {
 					t.Errorf("%s was answered as in force with %q; the store has %q", version, digest, b.versions[version])
