@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"maps"
+	"math"
 	mathrand "math/rand/v2"
 	"net/http"
 	"slices"
@@ -176,7 +177,11 @@ func TestPeersTiming(t *testing.T) {
 	client := from(d, 0)
 	n := 0
 	measure := func(rounds int) {
-		for range rounds {
+		begun := time.Now()
+		for i := range rounds {
+			if enough(i, begun) {
+				return
+			}
 			for _, k := range rng.Perm(len(kinds)) {
 				kind := kinds[k]
 				client.From = fmt.Sprintf("10.2.%d.%d", 1+n/200, 1+n%200)
@@ -248,7 +253,11 @@ func heldAlike(t *testing.T, d *harness.Dev, kinds []string, people map[string][
 	i := 0
 	fair(t, took, bound, func() {
 		hold() // again: to measure takes longer than the first delays
-		for range rounds {
+		begun := time.Now()
+		for r := range rounds {
+			if enough(r, begun) {
+				return
+			}
 			client.From = fmt.Sprintf("10.2.%d.%d", 230+i/250, 1+i%250)
 			i++
 			for _, k := range rng.Perm(len(kinds)) {
@@ -268,6 +277,12 @@ func heldAlike(t *testing.T, d *harness.Dev, kinds []string, people map[string][
 	})
 }
 
+// enough bounds the short form on a machine that is busy with other things,
+// where every refusal is paced by the slowest hash of late.
+func enough(rounds int, begun time.Time) bool {
+	return !soak() && rounds >= 20 && time.Since(begun) > 25*time.Second
+}
+
 // fair measures, and fails where one kind can be told from another by time. It
 // measures once more, and goes by all, before it believes that.
 func fair(t *testing.T, took map[string][]time.Duration, bound float64, measure func()) {
@@ -276,6 +291,9 @@ func fair(t *testing.T, took map[string][]time.Duration, bound float64, measure 
 		measure()
 		var faults []string
 		kinds := slices.Sorted(maps.Keys(took))
+		if n := float64(len(took[kinds[0]])); n < 80 {
+			bound = max(bound, 3.5*math.Sqrt((2*n+1)/(12*n*n))) // of fewer, what chance does is wider
+		}
 		for i, a := range kinds {
 			for _, b := range kinds[:i] {
 				area, gap := auc(took[a], took[b]), (median(took[a]) - median(took[b])).Abs()

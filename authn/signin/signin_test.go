@@ -10,8 +10,6 @@ import (
 
 	goldap "github.com/go-ldap/ldap/v3"
 
-	"sekisho/authn/account"
-	"sekisho/authn/password"
 	"sekisho/authn/signin"
 	"sekisho/authn/standing"
 	"sekisho/directory"
@@ -77,7 +75,9 @@ func TestSignInStepByStep(t *testing.T) {
 }
 
 // TestStepsCannotBeSkipped tries every step on a sign-in that is at another
+
 // (security.md section 2, row 8).
+
 func TestStepsCannotBeSkipped(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -113,7 +113,9 @@ func TestStepsCannotBeSkipped(t *testing.T) {
 }
 
 // TestRefusals: unknown, wrong and unusable people all get ErrRefused, and the
+
 // trail alone knows why.
+
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -156,7 +158,9 @@ func TestRefusals(t *testing.T) {
 }
 
 // TestNames: however a name is written it is one person, with one count
+
 // (security.md section 2, row 4).
+
 func TestNames(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -228,8 +232,11 @@ func TestSuccessForgetsFailures(t *testing.T) {
 }
 
 // TestNeverReachesTheDirectorysOwnLock: however long a stranger goes on, fewer
+
 // wrong passwords reach the directory than lock it, some of them are kept back
+
 // for the owner's browser, and that one gets in (design rule 6; row 7).
+
 func TestNeverReachesTheDirectorysOwnLock(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -278,7 +285,9 @@ func TestNeverReachesTheDirectorysOwnLock(t *testing.T) {
 }
 
 // TestParallelGuesses: a thousand guesses at once are no more than five in a row
+
 // (security.md section 2, row 3).
+
 func TestParallelGuesses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -334,7 +343,9 @@ func count(t *testing.T, err error, refused, held *atomic.Int64) {
 }
 
 // TestOneCodeOnce: fifty sign-ins that all carry the same right code
+
 // (security.md section 2, row 2).
+
 func TestOneCodeOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -362,6 +373,7 @@ func TestOneCodeOnce(t *testing.T) {
 }
 
 // TestRightPasswordsAtOnce: the right password is never held up by itself.
+
 func TestRightPasswordsAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -412,206 +424,9 @@ func TestSources(t *testing.T) {
 	}
 }
 
-func TestTemporaryPassword(t *testing.T) {
-	t.Parallel()
-	make := func(t *testing.T) (*world, directory.Person) {
-		w := newWorld(t)
-		p := w.person(t, "suzuki")
-		must(t, w.dir.ResetPassword(ctx, p, text("kari-no-aikotoba-31"), true))
-		return w, p
-	}
-	t.Run("is changed before anything else", func(t *testing.T) {
-		t.Parallel()
-		w, p := make(t)
-		w.policy.Zones[0].SignInACR = policy.AAL2
-		step, err := w.Password(ctx, w.origin, "", "suzuki", text("kari-no-aikotoba-31"))
-		must(t, err)
-		if step.State != "password_change" {
-			t.Fatalf("state %q", step.State)
-		}
-		var rejected *password.Rejected
-		if _, err := w.NewPassword(ctx, w.origin, step.Cookie, text("short")); !errors.As(err, &rejected) {
-			t.Fatalf("a bad one: %v", err)
-		}
-		step, err = w.NewPassword(ctx, w.origin, step.Cookie, text(next))
-		must(t, err)
-		if step.State != "enrol" {
-			t.Fatalf("state %q, want enrol", step.State)
-		}
-		enrolment, err := w.account.BeginTOTP(ctx, w.origin, step.Cookie)
-		must(t, err)
-		seed, err := parseSecret(enrolment.Secret)
-		must(t, err)
-		step, err = w.account.FinishTOTP(ctx, w.origin, step.Cookie, enrolment.ID, w.code(t, seed), "電話")
-		must(t, err)
-		if step.State != "signed_in" || step.Session.ACR != policy.AAL2 {
-			t.Fatalf("after enrolling: %+v", step)
-		}
-		got, err := w.dir.ByID(ctx, p.ID)
-		must(t, err)
-		if got.Account.MustChange {
-			t.Error("the directory still asks for a change")
-		}
-		if _, err := w.Password(ctx, w.origin, "", "suzuki", text("kari-no-aikotoba-31")); !errors.Is(err, signin.ErrRefused) {
-			t.Errorf("the temporary password again: %v", err)
-		}
-	})
-	t.Run("dies unused", func(t *testing.T) {
-		t.Parallel()
-		w, _ := make(t)
-		w.clock.Advance(w.policy.Password.TemporaryEnd)
-		if _, err := w.Password(ctx, w.origin, "", "suzuki", text("kari-no-aikotoba-31")); !errors.Is(err, signin.ErrRefused) {
-			t.Errorf("after its end: %v, want ErrRefused", err)
-		}
-	})
-	t.Run("keeps the second factor", func(t *testing.T) {
-		t.Parallel()
-		w, p := make(t)
-		w.device(t, p)
-		step, err := w.Password(ctx, w.origin, "", "suzuki", text("kari-no-aikotoba-31"))
-		must(t, err)
-		if step.State != "second_factor" {
-			t.Errorf("state %q, want second_factor (ASVS 6.4.3)", step.State)
-		}
-	})
-}
-
-func TestAccount(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.person(t, "tanaka")
-	other, mine := w.in(t, "tanaka"), w.in(t, "tanaka")
-
-	if _, err := w.account.ChangePassword(ctx, w.origin, mine, text("not this"), text(next)); !errors.Is(err, signin.ErrRefused) {
-		t.Errorf("with a wrong current password: %v", err)
-	}
-	var rejected *password.Rejected
-	if _, err := w.account.ChangePassword(ctx, w.origin, mine, text(pw), text(pw)); !errors.As(err, &rejected) || !rejected.Has(password.Unchanged) {
-		t.Errorf("to the same: %v", err)
-	}
-	step, err := w.account.ChangePassword(ctx, w.origin, mine, text(pw), text(next))
-	must(t, err)
-	for name, cookie := range map[string]string{"another session": other, "the handle from before": mine} {
-		if _, err := w.Sessions.Load(ctx, cookie); !errors.Is(err, signin.ErrNone) {
-			t.Errorf("%s survived the change: %v", name, err)
-		}
-	}
-	if _, err := w.Sessions.Load(ctx, step.Cookie); err != nil {
-		t.Errorf("the new handle: %v", err)
-	}
-	if _, err := w.Password(ctx, w.origin, "", "tanaka", text(pw)); !errors.Is(err, signin.ErrRefused) {
-		t.Errorf("the old password: %v", err)
-	}
-	if _, err := w.account.ChangePassword(ctx, w.origin, step.Cookie, text(next), text(next+" 2")); err != nil {
-		t.Error("a second change:", err)
-	}
-
-	t.Run("a factor needs a fresh sign-in", func(t *testing.T) {
-		step, err := w.Password(ctx, w.origin, "", "tanaka", text(next+" 2"))
-		must(t, err)
-		w.clock.Advance(w.policy.SignIn.FreshFor + time.Second)
-		var up *account.StepUp
-		if _, err := w.account.BeginTOTP(ctx, w.origin, step.Cookie); !errors.As(err, &up) {
-			t.Errorf("stale: %v, want StepUp", err)
-		}
-	})
-	t.Run("another's session cannot be ended", func(t *testing.T) {
-		w.person(t, "sato")
-		sato, err := w.Sessions.Load(ctx, w.in(t, "sato"))
-		must(t, err)
-		step, err := w.Password(ctx, w.origin, "", "tanaka", text(next+" 2"))
-		must(t, err)
-		if err := w.account.EndSession(ctx, w.origin, step.Cookie, sato.ID); !errors.Is(err, account.ErrNotFound) {
-			t.Errorf("got %v, want ErrNotFound", err)
-		}
-	})
-}
-
 // TestHistory: a password used before is refused, whichever way it is set
+
 // (article 46-2).
-func TestHistory(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.person(t, "tanaka")
-	step, err := w.account.ChangePassword(ctx, w.origin, w.in(t, "tanaka"), text(pw), text(next))
-	must(t, err)
-	step, err = w.account.ChangePassword(ctx, w.origin, step.Cookie, text(next), text(next+" 2"))
-	must(t, err)
-	var rejected *password.Rejected
-	_, err = w.account.ChangePassword(ctx, w.origin, step.Cookie, text(next+" 2"), text(next))
-	if !errors.As(err, &rejected) || !rejected.Has(password.Reused) {
-		t.Errorf("back to an old one: %v, want reused", err)
-	}
-}
-
-func TestLeak(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	p := w.person(t, "tanaka")
-	seed := w.device(t, p)
-	step, err := w.Password(ctx, w.origin, "", "tanaka", text(pw))
-	must(t, err)
-	step, err = w.TOTP(ctx, w.origin, step.Cookie, w.code(t, seed))
-	must(t, err)
-	led, err := w.account.ReportLeak(ctx, w.origin, step.Cookie, "メモを紛失しました")
-	must(t, err)
-	if _, err := w.Sessions.Load(ctx, step.Cookie); !errors.Is(err, signin.ErrNone) {
-		t.Errorf("the session survived: %v", err)
-	}
-	if _, err := w.Password(ctx, w.origin, "", "tanaka", text(pw)); !errors.Is(err, signin.ErrRefused) {
-		t.Errorf("the leaked password: %v, want ErrRefused", err)
-	}
-	if said, err := w.dir.Authenticate(ctx, p, text(pw)); err != nil || said == directory.OutcomeRight || said == directory.OutcomeMustChange {
-		t.Errorf("the directory still takes it: %v, %v", said, err)
-	}
-	if led.State != "second_factor" {
-		t.Fatalf("led to %q, want second_factor: a new password only after another factor", led.State)
-	}
-	w.clock.Advance(30 * time.Second)
-	led, err = w.TOTP(ctx, w.origin, led.Cookie, w.code(t, seed))
-	must(t, err)
-	led, err = w.NewPassword(ctx, w.origin, led.Cookie, text(next))
-	must(t, err)
-	if led.State != "signed_in" {
-		t.Errorf("state %q", led.State)
-	}
-	w.clock.Advance(30 * time.Second)
-	if step, err := w.Password(ctx, w.origin, "", "tanaka", text(next)); err != nil || step.State != "second_factor" {
-		t.Errorf("the new password: %+v, %v", step, err)
-	}
-
-	t.Run("without another factor, in person", func(t *testing.T) {
-		w.person(t, "sato")
-		if _, err := w.account.ReportLeak(ctx, w.origin, w.in(t, "sato"), "x"); !errors.Is(err, signin.ErrNone) {
-			t.Errorf("got %v, want ErrNone: signed out, and nothing further", err)
-		}
-		if _, err := w.Password(ctx, w.origin, "", "sato", text(pw)); !errors.Is(err, signin.ErrRefused) {
-			t.Errorf("the leaked password: %v", err)
-		}
-	})
-}
-
-func TestLastFactorStays(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.policy.Zones[0].SignInACR = policy.AAL2
-	seed := w.device(t, w.person(t, "tanaka"))
-	step, err := w.Password(ctx, w.origin, "", "tanaka", text(pw))
-	must(t, err)
-	step, err = w.TOTP(ctx, w.origin, step.Cookie, w.code(t, seed))
-	must(t, err)
-	list, err := w.account.Factors(ctx, w.origin, step.Cookie)
-	must(t, err)
-	if len(list) != 1 {
-		t.Fatalf("factors %v", list)
-	}
-	if _, err := w.account.RemoveFactor(ctx, w.origin, step.Cookie, list[0].ID); !errors.Is(err, account.ErrLastFactor) {
-		t.Errorf("removing the last: %v, want ErrLastFactor", err)
-	}
-	if _, err := w.account.RemoveFactor(ctx, w.origin, step.Cookie, "another's"); !errors.Is(err, account.ErrNotFound) {
-		t.Errorf("removing what is not mine: %v, want ErrNotFound", err)
-	}
-}
 
 func TestSigningInAgainReplaces(t *testing.T) {
 	t.Parallel()
@@ -635,7 +450,9 @@ func TestSigningInAgainReplaces(t *testing.T) {
 }
 
 // TestStricterPolicyOfOnePerson: somebody whom the directory locks sooner than
+
 // others is held sooner (design rule 6).
+
 func TestStricterPolicyOfOnePerson(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

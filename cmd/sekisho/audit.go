@@ -49,7 +49,7 @@ func export(ctx context.Context, g *house.Ground, w io.Writer) error {
 func writeWhole(path string, write func(io.Writer) error) (err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
-		return say.Errorf("%[1]s に書けません（%[2]v）。", "cannot write %[1]s (%[2]v); name another with --out", path, err)
+		return say.Errorf("%[1]s に書けません（%[2]v）。別の場所を --out で指定してください。", "cannot write %[1]s (%[2]v); name another with --out", path, err)
 	}
 	defer os.Remove(tmp.Name()) // does nothing once renamed
 	for _, step := range []func() error{
@@ -83,7 +83,7 @@ func (c auditVerifyCmd) Run(ctx context.Context, t *terminal) error {
 		report, err := audit.Verify(ctx, g.DB, g.Key.PublicKey(), old)
 		var fault *proof.Fault
 		if errors.As(err, &fault) {
-			return say.Errorf("証跡が変えられています: %[1]v。台帳に触れずに写しを取り、CSIRT に知らせてください。",
+			return say.Errorf("証跡が変えられています: %[1]v。データベースに触れずに写しを取り、CSIRT に知らせてください。",
 				"the trail has been changed: %[1]v; copy the store untouched and tell the CSIRT", fault)
 		}
 		if err != nil {
@@ -94,7 +94,18 @@ func (c auditVerifyCmd) Run(ctx context.Context, t *terminal) error {
 	})
 }
 
+type auditKeyCmd struct{ where }
+
+// Run prints what trailcheck takes as --key. Auditors keep a copy of their own:
+// a key fetched from the machine on trial proves nothing.
+func (c auditKeyCmd) Run(ctx context.Context, t *terminal) error {
+	return c.inGround(ctx, t, func(g *house.Ground) error {
+		fmt.Fprintln(t.out, g.Key.PublicKey())
+		return nil
+	})
+}
+
 func sealFault(err error) error {
-	return say.Errorf("証跡を封印できません: %[1]v。台帳に触れずに写しを取り、CSIRT に知らせてください。",
+	return say.Errorf("証跡を封印できません: %[1]v。データベースに触れずに写しを取り、CSIRT に知らせてください。",
 		"the trail cannot be sealed: %[1]v; copy the store untouched and tell the CSIRT", err)
 }

@@ -70,8 +70,8 @@ func (c devCmd) run(ctx context.Context, t *terminal) (err error) {
 	defer lock.Release()
 	ln, err := net.Listen("tcp", c.Listen)
 	if err != nil {
-		return say.Errorf("%[1]s で聞けません（%[2]v）。別のアドレスを --listen で指定してください。",
-			"cannot listen on %[1]s (%[2]v); name another with --listen", c.Listen, err)
+		return say.Errorf("%[1]s で聞けません（%[2]v）。--listen 127.0.0.1:8081 のように別のアドレスを指定してください。",
+			"cannot listen on %[1]s (%[2]v); name another with --listen, such as 127.0.0.1:8081", c.Listen, err)
 	}
 	defer ln.Close()
 	ahead, err := f.Advance()
@@ -200,7 +200,7 @@ func (b *backDoor) Close() { _ = b.srv.Close() }
 func onLoopback(addr string) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
-		return misuse{say.Errorf("--listen %[1]s は host:port の形ではありません。", "--listen %[1]s is not host:port, such as 127.0.0.1:8080", addr)}
+		return misuse{say.Errorf("--listen %[1]s は host:port の形ではありません。127.0.0.1:8080 のように書いてください。", "--listen %[1]s is not host:port, such as 127.0.0.1:8080", addr)}
 	}
 	if ip := net.ParseIP(host); host == "localhost" || (ip != nil && ip.IsLoopback()) {
 		return nil

@@ -81,10 +81,10 @@ func run(ctx context.Context, args []string, t *terminal) (code int) {
 	if err != nil {
 		panic(fmt.Sprintf("the command grammar is wrong: %v", err))
 	}
+	parser.Model.HelpFlag.Help = vocabulary["help_flag"].In(t.lang)
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(t.err, "sekisho: %s\n", say.In(t.lang, say.Errorf(
-			"%[1]v。`sekisho --help` に使い方があります。", "%[1]v; see `sekisho --help`", err)))
+		fmt.Fprintf(t.err, "sekisho: %s\n", say.In(t.lang, misread(err)))
 		return exitUse
 	}
 	parsed.BindTo(ctx, (*context.Context)(nil))

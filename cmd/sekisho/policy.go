@@ -147,7 +147,7 @@ func (w where) inGround(ctx context.Context, t *terminal, fn func(*house.Ground)
 func readPolicy(t *terminal, path string) (*policy.Policy, []byte, error) {
 	source, err := os.ReadFile(path)
 	if err != nil {
-		return nil, nil, say.Errorf("%[1]s を読めません（%[2]v）。", "cannot read %[1]s (%[2]v); check the name", path, err)
+		return nil, nil, say.Errorf("%[1]s を読めません（%[2]v）。名前を確かめてください。", "cannot read %[1]s (%[2]v); check the name", path, err)
 	}
 	p, problems := policy.Parse(path, source)
 	if len(problems) > 0 {
@@ -167,7 +167,7 @@ func (t *terminal) list(text string) {
 func charterError(err error) error {
 	switch {
 	case errors.Is(err, charter.ErrUnchanged):
-		return say.Errorf("このファイルは、いまの方針と一字も違いません。", "this file is the policy in force, letter by letter; change something first")
+		return say.Errorf("このファイルは、いまの方針と一字も違いません。変えてから実行してください。", "this file is the policy in force, letter by letter; change something first")
 	case errors.Is(err, charter.ErrStale):
 		return say.Errorf("ほかの版が先に有効になりました。`sekisho policy diff` で確かめてから、もう一度提案してください。",
 			"another version came into force first; look at `sekisho policy diff` and propose again")

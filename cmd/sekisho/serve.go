@@ -32,7 +32,7 @@ func (c serveCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	if c.Config == "" {
-		return misuse{say.Errorf("--config FILE を付けてください。", "add --config FILE")}
+		return misuse{say.Errorf("--config FILE を付けてください。手本は cmd/sekisho/config/example.yaml です。", "add --config FILE; cmd/sekisho/config/example.yaml is a model of one")}
 	}
 	file, err := config.Read(c.Config)
 	if err != nil {
@@ -121,7 +121,7 @@ type certificate struct {
 func (c *certificate) load(files config.TLS) error {
 	pair, err := tls.LoadX509KeyPair(files.Certificate, files.Key)
 	if err != nil {
-		return say.Errorf("証明書 %[1]s を使えません: %[2]v", "certificate %[1]s cannot be used: %[2]v", files.Certificate, err)
+		return say.Errorf("証明書 %[1]s を使えません: %[2]v。証明書と鍵の組を確かめてください。", "certificate %[1]s cannot be used: %[2]v; check that certificate and key belong together", files.Certificate, err)
 	}
 	c.now.Store(&pair)
 	return nil

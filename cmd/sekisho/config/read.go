@@ -62,8 +62,8 @@ func Read(path string) (*File, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, Faults{{File: path, Rule: policy.Words{
-			JA: "読めません（" + err.Error() + "）。cmd/sekisho/config/example.yaml を手本に書いてください。",
-			EN: "cannot be read (" + err.Error() + "); write one after cmd/sekisho/config/example.yaml"}}}
+			JA: "読めません（" + err.Error() + "）。名前を確かめるか、cmd/sekisho/config/example.yaml を手本に書いてください。",
+			EN: "cannot be read (" + err.Error() + "); check the name, or write one after cmd/sekisho/config/example.yaml"}}}
 	}
 	return Parse(path, data)
 }

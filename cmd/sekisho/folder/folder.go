@@ -72,8 +72,8 @@ func Existing(path string) (Folder, error) {
 	f := Folder(path)
 	if _, err := os.Stat(f.at(marker)); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrNotOurs, say.Errorf(
-			"%[1]s は sekisho dev が作ったデータフォルダではありません。`sekisho dev --data %[1]s` で作ってください。",
-			"%[1]s is not a data folder of sekisho; make one with `sekisho dev --data %[1]s`", path))
+			"%[1]s は sekisho dev が作ったデータフォルダではありません。名前を確かめるか、`sekisho dev --data %[1]s` で作ってください。",
+			"%[1]s is not a data folder of sekisho; check the name, or make one with `sekisho dev --data %[1]s`", path))
 	}
 	return f, nil
 }
@@ -91,13 +91,13 @@ func Make(path string) (Folder, error) {
 	}
 	names, err := os.ReadDir(path)
 	if err != nil {
-		return "", say.Errorf("%[1]s を読めません（%[2]v）。", "cannot read %[1]s (%[2]v); check its owner", path, err)
+		return "", say.Errorf("%[1]s を読めません（%[2]v）。持ち主を確かめてください。", "cannot read %[1]s (%[2]v); check its owner", path, err)
 	}
 	if len(names) > 0 {
 		return "", notOurs(path)
 	}
 	if err := Write(f.at(marker), []byte(markerText), 0o600); err != nil {
-		return "", say.Errorf("%[1]s に書き込めません（%[2]v）。", "cannot write in %[1]s (%[2]v); check its owner", path, err)
+		return "", say.Errorf("%[1]s に書き込めません（%[2]v）。持ち主を確かめてください。", "cannot write in %[1]s (%[2]v); check its owner", path, err)
 	}
 	return f, f.rooms()
 }
@@ -139,14 +139,14 @@ func Reset(path string) error {
 	defer lock.Release()
 	names, err := os.ReadDir(path)
 	if err != nil {
-		return say.Errorf("%[1]s を読めません（%[2]v）。", "cannot read %[1]s (%[2]v); check its owner", path, err)
+		return say.Errorf("%[1]s を読めません（%[2]v）。持ち主を確かめてください。", "cannot read %[1]s (%[2]v); check its owner", path, err)
 	}
 	for _, n := range names {
 		if !Made(n.Name()) {
 			continue
 		}
 		if err := os.RemoveAll(f.at(n.Name())); err != nil {
-			return say.Errorf("%[1]s を消せません（%[2]v）。", "cannot remove %[1]s (%[2]v); check its owner", f.at(n.Name()), err)
+			return say.Errorf("%[1]s を消せません（%[2]v）。持ち主を確かめてください。", "cannot remove %[1]s (%[2]v); check its owner", f.at(n.Name()), err)
 		}
 	}
 	return f.rooms()
@@ -160,7 +160,7 @@ type Lock struct{ file *os.File }
 func (f Folder) Lock() (*Lock, error) {
 	file, err := os.OpenFile(f.at("lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, say.Errorf("%[1]s に書き込めません（%[2]v）。", "cannot write in %[1]s (%[2]v); check its owner", string(f), err)
+		return nil, say.Errorf("%[1]s に書き込めません（%[2]v）。持ち主を確かめてください。", "cannot write in %[1]s (%[2]v); check its owner", string(f), err)
 	}
 	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = file.Close()

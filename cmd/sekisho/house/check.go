@@ -119,7 +119,7 @@ func rulesThatWouldBe(ctx context.Context, cfg Config, base clock.Now, fresh, so
 	if fresh {
 		if cfg.Bootstrap == "" {
 			return policy.Standard(), []error{say.Errorf(
-				"policy.bootstrap: 台帳がまだ無いので、最初の方針のファイルが要ります。", "policy.bootstrap: there is no store yet, so the file of the first rules is needed")}
+				"policy.bootstrap: データベースがまだ無いので、最初の方針のファイルが要ります。名前を書いてください。", "policy.bootstrap: there is no store yet, so the file of the first rules is needed; name it")}
 		}
 		text, err := os.ReadFile(cfg.Bootstrap)
 		if err != nil {
@@ -170,13 +170,13 @@ func checkDirectory(ctx context.Context, cfg Config, now clock.Now, rules *polic
 			if guarded("", cfg.BindPasswordFile) != nil {
 				return nil // said with the other files
 			}
-			return say.Errorf("directory.bind_password_file: %[1]v", "directory.bind_password_file: %[1]v", err)
+			return say.Errorf("directory.bind_password_file: %[1]v。ファイルを確かめてください。", "directory.bind_password_file: %[1]v; check the file", err)
 		}
 		d.BindPassword = pw
 	}
 	dir, err := ldap.Open(ctx, d, now)
 	if err != nil {
-		return say.Errorf("directory: %[1]v", "directory: %[1]v; mend the directory section", err)
+		return say.Errorf("directory: %[1]v。設定の directory の項を直してください。", "directory: %[1]v; mend the directory section", err)
 	}
 	defer dir.Close()
 	if err := dir.Ping(ctx); err != nil {
@@ -199,8 +199,8 @@ func directoryFault(err error) error {
 		return say.Errorf("directory.bind_dn: ディレクトリが sekisho のサインインを断りました（%[1]v）。bind_dn とパスワードを確かめてください。",
 			"directory.bind_dn: the directory refuses our own sign-in (%[1]v); check bind_dn and the password", err)
 	}
-	return say.Errorf("directory.servers: ディレクトリが応答しません（%[1]v）。アドレス、経路、証明書を確かめてください。",
-		"directory.servers: the directory does not answer (%[1]v); check address, route and certificate", err)
+	return say.Errorf("directory.servers: ディレクトリが応答しません（%[1]v）。アドレス、経路、証明書と、people_dn を確かめてください。",
+		"directory.servers: the directory does not answer (%[1]v); check address, route and certificate, and people_dn", err)
 }
 
 // CompareLockout refuses a directory that would lock a person before Sekisho

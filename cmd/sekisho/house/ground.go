@@ -108,7 +108,7 @@ func (g *Ground) keys() error {
 				return keyFault(k.path, err)
 			}
 		case errors.Is(missing, fs.ErrNotExist):
-			return say.Errorf("鍵 %[1]s がありませんが、台帳 %[2]s はあります。控えから鍵を戻してください。",
+			return say.Errorf("鍵 %[1]s がありませんが、データベース %[2]s はあります。控えから鍵を戻してください。",
 				"key file %[1]s is missing although the store %[2]s exists; put it back from your copy", k.path, g.cfg.Store.Path)
 		default:
 			return keyFault(k.path, missing)
@@ -130,11 +130,11 @@ func keyFault(path string, err error) error {
 		return say.Errorf("鍵 %[1]s をほかの人が読めます。chmod 600 %[1]s とし、読まれたおそれがあれば取り替えてください。",
 			"key file %[1]s can be read by others; chmod 600 %[1]s, and replace it if somebody may have read it", path)
 	}
-	return say.Errorf("鍵 %[1]s を使えません: %[2]v", "key file %[1]s cannot be used: %[2]v", path, err)
+	return say.Errorf("鍵 %[1]s を使えません: %[2]v。持ち主を確かめるか、控えから戻してください。", "key file %[1]s cannot be used: %[2]v; check its owner, or put it back from your copy", path, err)
 }
 
 func sealFault(err error) error {
-	return say.Errorf("証跡が控えと合いません: %[1]v。台帳に触れずに写しを取り、CSIRT に知らせてください。",
+	return say.Errorf("証跡が控えと合いません: %[1]v。データベースに触れずに写しを取り、CSIRT に知らせてください。",
 		"the trail does not agree with its checkpoint: %[1]v; copy the store untouched and tell the CSIRT", err)
 }
 
@@ -150,7 +150,7 @@ func (g *Ground) rules(ctx context.Context) error {
 	if len(text) == 0 && g.cfg.Bootstrap != "" {
 		var err error
 		if text, err = os.ReadFile(g.cfg.Bootstrap); err != nil {
-			return say.Errorf("policy.bootstrap の %[1]s を読めません（%[2]v）。", "policy.bootstrap: cannot read %[1]s (%[2]v); check the name", g.cfg.Bootstrap, err)
+			return say.Errorf("policy.bootstrap の %[1]s を読めません（%[2]v）。名前を確かめてください。", "policy.bootstrap: cannot read %[1]s (%[2]v); check the name", g.cfg.Bootstrap, err)
 		}
 		name = g.cfg.Bootstrap
 	}
@@ -182,7 +182,7 @@ func (g *Ground) zonesServed(p *policy.Policy) ([]policy.ZoneID, error) {
 	}
 	for _, z := range served {
 		if _, ok := p.Zone(z); !ok {
-			return nil, say.Errorf("設定の zones にある %[1]s は方針にありません。", "zone %[1]s of the configuration is not in the policy; mend zones", z)
+			return nil, say.Errorf("設定の zones にある %[1]s は方針にありません。zones を直してください。", "zone %[1]s of the configuration is not in the policy; mend zones", z)
 		}
 	}
 	if d, deviates := p.Deviates(policy.DeviationSeveralZones); len(served) > 1 && !(deviates && d.InForce(g.Clock.Now())) {
