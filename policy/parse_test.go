@@ -367,7 +367,7 @@ func TestProblemText(t *testing.T) {
 	_, problems := Parse("policy.yaml", []byte(changed(t, "hard_limit: 50", "hard_limit: 500")))
 	line := lineOf(t, changed(t, "hard_limit: 50", "hard_limit: 500"), "hard_limit: 500")
 	en := fmt.Sprintf("policy.yaml:%d:15: lockout.hard_limit: The value must lie between 1 and 100. Consecutive failures after which the factor is dead until it is bound again. Nearest valid choice: 100. (Article 63(7))", line)
-	ja := fmt.Sprintf("policy.yaml:%d:15: lockout.hard_limit: 1 から 100 までの値を書いてください。続けて失敗するとその認証手段が再登録まで使えなくなる回数。最も近い値: 100（第63条第7項）", line)
+	ja := fmt.Sprintf("policy.yaml:%d:15: lockout.hard_limit: 1 から 100 までの値を書いてください。続けて失敗するとその認証手段が再登録まで使えなくなる回数。（最も近い値: 100）（第63条第7項）", line)
 	if got := problems.Error(); got != en {
 		t.Errorf("\n%s\n%s", got, en)
 	}

@@ -28,7 +28,7 @@ func (p Problem) Text(lang string) string {
 		if lang == "en" {
 			fmt.Fprintf(&b, " Nearest valid choice: %s.", p.Nearest)
 		} else {
-			fmt.Fprintf(&b, "最も近い値: %s", p.Nearest)
+			fmt.Fprintf(&b, "（最も近い値: %s）", p.Nearest)
 		}
 	}
 	if p.Article != "" {

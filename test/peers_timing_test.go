@@ -205,7 +205,7 @@ func TestPeersTiming(t *testing.T) {
 	clear(took)
 	fair(t, took, bound, func() { measure(rounds) })
 	t.Run("pages", func(t *testing.T) { samePage(t, d, kinds, people) })
-	t.Run("held", func(t *testing.T) { heldAlike(t, d, kinds, people, rng, rounds, 0.10) })
+	t.Run("held", func(t *testing.T) { heldAlike(t, d, kinds, people, rng, rounds, bound) })
 }
 
 // samePage: the pages' refusals are alike but for the name that is kept in the
@@ -231,9 +231,7 @@ func samePage(t *testing.T, d *harness.Dev, kinds []string, people map[string][]
 	}
 }
 
-// heldAlike: a held name is answered alike, known or not, and as fast. The bound
-// is that of the short form: the kernel's timers wake to the millisecond, which
-// leaves some tens of microseconds between two that slept differently long.
+// heldAlike: a held name is answered alike, known or not, and as fast.
 func heldAlike(t *testing.T, d *harness.Dev, kinds []string, people map[string][]string, rng *mathrand.Rand, rounds int, bound float64) {
 	d.Advance(t, 61*time.Minute)
 	took := map[string][]time.Duration{}

@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -25,6 +26,10 @@ const (
 	unlearned = 250 * time.Millisecond
 	slowest   = 3 * time.Second
 	margin    = 3 * time.Millisecond
+	// jitter is drawn anew for each wait. Timers wake to the millisecond at
+	// best, counted from when the sleep began, so of two that aim at one moment
+	// the one that began to wait later ends, again and again, a little apart.
+	jitter = 16 * time.Millisecond
 )
 
 func newPace() *pace { return &pace{} }
@@ -57,5 +62,5 @@ func (p *pace) target() time.Duration {
 
 // wait returns when the target has been reached.
 func (p *pace) wait(ctx context.Context, elapsed func() time.Duration) error {
-	return clock.Wait(ctx, p.target()-elapsed())
+	return clock.Wait(ctx, p.target()+rand.N(jitter)-elapsed())
 }

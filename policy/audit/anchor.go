@@ -95,7 +95,7 @@ func (a anchor) write(h head) error {
 	if err != nil {
 		return fmt.Errorf("writing the anchor: %w", err)
 	}
-	if err := finish(f, string(h.note)); err != nil {
+	if err := errors.Join(handOver(f), finish(f, string(h.note))); err != nil {
 		_ = os.Remove(f.Name())
 		return fmt.Errorf("writing the anchor: %w", err)
 	}
@@ -109,11 +109,32 @@ func (a anchor) write(h head) error {
 	return nil
 }
 
+// handOver gives a file that root makes to the owner of its folder. An operator
+// who works through sudo, so that the trail has their name, must not leave a
+// file that the gate, under its own account, can no longer read.
+func handOver(f *os.File) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	dir, err := os.Stat(filepath.Dir(f.Name()))
+	if err != nil {
+		return err
+	}
+	if owner, ok := dir.Sys().(*syscall.Stat_t); ok {
+		return f.Chown(int(owner.Uid), int(owner.Gid))
+	}
+	return nil
+}
+
 // lockBeside takes a lock that ends with the process if need be. The lock file
 // stays: removing it would let two processes hold locks on two files.
 func lockBeside(path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
+		return nil, err
+	}
+	if err := handOver(f); err != nil {
+		_ = f.Close()
 		return nil, err
 	}
 	for {

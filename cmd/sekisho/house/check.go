@@ -110,8 +110,7 @@ func Check(ctx context.Context, cfg Config, base clock.Now) []error {
 	}
 	rules, ruleFaults := rulesThatWouldBe(ctx, cfg, base, fresh, len(found) == 0)
 	found = append(found, ruleFaults...)
-	note(checkDirectory(ctx, cfg, base, rules))
-	return found
+	return append(found, checkDirectory(ctx, cfg, base, rules)...)
 }
 
 // rulesThatWouldBe are those in force, or those of the bootstrap file.
@@ -160,7 +159,7 @@ const within = 10 * time.Second
 
 // checkDirectory signs in as Sekisho itself and compares the directory's limit
 // on failures with ours.
-func checkDirectory(ctx context.Context, cfg Config, now clock.Now, rules *policy.Policy) error {
+func checkDirectory(ctx context.Context, cfg Config, now clock.Now, rules *policy.Policy) []error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	d := cfg.Directory
@@ -170,28 +169,32 @@ func checkDirectory(ctx context.Context, cfg Config, now clock.Now, rules *polic
 			if guarded("", cfg.BindPasswordFile) != nil {
 				return nil // said with the other files
 			}
-			return say.Errorf("directory.bind_password_file: %[1]v。ファイルを確かめてください。", "directory.bind_password_file: %[1]v; check the file", err)
+			return []error{say.Errorf("directory.bind_password_file: %[1]v。ファイルを確かめてください。", "directory.bind_password_file: %[1]v; check the file", err)}
 		}
 		d.BindPassword = pw
 	}
 	dir, err := ldap.Open(ctx, d, now)
 	if err != nil {
-		return say.Errorf("directory: %[1]v。設定の directory の項を直してください。", "directory: %[1]v; mend the directory section", err)
+		return []error{say.Errorf("directory: %[1]v。設定の directory の項を直してください。", "directory: %[1]v; mend the directory section", err)}
 	}
 	defer dir.Close()
 	if err := dir.Ping(ctx); err != nil {
-		return directoryFault(err)
+		return []error{directoryFault(err)}
 	}
 	theirs, err := dir.LockoutPolicy(ctx)
 	if err != nil {
-		return say.Errorf("directory.policy_dn: ディレクトリのパスワード方針を読めません（%[1]v）。policy_dn と閲覧の許可を確かめてください。",
-			"directory.policy_dn: the directory's password policy cannot be read (%[1]v); check policy_dn and that we may read it", err)
+		return []error{say.Errorf("directory.policy_dn: ディレクトリのパスワード方針を読めません（%[1]v）。policy_dn と閲覧の許可を確かめてください。",
+			"directory.policy_dn: the directory's password policy cannot be read (%[1]v); check policy_dn and that we may read it", err)}
 	}
+	var found []error
 	if !theirs.DatesPasswords {
-		return say.Errorf("directory.policy_dn: ディレクトリがパスワードの変更日時を記録していないので、仮パスワードの期限を守れません。pwdMinAge を 1 にしてください。",
-			"directory.policy_dn: the directory does not record when passwords change, so temporary ones are refused for want of an age; set pwdMinAge to 1 there")
+		found = append(found, say.Errorf("directory.policy_dn: ディレクトリがパスワードの変更日時を記録していないので、仮パスワードの期限を守れません。pwdMinAge を 1 にしてください。",
+			"directory.policy_dn: the directory does not record when passwords change, so temporary ones are refused for want of an age; set pwdMinAge to 1 there"))
 	}
-	return CompareLockout(rules.Lockout, theirs)
+	if err := CompareLockout(rules.Lockout, theirs); err != nil {
+		found = append(found, err)
+	}
+	return found
 }
 
 func directoryFault(err error) error {

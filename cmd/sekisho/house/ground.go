@@ -134,6 +134,10 @@ func keyFault(path string, err error) error {
 }
 
 func sealFault(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return say.Errorf("証跡の控えを読み書きできません: %[1]v。trail.anchor のファイルとフォルダの持ち主を確かめてください。",
+			"the trail's checkpoint cannot be read or written: %[1]v; check who owns trail.anchor and its folder", err)
+	}
 	return say.Errorf("証跡が控えと合いません: %[1]v。データベースに触れずに写しを取り、CSIRT に知らせてください。",
 		"the trail does not agree with its checkpoint: %[1]v; copy the store untouched and tell the CSIRT", err)
 }
