@@ -109,12 +109,7 @@ func concerned(p *policy.Policy, app policy.Application, f Facts) bool {
 	if len(app.Posts) > 0 && !slices.ContainsFunc(f.Posts, func(id policy.PostID) bool { return slices.Contains(app.Posts, id) }) {
 		return false
 	}
-	if len(app.Sections) == 0 || slices.Contains(app.Sections, f.Person.Section) {
-		return true
-	}
-	return slices.ContainsFunc(p.Sections, func(s policy.Section) bool {
-		return s.ID == f.Person.Section && s.Parent != "" && slices.Contains(app.Sections, s.Parent)
-	})
+	return p.InSection(f.Person.Section, app.Sections)
 }
 
 func refuse(why Reason, stepUp policy.ACR, articles []policy.Article, says policy.Words) Verdict {

@@ -46,6 +46,7 @@ func (c serveCmd) Run(ctx context.Context, t *terminal) error {
 	level.Set(logLevel(file.Log.Level))
 	log := slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: level}))
 	cfg.Log = log
+	slog.SetDefault(log) // what the rooms say in the background obeys log.level too
 
 	h, err := house.Open(ctx, cfg, t.system)
 	if err != nil {

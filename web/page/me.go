@@ -10,6 +10,7 @@ import (
 	"sekisho/authn"
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
+	"sekisho/authz"
 	"sekisho/policy"
 	"sekisho/web"
 )
@@ -128,32 +129,25 @@ func strength(g *tongue, a policy.ACR) (short, explained string) {
 	return string(a), ""
 }
 
-// apps are the applications of the reader's zone that their posts and section
-// might open. It is a list of doors and no decision: each door asks again.
+// apps are the applications that open to the reader now, or would after a
+// stronger sign-in. It is a list of doors and no decision: each door asks again.
 func (h *house) apps(r *web.Request, step signin.Step, posts []policy.PostID) []appLink {
 	if step.Session == nil {
 		return nil
 	}
 	var links []appLink
 	for _, a := range r.Policy().Applications {
-		if a.Zone != step.Session.Zone || !anyPost(a.Posts, posts) || !r.Policy().InSection(step.Person.Section, a.Sections) {
+		v := authz.Decide(r.Policy(), authz.Facts{
+			SignedIn: true, Person: step.Person, Posts: posts, ACR: step.Session.ACR,
+			SessionEnds: step.Session.ExpiresAt, Application: a, Now: h.srv.Now(),
+		})
+		if v.Reason != authz.Allowed && v.Reason != authz.TooWeak {
 			continue
 		}
 		to := web.HandoverPath(a.ID, web.AppOrigin(h.srv.PublicURL(), a)+"/")
 		links = append(links, appLink{Name: r.Say(a.Name), URL: to})
 	}
 	return links
-}
-
-func anyPost(wanted, held []policy.PostID) bool {
-	for _, w := range wanted {
-		for _, p := range held {
-			if w == p {
-				return true
-			}
-		}
-	}
-	return len(wanted) == 0
 }
 
 func zoneName(r *web.Request, id policy.ZoneID) string {

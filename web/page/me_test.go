@@ -24,7 +24,7 @@ func TestMySessionIsExplained(t *testing.T) {
 	if got := strings.Count(a.body, "/end\""); got != 1 {
 		t.Errorf("%d sessions can be ended, want the other one alone: neither this nor an application's", got)
 	}
-	a.says("/handover?app=bunsho").keepsSilentOn("app=juki", `href="/policy"`)
+	a.says("/handover?app=bunsho", "/handover?app=juki").keepsSilentOn("app=kansa", `href="/policy"`)
 	newWorld(t).signedIn("cio").get("/me").says(`href="/policy"`)
 }
 

@@ -172,6 +172,7 @@ func samplePolicy() *policy.Policy {
 	p.Applications = []policy.Application{
 		{ID: "bunsho", Name: policy.Words{JA: "文書管理", EN: "Documents"}, Host: "bunsho.localhost", Zone: policy.LGWAN, Class: 3},
 		{ID: "juki", Name: policy.Words{JA: "住民基本台帳", EN: "Resident register"}, Host: "juki.localhost", Zone: policy.MyNumber, Class: 1},
+		{ID: "kansa", Name: policy.Words{JA: "監査台帳", EN: "Audit register"}, Host: "kansa.localhost", Zone: policy.LGWAN, Class: 2, Posts: []policy.PostID{policy.Auditor}},
 	}
 	for i, post := range p.Posts {
 		p.Posts[i].Group = "cn=" + string(post.ID) + ",dc=example"
