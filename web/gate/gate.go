@@ -10,6 +10,7 @@ package gate
 
 import (
 	"context"
+	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -47,6 +48,7 @@ type SignIn interface {
 // Keys sign what an application is told; authn/token is one.
 type Keys interface {
 	Assert(a token.Assertion) (string, error)
+	JWKS() ([]byte, error)
 }
 
 // A Denial is a person at an application that is not for them.
@@ -100,6 +102,7 @@ func Mount(srv *web.Server, s Services) *Gate {
 	g.counts.failed = srv.CheckCounter("failed")
 
 	srv.MountBare("/auth/check", g)
+	srv.Mount("GET /.well-known/jwks.json", g.keySet)
 	srv.Mount("GET /handover", g.handOver)
 	srv.MountApp("GET /.sekisho/start", g.start)
 	srv.MountApp("GET /.sekisho/callback", g.callback)
@@ -142,4 +145,16 @@ func (g *Gate) deny(a answer, source netip.Addr) {
 	if !known {
 		g.Denied(Denial{a.session, a.app, string(a.verdict.Reason), a.verdict.Articles, source})
 	}
+}
+
+// keySet publishes what an application verifies an assertion with (RFC 7517).
+func (g *Gate) keySet(w http.ResponseWriter, r *web.Request) error {
+	set, err := g.Keys.JWKS()
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/jwk-set+json")
+	w.Header().Set("Cache-Control", "public, max-age=300")
+	_, err = w.Write(set)
+	return err
 }
