@@ -21,7 +21,6 @@ import (
 	"sekisho/policy"
 	"sekisho/policy/audit"
 	"sekisho/policy/charter"
-	"sekisho/policy/ephemeral"
 	"sekisho/policy/secret"
 	"sekisho/web"
 )
@@ -65,6 +64,12 @@ type Sealer interface {
 	Open(at secret.Place, sealed []byte) ([]byte, error)
 }
 
+// A Keeper keeps the first answer of a place for a while; Answers is one.
+type Keeper interface {
+	Put(ctx context.Context, place string, sealed []byte, ttl time.Duration) error
+	Get(ctx context.Context, place string) ([]byte, bool, error)
+}
+
 // Services is what the API stands on. All must be given.
 type Services struct {
 	SignIn  SignIn
@@ -74,7 +79,7 @@ type Services struct {
 	// Note enters one act on the trail in a transaction of its own. The act is
 	// not done if the entry is not made.
 	Note func(ctx context.Context, e audit.Entry) error
-	Once ephemeral.Store // first answers, for Idempotency-Key
+	Once Keeper // first answers, for Idempotency-Key
 	Seal Sealer
 }
 

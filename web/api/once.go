@@ -31,19 +31,13 @@ const keptFor = 24 * time.Hour
 // It saves a client from doubt after a lost answer. That an act is done once
 // is the database's to decide.
 type once struct {
-	store interface {
-		Put(ctx context.Context, key string, value []byte, ttl time.Duration) error
-		Get(ctx context.Context, key string) ([]byte, bool, error)
-	}
-	seal Sealer
-	mu   sync.Mutex
-	busy map[string]chan struct{} // closed when the request under way is answered
+	store Keeper
+	seal  Sealer
+	mu    sync.Mutex
+	busy  map[string]chan struct{} // closed when the request under way is answered
 }
 
-func newOnce(store interface {
-	Put(ctx context.Context, key string, value []byte, ttl time.Duration) error
-	Get(ctx context.Context, key string) ([]byte, bool, error)
-}, seal Sealer) *once {
+func newOnce(store Keeper, seal Sealer) *once {
 	return &once{store: store, seal: seal, busy: map[string]chan struct{}{}}
 }
 
@@ -121,7 +115,7 @@ func placeOf(s signin.Step, r *web.Request, key string) string {
 		id = s.Session.ID
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", s.Person.ID, id, r.URL.Path, key))
-	return "once/" + base64.RawURLEncoding.EncodeToString(sum[:])
+	return "once:" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // enter waits until no other request of that place is under way here.
@@ -185,7 +179,7 @@ func (o *once) keep(r *web.Request, place string, answer []byte) {
 }
 
 func at(place string) secret.Place {
-	return secret.Place{Table: "ephemeral", Column: "answer", Row: strings.TrimPrefix(place, "once/")}
+	return secret.Place{Table: "kept_answer", Column: "sealed", Row: strings.TrimPrefix(place, "once:")}
 }
 
 func digest(r *web.Request) []byte {

@@ -129,7 +129,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	})
 	api.Mount(h.Web, api.Services{
 		SignIn: h.Signin, Account: h.Account, Charter: h.Charter, Trail: h.Trail,
-		Note: h.note, Once: h.Ephemeral, Seal: h.Sealing,
+		Note: h.note, Once: api.Answers{DB: h.DB, Now: now}, Seal: h.Sealing,
 	})
 	page.Mount(h.Web, page.Services{
 		Steps: h.Signin, Presence: h.Signin, Factors: h.Account, Account: h.Account, Charter: h.Charter,
