@@ -82,7 +82,7 @@ var codes = []CodeInfo{
 		policy.Words{JA: "サインインしていないか、時間が過ぎて終わりました。サインインしてください。",
 			EN: "You are not signed in, or your session has ended. Please sign in."}},
 	{CodeForbidden, 403, policy.Words{JA: "許可されていません", EN: "Not permitted"},
-		policy.Words{JA: "あなたの職責では、この操作は許可されていません。", EN: "Your post does not permit this."}},
+		policy.Words{JA: "あなたの役割では、この操作は許可されていません。", EN: "Your post does not permit this."}},
 	{CodeCSRF, 403, policy.Words{JA: "確認の印がありません", EN: "Request not confirmed"},
 		policy.Words{JA: "この画面から送られたことを確認できませんでした。画面を読み直して、もう一度送ってください。",
 			EN: "It could not be confirmed that this came from your own page. Reload and send it again."}},

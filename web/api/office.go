@@ -47,7 +47,7 @@ func (v *service) policy(w http.ResponseWriter, r *web.Request) error {
 			int64(z.IdleEnd / time.Second), int64(z.AbsoluteEnd / time.Second)})
 	}
 	out.Summary = r.Say(policy.Words{
-		JA: fmt.Sprintf("プロファイル %s、領域 %d、アプリケーション %d、職責 %d。", p.Profile, len(p.Zones), len(p.Applications), len(p.Posts)),
+		JA: fmt.Sprintf("プロファイル %s、領域 %d、アプリケーション %d、役割 %d。", p.Profile, len(p.Zones), len(p.Applications), len(p.Posts)),
 		EN: fmt.Sprintf("Profile %s with %d zones, %d applications and %d posts.", p.Profile, len(p.Zones), len(p.Applications), len(p.Posts)),
 	})
 	return write(w, http.StatusOK, out)

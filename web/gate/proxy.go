@@ -154,7 +154,7 @@ var samplePage = template.Must(template.New("sample").Parse(`<!DOCTYPE html>
 <p>ようこそ、{{.Name}} さん。 <span lang="en">Welcome, {{.Name}}.</span></p>
 <dl>
 <dt>ログイン名 <span lang="en">login</span></dt><dd id="login">{{.Login}}</dd>
-<dt>職責 <span lang="en">posts</span></dt><dd id="posts">{{.Posts}}</dd>
+<dt>役割 <span lang="en">posts</span></dt><dd id="posts">{{.Posts}}</dd>
 <dt>認証の強さ <span lang="en">assurance</span></dt><dd id="acr">{{.ACR}}</dd>
 <dt>領域 <span lang="en">zone</span></dt><dd id="zone">{{.App.Zone}}</dd>
 <dt>重要性分類 <span lang="en">class</span></dt><dd id="class">{{.Class}}</dd>
