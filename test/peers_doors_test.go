@@ -78,7 +78,8 @@ func last(r route) int {
 // anybody may see these, signed in or not.
 var anybody = map[string]bool{
 	"GET /rules": true, "GET /leak-reported": true, "GET /signin": true,
-	"GET /.sekisho/signout": true, // shows a button
+	"GET /.sekisho/signout":      true, // shows a button
+	"GET /.well-known/jwks.json": true, // public keys
 }
 
 // bodies are what a script would send, so that a refusal is not for the body.
