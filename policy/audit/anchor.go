@@ -57,7 +57,7 @@ func (a anchor) compare(ctx context.Context, from querier, kept, h head) error {
 	}
 	// Both roots from one proof: hashes that serve only the older root could
 	// have been left in place by whoever changed the others.
-	p, err := tlog.ProveTree(h.Size, kept.Size, nodes{ctx: ctx, from: from})
+	p, err := tlog.ProveTree(h.Size, kept.Size, &nodes{ctx: ctx, from: from})
 	if err != nil {
 		return fmt.Errorf("comparing the trail with its anchor: %w", err)
 	}

@@ -214,8 +214,19 @@ func mark(n int, what string) string { return fmt.Sprintf("…[%d %s]", n, what)
 // controls (U+009B begins an escape sequence), and the format characters, among
 // them those that turn the direction of text around. s is valid UTF-8.
 func appendQuoted(b []byte, s string) []byte {
-	const hex = "0123456789abcdef"
 	b = append(b, '"')
+	for i := 0; i < len(s); i++ { // most text is plain, and goes over in one piece
+		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
+			b = append(b, s[:i]...)
+			return append(appendEscaped(b, s[i:]), '"')
+		}
+	}
+	b = append(b, s...)
+	return append(b, '"')
+}
+
+func appendEscaped(b []byte, s string) []byte {
+	const hex = "0123456789abcdef"
 	for _, r := range s {
 		switch {
 		case r == '"' || r == '\\':
@@ -228,7 +239,7 @@ func appendQuoted(b []byte, s string) []byte {
 			}
 		}
 	}
-	return append(b, '"')
+	return b
 }
 
 func unseen(r rune) bool {
@@ -238,6 +249,13 @@ func unseen(r rune) bool {
 // decode reads stored bytes back. Only what encode wrote is ever given to it,
 // but it is asked about a database that others can write.
 func decode(data []byte) (Entry, error) {
+	if e, ok := decodePlain(data); ok {
+		return e, nil
+	}
+	return decodeJSON(data)
+}
+
+func decodeJSON(data []byte) (Entry, error) {
 	var w wire
 	if err := json.Unmarshal(data, &w); err != nil {
 		return Entry{}, fmt.Errorf("reading a trail entry: %w", err)
@@ -254,4 +272,102 @@ func decode(data []byte) (Entry, error) {
 		e.Articles = append(e.Articles, policy.Article(a))
 	}
 	return e, nil
+}
+
+// decodePlain reads what encode writes as long as no character of it is
+// escaped, which is most of the trail, at a fifth of the price. It answers what
+// decode does, or false.
+func decodePlain(data []byte) (Entry, bool) {
+	if !utf8.Valid(data) {
+		return Entry{}, false
+	}
+	var (
+		r  = plain{rest: string(data), ok: true}
+		e  Entry
+		at string
+	)
+	r.skip(`{"time":`)
+	at = r.text()
+	for _, f := range []struct {
+		key  string
+		into *string
+	}{{`,"actor":`, &e.Actor}, {`,"action":`, &e.Action}, {`,"object":`, &e.Object}, {`,"outcome":`, &e.Outcome}, {`,"reason":`, &e.Reason}} {
+		r.skip(f.key)
+		*f.into = r.text()
+	}
+	r.skip(`,"articles":[`)
+	for !r.skipIf(`]`) && r.ok {
+		if len(e.Articles) > 0 {
+			r.skip(`,`)
+		}
+		e.Articles = append(e.Articles, policy.Article(r.text()))
+	}
+	r.skip(`,"from":`)
+	e.From = r.text()
+	r.skip(`,"request_id":`)
+	e.RequestID = r.text()
+	for _, f := range []struct {
+		key  string
+		into *string
+	}{{`,"zone":`, &e.Zone}, {`,"terminal":`, &e.Terminal}, {`,"case":`, &e.Case}} {
+		if r.skipIf(f.key) {
+			*f.into = r.text()
+		}
+	}
+	if r.skipIf(`,"detail":{`) {
+		e.Detail = map[string]string{}
+		for !r.skipIf(`}`) && r.ok {
+			if len(e.Detail) > 0 {
+				r.skip(`,`)
+			}
+			key := r.text()
+			if _, twice := e.Detail[key]; twice {
+				return Entry{}, false
+			}
+			r.skip(`:`)
+			e.Detail[key] = r.text()
+		}
+	}
+	r.skip(`}`)
+	if !r.ok || r.rest != "" {
+		return Entry{}, false
+	}
+	t, err := time.Parse(time.RFC3339, at)
+	e.Time = t.UTC()
+	return e, err == nil
+}
+
+// A plain reader takes text off the front, until something is not as expected.
+type plain struct {
+	rest string
+	ok   bool
+}
+
+func (r *plain) skip(s string) { r.ok = r.skipIf(s) && r.ok }
+
+func (r *plain) skipIf(s string) bool {
+	after, found := strings.CutPrefix(r.rest, s)
+	r.rest = after
+	return found
+}
+
+// text takes a quoted string without escapes.
+func (r *plain) text() string {
+	if !r.skipIf(`"`) {
+		r.ok = false
+		return ""
+	}
+	for i := 0; i < len(r.rest); i++ {
+		switch c := r.rest[i]; {
+		case c == '"':
+			s := r.rest[:i]
+			r.rest = r.rest[i+1:]
+			return s
+		case c < 0x20 || c == '\\':
+			r.ok = false
+			return ""
+		}
+	}
+	r.ok = false
+	return ""
 }

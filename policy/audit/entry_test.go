@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -156,6 +157,7 @@ func FuzzEncode(f *testing.F) {
 		if len(data) > MaxEntry || !json.Valid(data) {
 			t.Fatalf("%d bytes: %s", len(data), data)
 		}
+		agrees(t, data)
 		for _, r := range string(data) {
 			if r < 0x20 || unseen(r) {
 				t.Fatalf("%q is on the trail bare", r)
@@ -174,4 +176,56 @@ func FuzzEncode(f *testing.F) {
 			t.Fatalf("%s\nread back is\n%s", data, again)
 		}
 	})
+}
+
+// TestDecodePlainAgrees: the short way reads what the long way reads, and never
+// accepts more. Each entry is also given with every byte changed, dropped and
+// doubled, as somebody with the database in hand might have it.
+func TestDecodePlainAgrees(t *testing.T) {
+	entries := []Entry{
+		{},
+		{Actor: "田中", Object: "a/b", Reason: "理由", Articles: []policy.Article{"62-1"}, From: "10.1.0.5", RequestID: "r-1"},
+		{Articles: []policy.Article{"62-1", "79-3(13)"}, Zone: "lgwan", Terminal: "t-1", Case: "2026-7", Outcome: Refused, Detail: map[string]string{"b": "2", "a": "1"}},
+		{Case: "c", Detail: map[string]string{"k": ""}},
+	}
+	for _, e := range entries {
+		e.Time, e.Action = time.Date(2026, 3, 1, 9, 0, 0, 123456000, time.UTC), "x.y"
+		data, err := encode(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := decodePlain(data); !ok {
+			t.Errorf("%s is read the long way", data)
+		}
+		agrees(t, data)
+		for i := range data {
+			for _, with := range []string{"", " ", "\"", "\\", ",", "{", "}", "[", "]", ":", "\x00", "\x7f", "\xff", "\n", "é", "0", "Z", string(data[i]) + string(data[i]), "\",\"zone\":\"", "\":\"\",\"a"} {
+				agrees(t, slices.Concat(data[:i], []byte(with), data[i+1:]))
+				agrees(t, slices.Concat(data[:i], []byte(with), data[i:]))
+			}
+			agrees(t, data[:i])
+		}
+	}
+	escaped, err := encode(Entry{Time: time.Unix(1, 0), Action: "x.y", Reason: `a "quote"`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := decodePlain(escaped); ok {
+		t.Error("an escape was read the short way")
+	}
+	if e, err := decode(escaped); err != nil || e.Reason != `a "quote"` {
+		t.Errorf("decode = %+v, %v", e, err)
+	}
+}
+
+func agrees(t *testing.T, data []byte) {
+	t.Helper()
+	short, ok := decodePlain(data)
+	if !ok {
+		return
+	}
+	long, err := decodeJSON(data)
+	if err != nil || !reflect.DeepEqual(short, long) {
+		t.Fatalf("%q: the short way reads %+v, the long way %+v, %v", data, short, long, err)
+	}
 }

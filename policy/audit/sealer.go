@@ -1,12 +1,11 @@
 package audit
 
 import (
-	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -23,8 +22,8 @@ const (
 	// the second that security.md section 4 asks for.
 	pollEvery = 200 * time.Millisecond
 	// batchSize bounds one sealing transaction. Everybody who commits at that
-	// moment waits for it: a few hundred entries take some milliseconds.
-	batchSize = 512
+	// moment waits for it: a thousand entries take some milliseconds.
+	batchSize = 1024
 	// anchorEvery is after how many batches of a backlog the anchor follows.
 	anchorEvery = 16
 	// lastSeal is how long Run may take to seal what is left when it ends.
@@ -197,7 +196,11 @@ func (s *Sealer) Seal(ctx context.Context) error {
 			return fmt.Errorf("sealing the trail: %w", err)
 		}
 		// Reading and hashing is done before the transaction, which holds
-		// everybody up; in it the rows are only compared.
+		// everybody up. What is read holds as long as nobody else seals.
+		before, err := leafCount(ctx, s.db)
+		if err != nil {
+			return fmt.Errorf("sealing the trail: %w", err)
+		}
 		read, err := pending(ctx, s.db, nil)
 		if err != nil {
 			return fmt.Errorf("sealing the trail: %w", err)
@@ -212,6 +215,9 @@ func (s *Sealer) Seal(ctx context.Context) error {
 			}
 			if err = s.anchor.compare(ctx, tx, kept, h); err != nil {
 				return err
+			}
+			if h.Size != before {
+				read = nil
 			}
 			h, n, err = s.batch(ctx, tx, h, read)
 			return err
@@ -251,7 +257,7 @@ type leaf struct {
 }
 
 // batch seals the oldest pending entries and returns the new head and how many
-// there were. Without any, nothing is written. read is what was seen of them
+// there were. Without any, nothing is written. read is what was read of them
 // before the transaction.
 func (s *Sealer) batch(ctx context.Context, tx *store.Tx, h head, read []leaf) (head, int, error) {
 	leaves, err := pending(ctx, tx, read)
@@ -259,9 +265,9 @@ func (s *Sealer) batch(ctx context.Context, tx *store.Tx, h head, read []leaf) (
 		return h, 0, err
 	}
 	var (
-		tree  = nodes{ctx: ctx, from: tx, fresh: make(map[int64]tlog.Hash, 2*len(leaves))}
+		tree  = &nodes{ctx: ctx, from: tx, first: tlog.StoredHashIndex(0, h.Size), fresh: make([]tlog.Hash, 0, 2*len(leaves)+64)}
 		rows  = make([]any, 0, 8*len(leaves))
-		inner = make([]any, 0, 2*len(leaves))
+		inner = make([]byte, 0, (len(leaves)+64)*tlog.HashSize)
 		arts  []any
 	)
 	for i := range leaves {
@@ -270,31 +276,28 @@ func (s *Sealer) batch(ctx context.Context, tx *store.Tx, h head, read []leaf) (
 		if err != nil {
 			return head{}, 0, fmt.Errorf("adding entry %d to the tree: %w", idx, err)
 		}
-		position := tlog.StoredHashIndex(0, idx)
-		for k, hash := range hashes {
-			tree.fresh[position+int64(k)] = hash
-			if k > 0 { // the leaf's own hash stands in its row
-				inner = append(inner, position+int64(k), hash[:])
-			}
+		tree.fresh = append(tree.fresh, hashes...)
+		for _, hash := range hashes[1:] { // the leaf's own hash stands in its row
+			inner = append(inner, hash[:]...)
 		}
-		e := l.entry
+		e := &l.entry
 		rows = append(rows, idx, l.hash[:], l.data, store.Micros(e.Time), e.Actor, e.Action, e.Outcome, e.Case)
 		slices.Sort(e.Articles)
 		for _, a := range slices.Compact(e.Articles) {
 			arts = append(arts, string(a), idx)
 		}
 	}
+	// Before leaf n there are n leaves and the inner nodes.
+	runs := runsOf(inner, tree.first-h.Size)
 	for _, t := range []struct {
 		into insertion
 		rows []any
-	}{{intoLeaf, rows}, {intoArticle, arts}, {intoNode, inner}} {
+	}{{intoLeaf, rows}, {intoArticle, arts}, {intoNode, runs}} {
 		if err := t.into.all(ctx, tx, t.rows); err != nil {
 			return head{}, 0, fmt.Errorf("storing entries %d to %d: %w", h.Size, h.Size+int64(len(leaves))-1, err)
 		}
 	}
-	// All that stands before the last row taken was taken: this transaction is
-	// the only one that writes.
-	if _, err := tx.Exec(ctx, `DELETE FROM trail_pending WHERE seq <= $1`, leaves[len(leaves)-1].seq); err != nil {
+	if err := clearPending(ctx, tx, leaves); err != nil {
 		return head{}, 0, fmt.Errorf("clearing what was sealed: %w", err)
 	}
 	size := h.Size + int64(len(leaves))
@@ -306,37 +309,66 @@ func (s *Sealer) batch(ctx context.Context, tx *store.Tx, h head, read []leaf) (
 	return h, len(leaves), err
 }
 
-// pending reads the oldest entries that wait. What is in known, under the same
-// number and with the same bytes, is not worked out again; known is in order.
+// maxRun is how many hashes a row of inner nodes holds: what fits into a page.
+const maxRun = 120
+
+// runsOf makes rows of inner nodes, the first of which has the given place.
+func runsOf(inner []byte, place int64) []any {
+	var rows []any
+	for run := range slices.Chunk(inner, maxRun*tlog.HashSize) {
+		rows = append(rows, place, run)
+		place += int64(len(run) / tlog.HashSize)
+	}
+	return rows
+}
+
+// clearPending deletes what was sealed. All that stands before the last row
+// taken was taken: this transaction is the only one that writes. When nothing
+// stands behind it either, SQLite empties the table without visiting the rows.
+func clearPending(ctx context.Context, tx *store.Tx, leaves []leaf) error {
+	q, args := `DELETE FROM trail_pending`, []any(nil)
+	if len(leaves) >= batchSize {
+		q, args = q+` WHERE seq <= $1`, []any{leaves[len(leaves)-1].seq}
+	}
+	res, err := tx.Exec(ctx, q, args...)
+	if err != nil {
+		return err
+	}
+	n, err := res.RowsAffected()
+	if err == nil && n != int64(len(leaves)) {
+		err = fmt.Errorf("%d rows waited where %d had been read: somebody else deletes them", n, len(leaves))
+	}
+	return err
+}
+
+// pending reads the oldest entries that wait, as many as make a batch with
+// those already known, which it answers first.
 func pending(ctx context.Context, from querier, known []leaf) ([]leaf, error) {
-	rows, err := from.Query(ctx, `SELECT seq, data FROM trail_pending ORDER BY seq LIMIT $1`, batchSize)
+	if len(known) >= batchSize {
+		return known, nil
+	}
+	after := int64(math.MinInt64)
+	if len(known) > 0 {
+		after = known[len(known)-1].seq
+	}
+	rows, err := from.Query(ctx, `SELECT seq, data FROM trail_pending WHERE seq > $1 ORDER BY seq LIMIT $2`, after, batchSize-len(known))
 	if err != nil {
 		return nil, fmt.Errorf("reading what waits to be sealed: %w", err)
 	}
 	defer rows.Close()
-	var (
-		leaves []leaf
-		seq    int64
-		data   sql.RawBytes
-	)
+	leaves := known
 	for rows.Next() {
-		if err := rows.Scan(&seq, &data); err != nil {
+		leaves = append(leaves, leaf{})
+		l := &leaves[len(leaves)-1]
+		if err := rows.Scan(&l.seq, &l.data); err != nil {
 			return nil, fmt.Errorf("reading what waits to be sealed: %w", err)
-		}
-		for len(known) > 0 && known[0].seq < seq {
-			known = known[1:]
-		}
-		if len(known) > 0 && known[0].seq == seq && bytes.Equal(known[0].data, data) {
-			leaves = append(leaves, known[0])
-			continue
 		}
 		// Append wrote nothing that does not read back. Signing what another
 		// hand put there would vouch for it.
-		l := leaf{seq: seq, data: bytes.Clone(data), hash: tlog.RecordHash(data)}
+		l.hash = tlog.RecordHash(l.data)
 		if l.entry, err = decode(l.data); err != nil {
-			return nil, fmt.Errorf("pending row %d was not written by sekisho: %w", seq, err)
+			return nil, fmt.Errorf("pending row %d was not written by sekisho: %w", l.seq, err)
 		}
-		leaves = append(leaves, l)
 	}
 	return leaves, rows.Err()
 }

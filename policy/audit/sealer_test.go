@@ -294,6 +294,8 @@ func TestSealedRowsAreRefusedChange(t *testing.T) {
 		`UPDATE trail_node SET hash = zeroblob(32)`,
 		`DELETE FROM trail_node`,
 		`INSERT OR REPLACE INTO trail_node SELECT position, zeroblob(32) FROM trail_node`,
+		`INSERT INTO trail_node VALUES (2, zeroblob(32))`,
+		`INSERT INTO trail_node VALUES (4, zeroblob(32))`,
 		`UPDATE trail_checkpoint SET note = ''`,
 		`DELETE FROM trail_checkpoint`,
 		`INSERT OR REPLACE INTO trail_checkpoint SELECT size, '', 0 FROM trail_checkpoint`,

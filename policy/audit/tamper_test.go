@@ -35,6 +35,10 @@ func TestTamperedStore(t *testing.T) {
 		{"the last leaf deleted", []string{`DELETE FROM trail_article`, `DELETE FROM trail_leaf WHERE idx = 8`}, nil, proof.KindPlace, 8, false},
 		{"a leaf added", []string{`INSERT INTO trail_leaf SELECT 9, hash, data, at, actor, action, outcome, case_id FROM trail_leaf WHERE idx = 8`}, nil, "", 0, false},
 		{"a node", []string{`UPDATE trail_node SET hash = zeroblob(32)`}, nil, "", 0, false},
+		{"a node taken off the end", []string{`UPDATE trail_node SET hash = substr(hash, 1, length(hash) - 32) WHERE position = 1`}, nil, "", 0, false},
+		{"the last node changed", []string{`UPDATE trail_node SET hash = CAST(substr(hash, 1, length(hash) - 32) || zeroblob(32) AS BLOB) WHERE position = 1`}, nil, "", 0, false},
+		{"nodes moved", []string{`UPDATE trail_node SET position = 2 WHERE position = 1`}, nil, "", 0, false},
+		{"the nodes deleted", []string{`DELETE FROM trail_node`}, nil, "", 0, false},
 		{"the last checkpoint deleted", []string{`DELETE FROM trail_checkpoint WHERE size = 9`}, nil, "", 0, false},
 		{"every checkpoint deleted", []string{`DELETE FROM trail_checkpoint`}, nil, "", 0, false},
 		{"the last checkpoint moved", []string{`UPDATE trail_checkpoint SET note = (SELECT note FROM trail_checkpoint WHERE size = 3) WHERE size = 9`}, nil, proof.KindPlace, 3, false},
@@ -222,6 +226,41 @@ func TestAnchorBehind(t *testing.T) {
 	w.whole(12)
 }
 
+// TestAnchorBehindBatches proves prefixes whose hashes lie in many runs of
+// nodes, of batches of every kind of size.
+func TestAnchorBehindBatches(t *testing.T) {
+	w := newWorld(t)
+	s := w.sealer()
+	var (
+		kept  [][]byte
+		total int
+	)
+	for _, n := range []int{1, 1, 2, 5, 119, 121, 1, 240, 3, 500, 64, 1} {
+		w.exec(`WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ` + fmt.Sprint(n) + `)
+			INSERT INTO trail_pending (data) SELECT '{"time":"2026-03-01T09:00:00.000000Z","actor":"a","action":"b.c","object":"' || i || '","outcome":"ok","reason":"","articles":[],"from":"","request_id":""}' FROM n`)
+		w.seal(s)
+		total += n
+		note, err := os.ReadFile(w.anchor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept = append(kept, note)
+	}
+	w.whole(int64(total))
+	// As many inner nodes as a tree of that size has, without a gap.
+	if n, end := w.count(`SELECT SUM(length(hash)) / 32 FROM trail_node`), w.count(`SELECT MAX(position + length(hash) / 32) FROM trail_node`); n != tlog.StoredHashCount(int64(total))-int64(total) || end != n {
+		t.Errorf("%d nodes are stored, up to %d", n, end)
+	}
+	for i, note := range kept {
+		if err := os.WriteFile(w.anchor, note, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := audit.NewSealer(w.db, w.clock.Now, w.key, w.anchor); err != nil {
+			t.Errorf("the anchor of batch %d: %v", i, err)
+		}
+	}
+}
+
 // TestAnchorGone: the trail itself says that its anchor had to be made anew.
 func TestAnchorGone(t *testing.T) {
 	w := newWorld(t)
@@ -260,6 +299,21 @@ func TestPendingByAnotherHand(t *testing.T) {
 	w.acts(0, 1)
 	w.seal(s)
 	w.whole(1)
+}
+
+// TestPendingTakenAway: what somebody deletes between reading and sealing is
+// noticed, and nothing is sealed by halves.
+func TestPendingTakenAway(t *testing.T) {
+	w := newWorld(t)
+	s := w.sealer()
+	w.acts(0, 3)
+	w.exec(`CREATE TRIGGER thief AFTER INSERT ON trail_leaf WHEN NEW.idx = 1 BEGIN DELETE FROM trail_pending WHERE seq = 2; END`)
+	if err := s.Seal(t.Context()); err == nil || w.count(`SELECT COUNT(*) FROM trail_leaf`) != 0 || w.count(`SELECT COUNT(*) FROM trail_pending`) != 3 {
+		t.Errorf("Seal = %v", err)
+	}
+	w.exec(`DROP TRIGGER thief`)
+	w.seal(s)
+	w.whole(3)
 }
 
 // TestMutatedExport: F19 on a trail as the store exports it. The full set of

@@ -61,25 +61,31 @@ func one(ctx context.Context, from querier, into []any, q string, args ...any) (
 // nodes reads the stored tree, and what a batch has added to it so far. Only
 // the few hashes a computation asks for are ever in memory.
 type nodes struct {
-	ctx   context.Context // of the one transaction it lives in
-	from  querier
-	fresh map[int64]tlog.Hash
+	ctx  context.Context // of the one transaction it lives in
+	from querier
+	// fresh are the hashes from position first on.
+	fresh []tlog.Hash
+	first int64
 }
 
 // ReadHashes implements tlog.HashReader.
-func (n nodes) ReadHashes(at []int64) ([]tlog.Hash, error) {
+func (n *nodes) ReadHashes(at []int64) ([]tlog.Hash, error) {
 	out := make([]tlog.Hash, len(at))
 	for i, position := range at {
-		if h, ok := n.fresh[position]; ok {
-			out[i] = h
+		if k := position - n.first; len(n.fresh) > 0 && k >= 0 && k < int64(len(n.fresh)) {
+			out[i] = n.fresh[k]
 			continue
 		}
-		q, arg := `SELECT hash FROM trail_node WHERE position = $1`, position
+		var (
+			h     []byte
+			found bool
+			err   error
+		)
 		if level, idx := tlog.SplitStoredHashIndex(position); level == 0 {
-			q, arg = `SELECT hash FROM trail_leaf WHERE idx = $1`, idx
+			found, err = one(n.ctx, n.from, []any{&h}, `SELECT hash FROM trail_leaf WHERE idx = $1`, idx)
+		} else {
+			h, found, err = n.inner(innerPlace(level, idx))
 		}
-		var h []byte
-		found, err := one(n.ctx, n.from, []any{&h}, q, arg)
 		if err != nil {
 			return nil, fmt.Errorf("reading the tree: %w", err)
 		}
@@ -89,6 +95,30 @@ func (n nodes) ReadHashes(at []int64) ([]tlog.Hash, error) {
 		copy(out[i][:], h)
 	}
 	return out, nil
+}
+
+// inner cuts one hash out of the run that holds it.
+func (n *nodes) inner(place int64) ([]byte, bool, error) {
+	var (
+		begins int64
+		run    []byte
+	)
+	found, err := one(n.ctx, n.from, []any{&begins, &run},
+		`SELECT position, hash FROM trail_node WHERE position <= $1 ORDER BY position DESC LIMIT 1`, place)
+	if err != nil || !found {
+		return nil, false, err
+	}
+	from := (place - begins) * tlog.HashSize
+	if from+tlog.HashSize > int64(len(run)) {
+		return nil, false, nil
+	}
+	return run[from : from+tlog.HashSize], true, nil
+}
+
+// innerPlace counts the inner nodes stored before this one: tlog stores a node
+// as soon as the last leaf below it is there, behind that leaf.
+func innerPlace(level int, idx int64) int64 {
+	return tlog.StoredHashIndex(level, idx) - (idx+1)<<level
 }
 
 // A head is the newest checkpoint of the store.
@@ -132,7 +162,7 @@ func (s *Sealer) readHead(ctx context.Context, from querier) (head, error) {
 	if leaves != c.Size {
 		return head{}, fmt.Errorf("%w: it holds %d entries, but the newest checkpoint covers %d", ErrRewritten, leaves, c.Size)
 	}
-	root, err := tlog.TreeHash(c.Size, nodes{ctx: ctx, from: from})
+	root, err := tlog.TreeHash(c.Size, &nodes{ctx: ctx, from: from})
 	if err != nil {
 		return head{}, err
 	}

@@ -30,11 +30,13 @@ CREATE TABLE trail_article (
     PRIMARY KEY (article, idx)
 ) WITHOUT ROWID;
 
--- The inner nodes of the Merkle tree, as the stored hashes of
--- golang.org/x/mod/sumdb/tlog; the leaves' own hashes are in trail_leaf.
+-- The inner nodes of the Merkle tree, in the order in which
+-- golang.org/x/mod/sumdb/tlog stores hashes, without the leaves' own: those are
+-- in trail_leaf. A row holds a run of them, one behind the other, and position
+-- counts them: it is the place of the run's first.
 CREATE TABLE trail_node (
     position INTEGER NOT NULL PRIMARY KEY,
-    hash     BLOB    NOT NULL CHECK (length(hash) = 32)
+    hash     BLOB    NOT NULL CHECK (length(hash) > 0 AND length(hash) % 32 = 0)
 );
 
 -- Signed notes (C2SP), one for each size the tree was sealed at.
@@ -75,7 +77,7 @@ BEGIN SELECT RAISE(ABORT, 'the trail is sealed'); END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER trail_node_insert BEFORE INSERT ON trail_node
-WHEN NEW.position <= (SELECT MAX(position) FROM trail_node)
+WHEN NEW.position <> COALESCE((SELECT position + length(hash) / 32 FROM trail_node ORDER BY position DESC LIMIT 1), 0)
 BEGIN SELECT RAISE(ABORT, 'the trail is sealed'); END;
 -- +goose StatementEnd
 -- +goose StatementBegin
