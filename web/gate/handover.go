@@ -94,7 +94,7 @@ func (g *Gate) callback(w http.ResponseWriter, r *web.Request) error {
 }
 
 var signOutPage = template.Must(template.New("signout").Parse(`<!DOCTYPE html>
-<html lang="{{.Lang}}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{{.Title}}</title></head>
+<html lang="{{.Lang}}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{{.Title}}</title><style nonce="{{.Nonce}}">{{.Style}}</style></head>
 <body><main><h1>{{.Title}}</h1><p>{{.Says}}</p>
 <form method="post" action="/.sekisho/signout"><input type="hidden" name="csrf_token" value="{{.Token}}"><button type="submit">{{.Title}}</button></form>
 </main></body></html>
@@ -108,7 +108,8 @@ func (g *Gate) askSignOut(w http.ResponseWriter, r *web.Request) error {
 	}
 	r.AllowFormTo(w, g.issuer+"/")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	return signOutPage.Execute(w, map[string]string{
+	return signOutPage.Execute(w, map[string]any{
+		"Nonce": r.Nonce, "Style": plainStyle,
 		"Lang": r.Lang, "Title": r.Say(policy.Words{JA: "サインアウト", EN: "Sign out"}), "Token": g.Sessions.CSRF(r.Cookie),
 		"Says": r.Say(policy.Words{JA: app.Name.JA + " からサインアウトします。", EN: "You will be signed out of " + app.Name.In("en") + "."}),
 	})

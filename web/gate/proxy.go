@@ -148,7 +148,7 @@ func dropOurCookies(resp *http.Response) error {
 }
 
 var samplePage = template.Must(template.New("sample").Parse(`<!DOCTYPE html>
-<html lang="ja"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{{.App.Name.JA}}</title></head>
+<html lang="ja"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{{.App.Name.JA}}</title><style>{{.Style}}</style></head>
 <body><main>
 <h1>{{.App.Name.JA}} <span lang="en">{{.App.Name.EN}}</span></h1>
 <p>ようこそ、{{.Name}} さん。 <span lang="en">Welcome, {{.Name}}.</span></p>
@@ -157,7 +157,7 @@ var samplePage = template.Must(template.New("sample").Parse(`<!DOCTYPE html>
 <dt>役割 <span lang="en">posts</span></dt><dd id="posts">{{.Posts}}</dd>
 <dt>認証の強さ <span lang="en">assurance</span></dt><dd id="acr">{{.ACR}}</dd>
 <dt>領域 <span lang="en">zone</span></dt><dd id="zone">{{.App.Zone}}</dd>
-<dt>重要性分類 <span lang="en">class</span></dt><dd id="class">{{.Class}}</dd>
+<dt>重要度 <span lang="en">class</span></dt><dd id="class">{{.Class}}</dd>
 </dl>
 <p><a href="{{.Gate}}/">関所へ <span lang="en">to the gate</span></a> · <a href="/.sekisho/signout">サインアウト <span lang="en">sign out</span></a></p>
 </main></body></html>
@@ -174,11 +174,11 @@ func (g *Gate) SampleApp(app policy.Application) http.Handler {
 		h := w.Header()
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		h.Set("Cache-Control", "no-store")
-		h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'")
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src "+plainStyleHash+"; base-uri 'none'; frame-ancestors 'none'; form-action 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		if err := samplePage.Execute(w, map[string]any{
-			"App": app, "Class": strconv.Itoa(app.Class), "Gate": g.issuer, "Login": r.Header.Get("Remote-User"), "Name": name,
+			"Style": plainStyle, "App": app, "Class": strconv.Itoa(app.Class), "Gate": g.issuer, "Login": r.Header.Get("Remote-User"), "Name": name,
 			"Posts": r.Header.Get("Remote-Groups"), "ACR": r.Header.Get("Remote-Acr"),
 		}); err != nil {
 			g.srv.Log().Warn("showing the sample application", "cause", err.Error())
