@@ -8,7 +8,14 @@ import (
 
 	goldap "github.com/go-ldap/ldap/v3"
 
+	"sekisho/authn/session"
+	"sekisho/authn/standing"
 	"sekisho/cmd/sekisho/folder"
+	"sekisho/directory"
+	"sekisho/policy/audit"
+	"sekisho/policy/clock"
+	"sekisho/policy/secret"
+	"sekisho/policy/store"
 	"sekisho/test/harness"
 )
 
@@ -181,4 +188,90 @@ func TestDoorsStayClosed(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestDoorsCloseOnSuspension: what Sekisho itself records against a person, at
+// another gateway on the same store, closes every door here within a second
+// (design rules 4 and 9). The doors of a sign-in under way close with them.
+func TestDoorsCloseOnSuspension(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []standing.Kind{standing.Suspended, standing.Dormant, standing.OnLeave} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			d := harness.StartSample(t)
+			tanaka := d.Person(t, "tanaka")
+			c := signIn(t, d, tanaka)
+			if body, _ := open(t, c, d, app(d)); body == "" {
+				t.Fatal("the application does not open")
+			}
+			halfway := harness.NewClient(d.URL)
+			if s, a := halfway.Password(t, tanaka.Login, tanaka.Password); s.State != "second_factor" {
+				t.Fatalf("%d %s", a.Status, a.Body)
+			}
+			record := elsewhere(t, d)
+			for _, door := range doors {
+				if !door.open(t, d, c) {
+					t.Fatalf("%s is closed to tanaka before anything happened", door.name)
+				}
+			}
+			closed := clock.Stopwatch()
+			record(tanaka.Login, kind)
+			harness.Until(t, "the session to be refused", func() bool {
+				return c.Fork().Do(t, "GET", "/auth/check", nil, "X-Original-URL", app(d).URL, "X-Original-Method", "GET").Status != 200
+			})
+			if took := closed(); took > time.Second {
+				t.Errorf("refused after %v, want within a second", took)
+			}
+			for _, door := range doors {
+				if door.open(t, d, c.Fork()) {
+					t.Errorf("%s is open", door.name)
+				}
+			}
+			nextStep(t, d)
+			if s, a := halfway.TOTP(t, harness.Code(t, *tanaka.TOTPSecret, halfway.Now(t))); a.Status != 401 {
+				t.Errorf("the sign-in under way went on: %d %q", a.Status, s.State)
+			}
+			if s, a := harness.NewClient(d.URL).Password(t, tanaka.Login, tanaka.Password); a.Status != 401 || a.Code() != "refused" {
+				t.Errorf("signing in: %d %q", a.Status, s.State)
+			}
+		})
+	}
+}
+
+// elsewhere is another gateway on dev's store. What it returns records a kind
+// against a person and ends their sessions in one transaction.
+func elsewhere(t *testing.T, d *harness.Dev) func(login string, k standing.Kind) {
+	t.Helper()
+	f, err := folder.Existing(d.Folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.Open(t.Context(), store.Config{Driver: "sqlite", Path: f.Store()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	ring, err := secret.LoadKeyRing(f.SessionKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := clock.System()
+	sessions := session.New(db, ring, audit.New(db, now), nil, nil, now)
+	return func(login string, k standing.Kind) {
+		t.Helper()
+		var person string
+		if err := db.QueryRow(t.Context(), `SELECT person_id FROM session WHERE login = $1`, login).Scan(&person); err != nil {
+			t.Fatal(err)
+		}
+		err := db.WithTx(t.Context(), func(tx *store.Tx) error {
+			id := directory.PersonID(person)
+			if err := standing.Set(t.Context(), tx, id, k, now(), time.Time{}, "test", "kobayashi"); err != nil {
+				return err
+			}
+			return sessions.EndAll(t.Context(), tx, id, login, "", string(k))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
