@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sekisho/authn/lockout"
@@ -186,10 +187,11 @@ func (s *Service) Tidy(ctx context.Context) error {
 // same time; the others wait. Without it, two right passwords at once could
 // hold each other up, since each is a failure until it has been verified.
 type flight struct {
-	mu   sync.Mutex
-	lane map[string]*lane
-	find chan struct{} // names being looked up
-	all  chan struct{} // attempts being verified
+	mu      sync.Mutex
+	lane    map[string]*lane
+	find    chan struct{} // names being looked up
+	looking atomic.Int64  // those, and who waits to be
+	all     chan struct{} // attempts being verified
 }
 
 type lane struct {
@@ -206,15 +208,22 @@ const (
 	inFlight = 64
 	atWork   = 16
 	// waiting bounds those that wait for a place; more are told to come back.
-	waiting = 4096
+	waiting = 1024
 )
 
 func newFlight() *flight {
 	return &flight{lane: map[string]*lane{}, find: make(chan struct{}, inFlight), all: make(chan struct{}, atWork)}
 }
 
-// lookUp runs do when there is a place to look a name up.
+// lookUp runs do when there is a place to look a name up. So many may wait for
+// one; whoever comes after them is told at once to come back, while what they
+// hold in memory is still little.
 func (f *flight) lookUp(ctx context.Context, do func() error) error {
+	if f.looking.Add(1) > waiting {
+		f.looking.Add(-1)
+		return ErrBusy
+	}
+	defer f.looking.Add(-1)
 	select {
 	case f.find <- struct{}{}:
 		defer func() { <-f.find }()
