@@ -18,9 +18,24 @@ type Method string
 
 // The methods of RFC 8176 section 2 that Sekisho accepts.
 const (
-	Password Method = "pwd" // something known
-	OTP      Method = "otp" // a one-time code from something held
+	Password    Method = "pwd" // something known
+	OTP         Method = "otp" // a one-time code from something held
+	HardwareKey Method = "hwk" // a passkey that stays on one device
+	SyncedKey   Method = "swk" // a passkey that its maker copies between devices
+	SmartCard   Method = "sc"  // an IC card, opened with its PIN
 )
+
+// Terminal is the word of an enrolled, dedicated terminal that its own sign-in
+// took two factors (article 26no3-1). It is no value of RFC 8176, and by itself
+// it proves a machine, not a person.
+const Terminal Method = "terminal"
+
+// Resists reports whether a method resists phishing: it answers only to the
+// place it was made for (NIST SP 800-63B-4 section 3.2.5). Each of them is
+// opened by its holder's PIN or finger, so one is two factors.
+func (m Method) Resists() bool {
+	return m == HardwareKey || m == SyncedKey || m == SmartCard
+}
 
 // factor says what kind of thing a method proves: something known, held or
 // inherent. Two methods of one kind are one factor (guideline, article 26no3-1
@@ -29,39 +44,45 @@ func (m Method) factor() string {
 	switch m {
 	case Password:
 		return "known"
-	case OTP:
+	case OTP, Terminal:
 		return "held"
 	}
 	return ""
 }
 
-// Strength is the assurance that a set of methods reaches together: aal2 for
-// two factors of different kinds, aal1 for one, and nothing for none (NIST SP
-// 800-63B-4).
+// Strength is the assurance that a set of methods reaches together: phr for one
+// that resists phishing, aal2 for two factors of different kinds, aal1 for one,
+// and nothing for none (NIST SP 800-63B-4).
 func Strength(methods []Method) policy.ACR {
 	kinds := map[string]bool{}
 	for _, m := range methods {
+		if m.Resists() {
+			return policy.PHR
+		}
 		if k := m.factor(); k != "" {
 			kinds[k] = true
 		}
 	}
-	switch len(kinds) {
-	case 0:
-		return ""
-	case 1:
-		return policy.AAL1
+	switch {
+	case len(kinds) > 1:
+		return policy.AAL2
+	case len(kinds) == 0, slices.Contains(methods, Terminal):
+		return "" // a terminal alone is nobody
 	}
-	return policy.AAL2
+	return policy.AAL1
 }
 
 // AMR lists methods as RFC 8176 writes them, with "mfa" where more than one
-// factor was used.
+// factor was used and "pin" where a card's was.
 func AMR(methods []Method) []string {
 	var out []string
 	for _, m := range methods {
-		if s := string(m); !slices.Contains(out, s) {
+		if s := string(m); m != Terminal && !slices.Contains(out, s) {
 			out = append(out, s)
 		}
+	}
+	if slices.Contains(methods, SmartCard) {
+		out = append(out, "pin")
 	}
 	if Strength(methods).AtLeast(policy.AAL2) {
 		out = append(out, "mfa")
@@ -77,6 +98,9 @@ type Progress struct {
 	Acknowledged string    // the version of the rules this person has acknowledged
 	Enrolled     []Method  // further factors this person has
 	At           time.Time // when the last method was proved
+	// Recovering: a recovery code was given in place of a lost factor. It opens
+	// the way to a new factor and to nothing else.
+	Recovering bool
 }
 
 // Need is what the policy asks of a sign-in from where this one comes from.
@@ -102,18 +126,22 @@ const (
 // next. Steps never call one another, so none can be skipped by naming another
 // (security.md section 2, row 8).
 //
-// A person who has a second factor is always asked for it, also before a
+// A person who has a further factor is always asked for it, also before a
 // temporary password is changed: a reset by the help desk must not become a
 // way around it (ASVS 6.4.3).
 func Next(p Progress, n Need) State {
 	switch {
 	case len(p.Methods) == 0:
 		return "" // nothing proved: no step is open
-	case !p.proved(OTP) && slices.Contains(p.Enrolled, OTP):
+	case p.Recovering:
+		return Enrol
+	case p.lacks(policy.AAL2) && len(p.Enrolled) > 0:
 		return SecondFactor
 	case p.MustChange:
 		return PasswordChange
-	case !Strength(p.Methods).AtLeast(n.ACR):
+	case p.lacks(n.ACR) && n.ACR == policy.PHR && slices.ContainsFunc(p.Enrolled, Method.Resists):
+		return SecondFactor
+	case p.lacks(n.ACR):
 		return Enrol
 	case n.Acknowledgment != "" && p.Acknowledged != n.Acknowledgment:
 		return Acknowledge
@@ -121,4 +149,4 @@ func Next(p Progress, n Need) State {
 	return SignedIn
 }
 
-func (p Progress) proved(m Method) bool { return slices.Contains(p.Methods, m) }
+func (p Progress) lacks(a policy.ACR) bool { return !Strength(p.Methods).AtLeast(a) }

@@ -123,6 +123,9 @@ type Policy struct {
 	SignIn          SignInRules     `yaml:"sign_in"`
 	Password        PasswordRules   `yaml:"password"`
 	TOTP            TOTPRules       `yaml:"totp"`
+	Passkey         PasskeyRules    `yaml:"passkey"`
+	Cards           []CardAuthority `yaml:"cards"`
+	Recovery        RecoveryRules   `yaml:"recovery"`
 	Lockout         LockoutRules    `yaml:"lockout"`
 	Session         SessionRules    `yaml:"session"`
 	Dormancy        DormancyRules   `yaml:"dormancy"`
@@ -237,7 +240,8 @@ type SignInRules struct {
 	FlowEnd        time.Duration `yaml:"flow_end"`        // a sign-in under way ends so long after its start
 	SourceFailures int           `yaml:"source_failures"` // failures one source address may cause within SourceWindow
 	SourceWindow   time.Duration `yaml:"source_window"`
-	FreshFor       time.Duration `yaml:"fresh_for"` // factor changes need an authentication this recent, ASVS 7.5.1
+	FreshFor       time.Duration `yaml:"fresh_for"`    // factor changes need an authentication this recent, ASVS 7.5.1
+	NoticeAfter    int           `yaml:"notice_after"` // failures after which a sign-in from a new network or browser is told to its owner, ASVS 6.3.5
 }
 
 // PasswordRules are NIST SP 800-63B-4 section 3.1.1 and article 46-2. Lengths
@@ -261,6 +265,51 @@ type TOTPRules struct {
 	MaxDevices   int           `yaml:"max_devices"`   // per person
 }
 
+// PasskeyRules are WebAuthn as this gateway asks for it. That the key's own PIN
+// or biometric is asked for, and that synced keys open neither the mynumber
+// zone nor a post that approves or administers, is no setting.
+type PasskeyRules struct {
+	CeremonyEnd time.Duration   `yaml:"ceremony_end"` // a challenge dies so long after it was given out
+	MaxKeys     int             `yaml:"max_keys"`     // per person
+	Roots       []string        `yaml:"roots"`        // PEM certificates of the makers whose attestation is believed
+	Demands     []PasskeyDemand `yaml:"demands"`
+}
+
+// A PasskeyDemand is what the keys of some posts must be. Every demand that
+// names one of a person's posts holds for that person.
+type PasskeyDemand struct {
+	Posts       []PostID `yaml:"posts"`       // empty: everybody
+	AAGUIDs     []string `yaml:"aaguids"`     // models allowed, as UUIDs; empty: any
+	Attestation bool     `yaml:"attestation"` // the maker must vouch for the key, by one of Roots
+}
+
+// A CardAuthority issues IC cards that sign people in, each with its PIN.
+type CardAuthority struct {
+	ID         string   `yaml:"id"`
+	Name       Words    `yaml:"name"`
+	CA         string   `yaml:"ca"`          // PEM, the certificates that sign the cards' own
+	PolicyOIDs []string `yaml:"policy_oids"` // a card names one of these (RFC 5280, section 4.2.1.4): it says that the key lies behind a PIN
+	Subject    string   `yaml:"subject"`     // what of the certificate names the person: one of CardSubjects
+	Match      string   `yaml:"match"`       // what of the person it is: CardMatchLogin or CardMatchMail
+	Zones      []ZoneID `yaml:"zones"`       // where the card is good; empty: everywhere
+}
+
+// CardSubjects are the parts of a certificate that can name a person.
+func CardSubjects() []string {
+	return []string{"common_name", "serial_number", "user_id", "email", "principal_name"}
+}
+
+// What a card's subject is compared with.
+const (
+	CardMatchLogin = "login"
+	CardMatchMail  = "mail"
+)
+
+// RecoveryRules govern the code that replaces a lost factor, given in person.
+type RecoveryRules struct {
+	CodeEnd time.Duration `yaml:"code_end"` // an unused code dies so long after it was made
+}
+
 // LockoutRules slow down guessing against one factor of one name, NIST SP
 // 800-63B-4 section 3.2.2.
 type LockoutRules struct {
@@ -279,7 +328,8 @@ type SessionRules struct {
 	RevocationStale     time.Duration `yaml:"revocation_stale"`      // a poll older than this turns the cache off
 	RevocationReread    time.Duration `yaml:"revocation_reread"`     // how far back each poll reads again, for late commits
 	DirectoryRefresh    time.Duration `yaml:"directory_refresh"`     // how often a person's facts are read from the directory
-	ElevatedIdleEnd     time.Duration `yaml:"elevated_idle_end"`     // on the pages and calls of administrators
+	ElevatedACR         ACR           `yaml:"elevated_acr"`          // the least assurance on the pages and calls of administrators
+	ElevatedIdleEnd     time.Duration `yaml:"elevated_idle_end"`     // likewise
 	ElevatedAbsoluteEnd time.Duration `yaml:"elevated_absolute_end"` // likewise
 }
 

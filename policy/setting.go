@@ -64,6 +64,8 @@ func Settings() []Setting {
 			Says: Words{"接続元ごとの失敗を数える期間。", "The window in which a source's failures are counted."}},
 		{Path: "sign_in.fresh_for", Unit: "duration", Kind: KindDuration, Default: 10 * time.Minute, Min: time.Minute, Max: time.Hour, Article: "64-3", Source: "OWASP ASVS 7.5.1",
 			Says: Words{"認証手段の変更に必要な認証からの経過時間の上限。", "A change of factors needs an authentication this recent."}},
+		{Path: "sign_in.notice_after", Unit: "failures", Kind: KindInt, Default: 1, Min: 1, Max: 50, Article: "63-7", Source: "OWASP ASVS 6.3.5",
+			Says: Words{"初めてのネットワーク又はブラウザからのサインインを本人に知らせる、直前までの失敗の回数。", "After so many failures, a sign-in from a new network or browser is told to its owner."}},
 
 		{Path: "password.min_length", Unit: "characters", Kind: KindInt, Default: 12, Min: 6, Max: 64, Article: "46-2(3)", Source: "NIST SP 800-63B-4 3.1.1.2",
 			Says: Words{"多要素認証で使うパスワードの最小の文字数。", "The least length beside a second factor."}},
@@ -89,6 +91,16 @@ func Settings() []Setting {
 		{Path: "totp.max_devices", Unit: "devices", Kind: KindInt, Default: 5, Min: 1, Max: 10, Article: "64-1",
 			Says: Words{"一人が登録できる機器の数。", "Devices one person may enrol."}},
 
+		{Path: "passkey.ceremony_end", Unit: "duration", Kind: KindDuration, Default: 5 * time.Minute, Min: 30 * time.Second, Max: 10 * time.Minute, Article: "62-2", Source: "W3C WebAuthn L3 5.4",
+			Says: Words{"パスキーの登録や認証の求めが無効になるまでの時間。", "A passkey's challenge dies after so long."}},
+		{Path: "passkey.max_keys", Unit: "keys", Kind: KindInt, Default: 5, Min: 1, Max: 20, Article: "64-1",
+			Says: Words{"一人が登録できるパスキーの数。", "Passkeys one person may enrol."}},
+		{Path: "passkey.demands[].attestation", Kind: KindFlag, Default: false, Article: "64-1", Source: "W3C WebAuthn L3 6.5",
+			Says: Words{"製造者の証明（アテステーション）を求めるか。", "Whether the maker must vouch for the key."}},
+
+		{Path: "recovery.code_end", Unit: "duration", Kind: KindDuration, Default: 24 * time.Hour, Min: 10 * time.Minute, Max: 24 * time.Hour, Article: "64-1", Source: "NIST SP 800-63B-4 4.2",
+			Says: Words{"使われない回復コードが無効になるまでの時間。", "An unused recovery code dies after so long."}},
+
 		{Path: "lockout.free_failures", Unit: "failures", Kind: KindInt, Default: 4, Min: 0, Max: 10, Article: "63-7", Source: "NIST SP 800-63B-4 3.2.2",
 			Says: Words{"待たせない失敗の回数。次の失敗から待たせる。", "Failures that delay nobody; the next one begins to."}},
 		{Path: "lockout.delays[]", Unit: "duration", Kind: KindDuration, Default: []time.Duration{30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour}, Min: time.Second, Max: 24 * time.Hour, Article: "63-7", Source: "NIST SP 800-63B-4 3.2.2",
@@ -112,6 +124,8 @@ func Settings() []Setting {
 			Says: Words{"遅れて確定した失効のために読み直す長さ。", "How far back each reading goes again, for late commits."}},
 		{Path: "session.directory_refresh", Unit: "duration", Kind: KindDuration, Default: 15 * time.Second, Min: time.Second, Max: 25 * time.Second, Article: "62-4",
 			Says: Words{"ディレクトリで直接変えられた職員の情報を読み直す間隔。30秒以内に効くこと。", "How often a person is read again, so that a change made in the directory counts within 30 s."}},
+		{Path: "session.elevated_acr", Kind: KindChoice, Default: string(PHR), Choices: []string{string(AAL2), string(PHR)}, Article: "62-7", Source: "OWASP ASVS 6.3.3",
+			Says: Words{"管理の操作に必要な認証の強さ。", "The assurance that administrators' acts need."}},
 		{Path: "session.elevated_idle_end", Unit: "duration", Kind: KindDuration, Default: 15 * time.Minute, Min: time.Minute, Max: 15 * time.Minute, Article: "62-7", Source: "NIST SP 800-63B-4 2.3.3",
 			Says: Words{"管理の画面で、操作がないまま認証が効かなくなるまでの時間。", "The idle end on administrators' pages."}},
 		{Path: "session.elevated_absolute_end", Unit: "duration", Kind: KindDuration, Default: 8 * time.Hour, Min: 15 * time.Minute, Max: 12 * time.Hour, Article: "65", Source: "NIST SP 800-63B-4 2.3.3",

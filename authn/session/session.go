@@ -38,8 +38,11 @@ type Session struct {
 	SeenAt        time.Time
 	App           string // "" for the gate itself, else the application's id
 	Parent        string // of a child
-	Previous      Previous
-	EndedAt       time.Time // zero while it lives
+	// Terminal is the enrolled terminal that this began on, and TerminalClass
+	// what kind it is; "" where it did not speak for itself.
+	Terminal, TerminalClass string
+	Previous                Previous
+	EndedAt                 time.Time // zero while it lives
 }
 
 // Previous is the sign-in before this one, shown so that a person notices one
@@ -68,7 +71,16 @@ func (s *Session) bounds(p *policy.Policy) (absolute, idle time.Time) {
 		return s.StartedAt, s.StartedAt
 	}
 	absolute = earlier(s.ExpiresAt, s.StartedAt.Add(zone.AbsoluteEnd))
-	return absolute, earlier(absolute, s.SeenAt.Add(zone.IdleEnd))
+	return absolute, earlier(absolute, s.SeenAt.Add(s.idle(zone)))
+}
+
+// idle is how long the session lives unused: on a terminal that many share,
+// only as long as someone may turn away from it (article 38-6).
+func (s *Session) idle(zone policy.Zone) time.Duration {
+	if s.TerminalClass == policy.TerminalCounter {
+		return min(zone.IdleEnd, zone.CounterIdleEnd)
+	}
+	return zone.IdleEnd
 }
 
 // alive reports whether the session is good at now, by its own row alone.

@@ -89,7 +89,10 @@ func (s *Sessions) Begin(ctx context.Context, tx *store.Tx, n Session) (Session,
 	n.ID = secret.Token(16)
 	n.StartedAt, n.SeenAt = now, now
 	n.ExpiresAt = now.Add(zone.AbsoluteEnd)
-	n.IdleExpiresAt = earlier(n.ExpiresAt, now.Add(zone.IdleEnd))
+	n.IdleExpiresAt = earlier(n.ExpiresAt, now.Add(n.idle(zone)))
+	if err := s.takeOver(ctx, tx, n); err != nil {
+		return Session{}, "", err
+	}
 	if most := pol.Session.MaxPerPerson; most > 0 {
 		_, err := end(ctx, tx, now, "too many sessions", `person_id = $3 AND id NOT IN (
 			SELECT id FROM session WHERE person_id = $3 AND app = '' AND ended_at = 0
@@ -105,6 +108,30 @@ func (s *Sessions) Begin(ctx context.Context, tx *store.Tx, n Session) (Session,
 		return Session{}, "", err
 	}
 	return n, cookie, insert(ctx, tx, n, keyID, mac)
+}
+
+// takeOver ends what goes on at the terminal that a new session begins on, with
+// its applications: whoever sits down there finds nobody else signed in
+// (article 38-6).
+func (s *Sessions) takeOver(ctx context.Context, tx *store.Tx, n Session) error {
+	if n.Terminal == "" {
+		return nil
+	}
+	ended, err := end(ctx, tx, s.now(), "terminal taken over", `terminal = $3 OR parent IN (
+		SELECT id FROM session WHERE terminal = $3)`, n.Terminal)
+	if err != nil || ended == 0 {
+		return err
+	}
+	return s.trail.Append(ctx, tx, audit.Entry{
+		Actor: n.Login, Action: "terminal.taken_over", Object: n.Terminal, Outcome: "ok", Zone: string(n.Zone), From: n.From,
+		Articles: []policy.Article{"38-6"}, Detail: map[string]string{"sessions": fmt.Sprint(ended)},
+	})
+}
+
+// EndAt ends everything at a terminal, in the caller's transaction, for one that
+// was lost.
+func (s *Sessions) EndAt(ctx context.Context, tx *store.Tx, terminal, why string) (int64, error) {
+	return end(ctx, tx, s.now(), why, `terminal = $3 OR parent IN (SELECT id FROM session WHERE terminal = $3)`, terminal)
 }
 
 // outAt is when a session that came before ended: by signing out, or by idling

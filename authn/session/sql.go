@@ -15,7 +15,7 @@ import (
 
 const columns = `id, person_id, login, name, zone, outside, acr, amr, source, user_agent, app, parent,
 	started_at, auth_at, expires_at, idle_expires_at, seen_at,
-	previous_at, previous_from, previous_out_at, failures_since, ended_at`
+	previous_at, previous_from, previous_out_at, failures_since, ended_at, terminal, terminal_class`
 
 type scanner interface{ Scan(...any) error }
 
@@ -38,7 +38,7 @@ func scan(row scanner) (Session, error) {
 		ended                                         int64
 	)
 	err := row.Scan(&s.ID, &person, &s.Login, &s.Name, &zone, &outside, &acr, &amr, &s.From, &s.UserAgent, &s.App, &s.Parent,
-		&started, &auth, &expires, &idle, &seen, &pAt, &s.Previous.From, &pOut, &s.Previous.FailuresSince, &ended)
+		&started, &auth, &expires, &idle, &seen, &pAt, &s.Previous.From, &pOut, &s.Previous.FailuresSince, &ended, &s.Terminal, &s.TerminalClass)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Session{}, ErrNone
 	}
@@ -61,12 +61,12 @@ func insert(ctx context.Context, tx *store.Tx, s Session, keyID, mac string) err
 	_, err := tx.Exec(ctx, `
 		INSERT INTO session (handle_key, handle_mac, changed_at, `+columns+`)
 		VALUES ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-		        $15, $16, $17, $18, $19, $20, $21, $22, $23, 0)`,
+		        $15, $16, $17, $18, $19, $20, $21, $22, $23, 0, $24, $25)`,
 		keyID, mac, s.ID, string(s.Person), s.Login, s.Name, string(s.Zone), outside, string(s.ACR),
 		strings.Join(s.AMR, " "), s.From, s.UserAgent, s.App, s.Parent,
 		store.Micros(s.StartedAt), store.Micros(s.AuthAt), store.Micros(s.ExpiresAt), store.Micros(s.IdleExpiresAt),
 		store.Micros(s.SeenAt), store.Micros(s.Previous.At), s.Previous.From, store.Micros(s.Previous.OutAt),
-		s.Previous.FailuresSince)
+		s.Previous.FailuresSince, s.Terminal, s.TerminalClass)
 	if err != nil {
 		return fmt.Errorf("beginning a session: %w", err)
 	}
