@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"sekisho/authn"
 	"sekisho/directory"
 	"sekisho/policy"
 )
@@ -20,6 +21,7 @@ const (
 	Allowed    Reason = "allowed"
 	NoSession  Reason = "no_session"  // signing in would help
 	TooWeak    Reason = "too_weak"    // signing in with more factors would help
+	Synced     Reason = "synced_key"  // signed in by a passkey that is copied between devices
 	Closed     Reason = "closed"      // the person may use nothing
 	NotYours   Reason = "not_yours"   // posts or sections are not among those concerned
 	Unknown    Reason = "unknown_app" // no such application
@@ -33,6 +35,7 @@ type Facts struct {
 	Person      directory.Person
 	Posts       []policy.PostID
 	ACR         policy.ACR
+	AMR         []string // how the person signed in, RFC 8176
 	SessionEnds time.Time
 	Application policy.Application // zero for none
 	Now         time.Time
@@ -97,6 +100,12 @@ func Decide(p *policy.Policy, f Facts) Verdict {
 		return refuse(TooWeak, need, articles, policy.Words{
 			JA: "このシステムには、より強い認証が必要です。もう一度サインインしてください。",
 			EN: "This application needs a stronger sign-in. Please sign in again.",
+		})
+	}
+	if zone.ID == policy.MyNumber && slices.Contains(f.AMR, string(authn.SyncedKey)) {
+		return refuse(Synced, "", append(slices.Clone(every), "26no3-1"), policy.Words{
+			JA: "同期されるパスキーでは、個人番号利用事務系のシステムを開けません。サインアウトして、端末に固定されたパスキー、カード又は確認コードでサインインし直してください。",
+			EN: "A passkey that is copied between devices does not open the My Number zone. Sign out, then sign in with a passkey that stays on its device, a card, or a one-time code.",
 		})
 	}
 	return Verdict{allowed: true, Reason: Allowed, Articles: every, Until: f.SessionEnds}

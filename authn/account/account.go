@@ -15,9 +15,9 @@ import (
 	"time"
 
 	"sekisho/authn"
+	"sekisho/authn/notice"
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
-	"sekisho/authn/totp"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/audit"
@@ -51,7 +51,9 @@ func (s *StepUp) Error() string {
 
 // A Factor is something the person can prove who they are with.
 type Factor struct {
-	ID, Kind, Name      string
+	ID, Kind, Name      string // Kind: "totp", "token", "passkey" or "card"
+	Synced              bool   // a passkey that its maker copies between devices
+	Serial              string // of a hardware token
 	AddedAt, LastUsedAt time.Time
 }
 
@@ -90,12 +92,12 @@ func (s *Service) me(ctx context.Context, o signin.Origin, cookie string) (sessi
 // strong as what the person has enrolled (ASVS 7.5.1, 6.1.3).
 func (s *Service) fresh(ctx context.Context, n session.Session) error {
 	rules := s.in.Policy().SignIn
-	devices, err := s.in.Codes.List(ctx, n.Person)
+	factors, err := s.FactorsOf(ctx, n.Person)
 	if err != nil {
 		return err
 	}
 	need := &StepUp{Required: policy.AAL1, MaxAge: rules.FreshFor}
-	if len(devices) > 0 {
+	if len(factors) > 0 {
 		need.Required = policy.AAL2
 	}
 	if !n.ACR.AtLeast(need.Required) || s.in.Now().Sub(n.AuthAt) > rules.FreshFor {
@@ -128,12 +130,16 @@ func (s *Service) ChangePassword(ctx context.Context, o signin.Origin, cookie st
 	}
 	s.in.Watch.Forget(p.ID)
 	return s.rise(ctx, o, n, p, "password.changed", func(tx *store.Tx) error {
+		if err := s.in.Tell(ctx, tx, o, p.ID, notice.PasswordChanged, nil); err != nil {
+			return err
+		}
 		return s.in.SettlePassword(ctx, tx, p, intent, n.ID)
 	})
 }
 
+// enrolled is what a new password will stand beside.
 func (s *Service) enrolled(ctx context.Context, id directory.PersonID) []authn.Method {
-	if devices, err := s.in.Codes.List(ctx, id); err == nil && len(devices) > 0 {
+	if factors, err := s.FactorsOf(ctx, id); err == nil && len(factors) > 0 {
 		return []authn.Method{authn.OTP}
 	}
 	return nil
@@ -171,107 +177,6 @@ func (s *Service) entry(o signin.Origin, n session.Session, action string) audit
 		Articles: []policy.Article{"46-2(3)", "64-1", "64-3"},
 		From:     o.Source.String(), Zone: string(o.Zone), RequestID: o.RequestID,
 	}
-}
-
-// Factors lists the person's further factors.
-func (s *Service) Factors(ctx context.Context, o signin.Origin, cookie string) ([]Factor, error) {
-	n, _, err := s.me(ctx, o, cookie)
-	if err != nil {
-		return nil, err
-	}
-	devices, err := s.in.Codes.List(ctx, n.Person)
-	if err != nil {
-		return nil, err
-	}
-	var out []Factor
-	for _, d := range devices {
-		out = append(out, Factor{ID: d.ID, Kind: "totp", Name: d.Name, AddedAt: d.AddedAt, LastUsedAt: d.LastUsedAt})
-	}
-	return out, nil
-}
-
-// BeginTOTP starts to enrol a TOTP device, in a fresh session or at the enrol
-// step of a sign-in.
-func (s *Service) BeginTOTP(ctx context.Context, o signin.Origin, cookie string) (totp.Enrolment, error) {
-	person, err := s.binder(ctx, o, cookie)
-	if err != nil {
-		return totp.Enrolment{}, err
-	}
-	issuer := s.in.Policy().Prefecture.Name.In("en") // what the app lists the code under
-	if issuer == "" {
-		issuer = "Sekisho"
-	}
-	return s.in.Codes.Begin(ctx, person.ID, person.Login, issuer)
-}
-
-// binder is the person who may bind a factor now.
-func (s *Service) binder(ctx context.Context, o signin.Origin, cookie string) (directory.Person, error) {
-	if session.KindOf(cookie) == session.KindFlow {
-		return s.in.Enrolling(ctx, cookie)
-	}
-	n, p, err := s.me(ctx, o, cookie)
-	if err != nil {
-		return p, err
-	}
-	return p, s.fresh(ctx, n)
-}
-
-// FinishTOTP binds the device that was begun, once its code is right. A sign-in
-// at the enrol step goes on; a session gets a new handle and the others end.
-func (s *Service) FinishTOTP(ctx context.Context, o signin.Origin, cookie, id, code, name string) (signin.Step, error) {
-	person, err := s.binder(ctx, o, cookie)
-	if err != nil {
-		return signin.Step{}, err
-	}
-	bind := func(tx *store.Tx) error {
-		err := s.in.Codes.Confirm(ctx, tx, person.ID, id, code, name)
-		if errors.Is(err, totp.ErrWrong) {
-			err = signin.Keep(err) // the try stays counted
-		}
-		return err
-	}
-	if session.KindOf(cookie) == session.KindFlow {
-		return s.in.Enrolled(ctx, o, cookie, bind)
-	}
-	n, _, err := s.me(ctx, o, cookie)
-	if err != nil {
-		return signin.Step{}, err
-	}
-	return s.rise(ctx, o, n, person, "factor.added", bind)
-}
-
-// RemoveFactor unbinds one of the person's factors, unless it is the last that
-// their zone needs.
-func (s *Service) RemoveFactor(ctx context.Context, o signin.Origin, cookie, id string) (signin.Step, error) {
-	n, p, err := s.me(ctx, o, cookie)
-	if err != nil {
-		return signin.Step{}, err
-	}
-	if err := s.fresh(ctx, n); err != nil {
-		return signin.Step{}, err
-	}
-	devices, err := s.in.Codes.List(ctx, p.ID)
-	if err != nil {
-		return signin.Step{}, err
-	}
-	if !slices.ContainsFunc(devices, func(d totp.Device) bool { return d.ID == id }) {
-		return signin.Step{}, ErrNotFound
-	}
-	zone, ok := s.in.Policy().Zone(n.Zone)
-	if len(devices) == 1 && (!ok || zone.SignInACR != policy.AAL1) {
-		return signin.Step{}, ErrLastFactor
-	}
-	return s.rise(ctx, o, n, p, "factor.removed", func(tx *store.Tx) error {
-		if err := s.in.Codes.Remove(ctx, tx, p.ID, id); err != nil {
-			return err
-		}
-		// Counted again, of two removed at once one is the last.
-		left, err := s.in.Codes.Count(ctx, tx, p.ID)
-		if err == nil && left == 0 && zone.SignInACR != policy.AAL1 {
-			err = ErrLastFactor
-		}
-		return err
-	})
 }
 
 // Sessions lists the person's sessions; current is the id of this one.
@@ -316,6 +221,9 @@ func (s *Service) ReportLeak(ctx context.Context, o signin.Origin, cookie, what 
 			return fmt.Errorf("recording a leak: %w", err)
 		}
 		if err := s.in.ForgetBrowsers(ctx, tx, p.ID); err != nil {
+			return err
+		}
+		if err := s.in.Tell(ctx, tx, o, p.ID, notice.PasswordLeaked, nil); err != nil {
 			return err
 		}
 		if err := s.in.Sessions.EndAll(ctx, tx, p.ID, p.Login, "", "password reported as leaked"); err != nil {

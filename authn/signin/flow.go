@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"sekisho/authn"
@@ -30,6 +31,12 @@ type flow struct {
 	// Since is when the password behind this sign-in was known to be the one in
 	// force. A change or a report of it after that ends the sign-in.
 	Since time.Time `json:"since"`
+	// Terminal is the enrolled terminal that this goes on at, "" for none that
+	// spoke for itself.
+	Terminal      string `json:"terminal"`
+	TerminalClass string `json:"terminal_class"`
+
+	usable []string // what may be used at the second factor; not stored, see fill
 }
 
 func (s *Service) put(ctx context.Context, cookie string, f flow) error {
@@ -93,7 +100,7 @@ func (s *Service) resume(ctx context.Context, cookie string, at State) (flow, di
 	}
 	// Factors too are asked for anew: one that was added meanwhile must be
 	// proved, not joined by another.
-	if err := s.fill(ctx, &f, ""); err != nil {
+	if err := s.fill(ctx, &f, facts.Person, ""); err != nil {
 		return flow{}, directory.Person{}, err
 	}
 	if at != "" && s.next(f) != at {
@@ -137,19 +144,19 @@ func (s *Service) next(f flow) State {
 // advance commits what a step did, with its trail entry, and moves the sign-in
 // to its next step: a session if there is none left, else a new handle for the
 // same flow.
-func (s *Service) advance(ctx context.Context, o Origin, cookie string, f flow, person directory.Person, act func(*store.Tx) error, action string) (Step, error) {
-	if err := s.fill(ctx, &f, action); err != nil {
+func (s *Service) advance(ctx context.Context, o Origin, cookie string, f *flow, person directory.Person, act func(*store.Tx) error, action string) (Step, error) {
+	if err := s.fill(ctx, f, person, action); err != nil {
 		return Step{}, err
 	}
 	entry := audit.Entry{
 		Actor: person.Login, Action: action, Object: string(person.ID), Outcome: "ok",
 		Articles: articles(action), From: o.Source.String(), Zone: string(f.Zone), RequestID: o.RequestID,
 	}
-	if s.next(f) == authn.SignedIn {
+	if s.next(*f) == authn.SignedIn {
 		return s.finish(ctx, o, cookie, f, person, act, entry)
 	}
 	err := s.Commit(ctx, func(tx *store.Tx) error {
-		if err := s.overtaken(ctx, tx, f); err != nil {
+		if err := s.overtaken(ctx, tx, *f); err != nil {
 			return err
 		}
 		if err := act(tx); err != nil {
@@ -170,26 +177,22 @@ func (s *Service) advance(ctx context.Context, o Origin, cookie string, f flow, 
 	if f.Ends.IsZero() {
 		f.Ends = s.Now().Add(s.Policy().SignIn.FlowEnd)
 	}
-	if err := s.put(ctx, next, f); err != nil {
+	if err := s.put(ctx, next, *f); err != nil {
 		return Step{}, err
 	}
 	if _, err := s.take(ctx, cookie); err != nil { // the old handle is dead
 		return Step{}, err
 	}
-	step := s.describe(f, person, next)
+	step := s.describe(*f, person, next)
 	step.Cookie = next
 	return step, nil
 }
 
 // fill adds to a sign-in what the store knows of its person.
-func (s *Service) fill(ctx context.Context, f *flow, action string) error {
-	devices, err := s.Codes.List(ctx, f.Person)
-	if err != nil {
-		return fmt.Errorf("reading factors: %w", err)
-	}
-	f.Progress.Enrolled = nil
-	if len(devices) > 0 {
-		f.Progress.Enrolled = []authn.Method{authn.OTP}
+func (s *Service) fill(ctx context.Context, f *flow, person directory.Person, action string) error {
+	var err error
+	if f.Progress.Enrolled, f.usable, err = s.enrolled(ctx, person, f.Zone); err != nil {
+		return err
 	}
 	version := s.Policy().Acknowledgement.Version
 	if action == "rules.acknowledged" {
@@ -208,22 +211,30 @@ func (s *Service) fill(ctx context.Context, f *flow, action string) error {
 	return nil
 }
 
+// oneStep are the first steps of a sign-in that may be the only one: the entry
+// of the sign-in itself then says it all.
+var oneStep = []string{"sign_in.password", "sign_in.passkey", "sign_in.card"}
+
 // finish turns a sign-in with no step left into a session, in the transaction
 // of its last step.
-func (s *Service) finish(ctx context.Context, o Origin, cookie string, f flow, person directory.Person, act func(*store.Tx) error, entry audit.Entry) (Step, error) {
+func (s *Service) finish(ctx context.Context, o Origin, cookie string, f *flow, person directory.Person, act func(*store.Tx) error, entry audit.Entry) (Step, error) {
 	var (
 		n      session.Session
 		handle string
 		device string
 	)
-	err := s.Commit(ctx, func(tx *store.Tx) error {
-		if err := s.overtaken(ctx, tx, f); err != nil {
+	known, err := s.knownBrowser(ctx, o, person.ID)
+	if err != nil {
+		return Step{}, err
+	}
+	err = s.Commit(ctx, func(tx *store.Tx) error {
+		if err := s.overtaken(ctx, tx, *f); err != nil {
 			return err
 		}
 		if err := act(tx); err != nil {
 			return err
 		}
-		if entry.Action != "sign_in.password" { // one entry is enough for a sign-in of one step
+		if !slices.Contains(oneStep, entry.Action) { // one entry is enough for a sign-in of one step
 			if err := s.Trail.Append(ctx, tx, entry); err != nil {
 				return err
 			}
@@ -233,13 +244,20 @@ func (s *Service) finish(ctx context.Context, o Origin, cookie string, f flow, p
 				return err
 			}
 		}
-		var err error
+		seen, err := s.networkSeen(ctx, tx, o, person.ID)
+		if err != nil {
+			return err
+		}
 		n, handle, err = s.Sessions.Begin(ctx, tx, session.Session{
 			Person: person.ID, Login: person.Login, Name: person.Name, Zone: f.Zone, Outside: f.Outside,
 			ACR: authn.Strength(f.Progress.Methods), AMR: authn.AMR(f.Progress.Methods),
 			From: o.Source.String(), UserAgent: clip(o.UserAgent, 200), AuthAt: f.Progress.At,
+			Terminal: f.Terminal, TerminalClass: f.TerminalClass,
 		})
 		if err != nil {
+			return err
+		}
+		if err := s.tellUnusual(ctx, tx, o, n, known != "" && seen); err != nil {
 			return err
 		}
 		if device, err = s.rememberBrowser(ctx, tx, o, person.ID); err != nil {
@@ -257,7 +275,7 @@ func (s *Service) finish(ctx context.Context, o Origin, cookie string, f flow, p
 	if _, err := s.take(ctx, cookie); err != nil {
 		return Step{}, err
 	}
-	if f.Replaces != "" {
+	if f.Replaces != "" || f.Terminal != "" {
 		if err := s.Sessions.Poll(ctx); err != nil {
 			return Step{}, err
 		}
@@ -272,9 +290,12 @@ func (s *Service) describe(f flow, person directory.Person, cookie string) Step 
 	step := Step{State: s.next(f), CSRF: s.Sessions.CSRF(cookie), Person: person}
 	switch step.State {
 	case authn.SecondFactor:
-		step.Methods = []string{"totp"}
+		step.Methods = f.usable
 	case authn.Enrol:
-		step.Methods = []string{"totp"}
+		step.Methods = []string{"passkey", "totp"}
+		if zone, _ := s.Policy().Zone(f.Zone); zone.SignInACR == policy.PHR {
+			step.Methods = []string{"passkey"}
+		}
 	case authn.Acknowledge:
 		step.Version = s.Policy().Acknowledgement.Version
 	}
@@ -293,12 +314,14 @@ func (s *Service) liveSession(ctx context.Context, cookie string) string {
 // articles are those that each act of a sign-in serves.
 func articles(action string) []policy.Article {
 	switch action {
-	case "sign_in", "sign_in.totp":
+	case "sign_in", "sign_in.totp", "sign_in.passkey", "sign_in.card":
 		return []policy.Article{"62-2", "63-7", "26no3-1"}
 	case "password.changed":
 		return []policy.Article{"46-2(3)", "46-2(6)", "64-2"}
 	case "rules.acknowledged":
 		return []policy.Article{"39", "40"}
+	case "sign_in.recovery", "factor.added":
+		return []policy.Article{"46-2(3)", "64-1", "64-3"}
 	}
 	return []policy.Article{"62-2", "63-7"}
 }

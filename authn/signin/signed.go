@@ -5,7 +5,9 @@ import (
 	"errors"
 
 	"sekisho/authn"
+	"sekisho/authn/notice"
 	"sekisho/authn/standing"
+	"sekisho/authn/totp"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/secret"
@@ -74,22 +76,79 @@ func (s *Service) Commit(ctx context.Context, act func(*store.Tx) error) error {
 }
 
 // Enrolled moves a sign-in at the enrol step on: bind binds the factor, whose
-// first code has just been proved, in the transaction of the step.
-func (s *Service) Enrolled(ctx context.Context, o Origin, cookie string, bind func(*store.Tx) error) (Step, error) {
+// first use has just been proved, in the transaction of the step, and says what
+// it is. expected is what it will be, as far as is known before.
+//
+// After a recovery code the new factor takes the place of those before: what
+// was lost may be in somebody's hands.
+func (s *Service) Enrolled(ctx context.Context, o Origin, cookie string, expected authn.Method, bind func(*store.Tx) (authn.Method, error)) (Step, error) {
 	f, person, err := s.resume(ctx, cookie, authn.Enrol)
 	if err != nil {
 		return Step{}, err
 	}
-	f.Progress.Methods = append(f.Progress.Methods, authn.OTP)
-	f.Progress.At = s.Now()
-	return s.advance(ctx, o, cookie, f, person, func(tx *store.Tx) error {
-		// Two sign-ins can be at this step at once. A password alone binds the
-		// first factor and no other.
-		if n, err := s.Codes.Count(ctx, tx, person.ID); err != nil || n > 0 {
-			return errors.Join(err, ErrStep)
+	lost, alone := f.Progress.Recovering, !authn.Strength(f.Progress.Methods).AtLeast(policy.AAL2)
+	former, err := s.Codes.List(ctx, person.ID)
+	if err != nil {
+		return Step{}, err
+	}
+	at := len(f.Progress.Methods)
+	f.Progress.Methods = append(f.Progress.Methods, expected)
+	f.Progress.At, f.Progress.Recovering = s.Now(), false
+	return s.advance(ctx, o, cookie, &f, person, func(tx *store.Tx) error {
+		switch {
+		case lost:
+			if err := s.replaced(ctx, tx, person, former); err != nil {
+				return err
+			}
+		case alone:
+			// Two sign-ins can be at this step at once. A password alone binds
+			// the first factor and no other.
+			codes, err := s.Codes.Count(ctx, tx, person.ID)
+			if err != nil {
+				return err
+			}
+			keys, err := s.Passkeys.Count(ctx, tx, person.ID)
+			if err != nil {
+				return err
+			}
+			if codes+keys > 0 {
+				return ErrStep
+			}
 		}
-		return bind(tx)
+		method, err := bind(tx)
+		if err != nil {
+			return err
+		}
+		f.Progress.Methods[at] = method
+		return s.Tell(ctx, tx, o, person.ID, notice.FactorAdded, map[string]string{"factor": FactorKind(method)})
 	}, "factor.added")
+}
+
+// replaced takes away the factors that a person had before a recovery.
+func (s *Service) replaced(ctx context.Context, tx *store.Tx, person directory.Person, former []totp.Device) error {
+	for _, d := range former {
+		if err := s.Codes.Remove(ctx, tx, person.ID, d.ID); err != nil && !errors.Is(err, totp.ErrNoDevice) {
+			return err
+		}
+	}
+	if err := s.Passkeys.RemoveAll(ctx, tx, person.ID); err != nil {
+		return err
+	}
+	if err := s.ForgetBrowsers(ctx, tx, person.ID); err != nil {
+		return err
+	}
+	return s.Sessions.EndAll(ctx, tx, person.ID, person.Login, "", "a lost factor was replaced")
+}
+
+// FactorKind is what people call a method's factor: "passkey", "card", "totp".
+func FactorKind(m authn.Method) string {
+	switch m {
+	case authn.HardwareKey, authn.SyncedKey:
+		return "passkey"
+	case authn.SmartCard:
+		return "card"
+	}
+	return "totp"
 }
 
 // AfterLeak opens a sign-in for someone who has just reported their password
@@ -101,11 +160,11 @@ func (s *Service) AfterLeak(ctx context.Context, o Origin, p directory.Person, z
 		Progress: authn.Progress{Methods: []authn.Method{authn.Password}, MustChange: true, At: s.Now()},
 		Since:    s.Now(),
 	}
-	if err := s.fill(ctx, &f, "password.leak_reported"); err != nil {
+	if err := s.fill(ctx, &f, p, "password.leak_reported"); err != nil {
 		return Step{}, err
 	}
 	if len(f.Progress.Enrolled) == 0 {
 		return Step{}, ErrNone
 	}
-	return s.advance(ctx, o, "", f, p, func(*store.Tx) error { return nil }, "password.replacing")
+	return s.advance(ctx, o, "", &f, p, func(*store.Tx) error { return nil }, "password.replacing")
 }

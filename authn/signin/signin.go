@@ -11,6 +11,7 @@ package signin
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -19,9 +20,14 @@ import (
 	"time"
 
 	"sekisho/authn"
+	"sekisho/authn/card"
+	"sekisho/authn/notice"
+	"sekisho/authn/passkey"
 	"sekisho/authn/password"
+	"sekisho/authn/recovery"
 	"sekisho/authn/session"
 	"sekisho/authn/standing"
+	"sekisho/authn/terminal"
 	"sekisho/authn/totp"
 	"sekisho/directory"
 	"sekisho/policy"
@@ -43,6 +49,12 @@ type Origin struct {
 	RequestID string
 	UserAgent string
 	Device    string // value of the device cookie, "" for none
+	// Terminal is what the terminal says of itself, a signed assertion; "" for
+	// nothing.
+	Terminal string
+	// Certificate is the client certificate that came with the request, leaf
+	// first: a card's. nil for none.
+	Certificate []*x509.Certificate
 }
 
 // A Step is what a sign-in has come to.
@@ -111,7 +123,12 @@ type House struct {
 	Watch     *standing.Watch
 	Sessions  *session.Sessions
 	Codes     *totp.Devices
+	Passkeys  *passkey.Keys
+	Cards     *card.Reader
+	Terminals *terminal.Register
+	Recovery  *recovery.Codes
 	History   *password.History
+	Notices   *notice.Queue
 	Flows     ephemeral.Store
 	Now       clock.Now
 	// Ceiling is the most wrong passwords in a row that may reach the
@@ -171,6 +188,11 @@ func (s *Service) Password(ctx context.Context, o Origin, cookie, typed string, 
 		leave()
 		return Step{}, errors.Join(s.pace.wait(ctx, stop), err)
 	}
+	spoke, err := s.spoken(ctx, o, who)
+	if err != nil {
+		s.release(context.WithoutCancel(ctx), ways)
+		return Step{}, err
+	}
 	since := s.Now()
 	outcome, err := s.verify(ctx, who, pw)
 	if err != nil {
@@ -193,6 +215,7 @@ func (s *Service) Password(ctx context.Context, o Origin, cookie, typed string, 
 		Progress: authn.Progress{Methods: []authn.Method{authn.Password}, MustChange: outcome.mustChange, At: s.Now()},
 		Replaces: s.liveSession(ctx, cookie), Since: since,
 	}
+	s.sitting(&f, spoke)
 	var dying *password.Digest
 	if outcome.mustChange {
 		if dying, err = s.dying(ctx, f.Person, pw); err != nil {
@@ -200,7 +223,10 @@ func (s *Service) Password(ctx context.Context, o Origin, cookie, typed string, 
 			return Step{}, err
 		}
 	}
-	return s.advance(ctx, o, cookie, f, who.facts.Person, func(tx *store.Tx) error {
+	step, err := s.advance(ctx, o, cookie, &f, who.facts.Person, func(tx *store.Tx) error {
+		if err := s.heard(ctx, tx, spoke); err != nil {
+			return err
+		}
 		if dying != nil {
 			if err := s.History.Record(ctx, tx, *dying); err != nil {
 				return err
@@ -208,6 +234,11 @@ func (s *Service) Password(ctx context.Context, o Origin, cookie, typed string, 
 		}
 		return clear(ctx, tx, credential("pw", string(f.Person)))
 	}, "sign_in.password")
+	if no := s.unheard(ctx, o, who, err); no != err {
+		s.release(context.WithoutCancel(ctx), ways)
+		return Step{}, no
+	}
+	return step, err
 }
 
 // TOTP is the second step: a one-time code.
@@ -233,7 +264,7 @@ func (s *Service) TOTP(ctx context.Context, o Origin, cookie, code string) (Step
 	}
 	f.Progress.Methods = append(f.Progress.Methods, authn.OTP)
 	f.Progress.At = s.Now()
-	step, err := s.advance(ctx, o, cookie, f, person, func(tx *store.Tx) error {
+	step, err := s.advance(ctx, o, cookie, &f, person, func(tx *store.Tx) error {
 		if _, err := s.Codes.Spend(ctx, tx, person.ID, code); err != nil {
 			return err
 		}
@@ -285,7 +316,10 @@ func (s *Service) NewPassword(ctx context.Context, o Origin, cookie string, pw s
 	}
 	s.Watch.Forget(person.ID)
 	f.Progress.MustChange = false
-	return s.advance(ctx, o, cookie, f, person, func(tx *store.Tx) error {
+	return s.advance(ctx, o, cookie, &f, person, func(tx *store.Tx) error {
+		if err := s.Tell(ctx, tx, o, person.ID, notice.PasswordChanged, nil); err != nil {
+			return err
+		}
 		return s.SettlePassword(ctx, tx, person, intent, "")
 	}, "password.changed")
 }
@@ -299,7 +333,7 @@ func (s *Service) Acknowledge(ctx context.Context, o Origin, cookie, version str
 	if version == "" || version != s.Policy().Acknowledgement.Version {
 		return Step{}, ErrStep // another version came into force meanwhile
 	}
-	return s.advance(ctx, o, cookie, f, person, func(tx *store.Tx) error {
+	return s.advance(ctx, o, cookie, &f, person, func(tx *store.Tx) error {
 		_, err := tx.Exec(ctx, `
 			INSERT INTO acknowledgement (person_id, version, at) VALUES ($1, $2, $3)
 			ON CONFLICT DO NOTHING`, string(person.ID), version, store.Micros(s.Now()))

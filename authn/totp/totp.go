@@ -102,6 +102,7 @@ func NewUnder(db *store.DB, ring *secret.KeyRing, now clock.Now, rules func() po
 // A Device is one that has been confirmed.
 type Device struct {
 	ID, Name            string
+	Kind, Serial        string    // "totp" for an app, "token" for a hardware token with its serial number
 	AddedAt, LastUsedAt time.Time // zero LastUsedAt: not used since it was added
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -239,6 +240,13 @@ func describe(h *house.House, f folder.Folder, s *sample.Secrets) folder.Dev {
 		}
 		if c.TOTPSecret != "" {
 			out.TOTPSecret = &c.TOTPSecret
+		}
+		if k := c.Passkey; k != nil {
+			out.Passkey = &folder.Passkey{
+				CredentialID: base64.RawURLEncoding.EncodeToString(k.CredentialID),
+				UserHandle:   base64.RawURLEncoding.EncodeToString(k.UserHandle),
+				PrivateKey:   base64.StdEncoding.EncodeToString(k.PrivateKey),
+			}
 		}
 		for _, post := range person.Posts {
 			out.Posts = append(out.Posts, string(post))

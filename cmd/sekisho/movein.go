@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"time"
 
+	"sekisho/authn/passkey"
 	"sekisho/authn/standing"
 	"sekisho/cmd/sekisho/folder"
 	"sekisho/cmd/sekisho/house"
 	"sekisho/cmd/sekisho/sample"
+	"sekisho/directory"
 	"sekisho/policy/audit"
 	"sekisho/policy/store"
 )
@@ -36,10 +38,19 @@ func moveIn(ctx context.Context, h *house.House, f folder.Folder, s *sample.Secr
 		if err != nil {
 			return err
 		}
+		keys, err := h.Passkeys.List(ctx, person.ID)
+		if err != nil {
+			return err
+		}
 		totp := s.Of(p.Login).TOTPSecret
 		err = h.DB.WithTx(ctx, func(tx *store.Tx) error {
 			if totp != "" && len(devices) == 0 {
 				if err := h.TOTP.Import(ctx, tx, person.ID, totp, "dev.json"); err != nil {
+					return err
+				}
+			}
+			if key := s.Of(p.Login).Passkey; key != nil && len(keys) == 0 {
+				if err := giveKey(ctx, tx, h, person.ID, key); err != nil {
 					return err
 				}
 			}
@@ -58,4 +69,24 @@ func moveIn(ctx context.Context, h *house.House, f folder.Folder, s *sample.Secr
 	}
 	s.Seeded = true
 	return s.Save(f)
+}
+
+// rested is longer than the day that a new factor rests before its owner can
+// approve with it (design rule 7).
+const rested = 48 * time.Hour
+
+// giveKey enrols a passkey of the sample as if it had been there for a while.
+func giveKey(ctx context.Context, tx *store.Tx, h *house.House, person directory.PersonID, key *sample.Passkey) error {
+	public, err := key.Public()
+	if err != nil {
+		return err
+	}
+	cose, err := passkey.COSE(public)
+	if err != nil {
+		return err
+	}
+	return h.Passkeys.Import(ctx, tx, person, passkey.Imported{
+		CredentialID: key.CredentialID, UserHandle: key.UserHandle, PublicKey: cose,
+		Name: "dev.json", AddedAt: h.Clock.Now().Add(-rested),
+	})
 }

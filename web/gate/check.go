@@ -81,9 +81,9 @@ func (g *Gate) broken(w http.ResponseWriter, err error) {
 }
 
 // helps reports whether signing in, or in more strongly, would change the
-// answer. An assurance that nothing here can reach yet would not.
+// answer. An assurance that nobody has heard of would not.
 func helps(v authz.Verdict) bool {
-	return v.Reason == authz.NoSession || v.StepUp != "" && policy.AAL2.AtLeast(v.StepUp)
+	return v.Reason == authz.NoSession || v.StepUp != "" && policy.PHR.AtLeast(v.StepUp)
 }
 
 // signInURL leads to the sign-in page and from there back to uri at the

@@ -82,7 +82,8 @@ func (g *Gate) check(ctx context.Context, cookies []string, host string) (answer
 			return answer{}, err
 		}
 		a.told = g.known(key{a.session.ID, app.ID})
-		facts.SignedIn, facts.Person, facts.ACR, facts.SessionEnds = true, a.person, a.session.ACR, ends(a.session)
+		facts.SignedIn, facts.Person, facts.SessionEnds = true, a.person, ends(a.session)
+		facts.ACR, facts.AMR = a.session.ACR, a.session.AMR
 		if a.told != nil && a.told.policy == p && slices.Equal(a.told.groups, a.person.Groups) {
 			facts.Posts = a.told.posts
 		} else {

@@ -55,7 +55,8 @@ func (g *Gate) handOver(w http.ResponseWriter, r *web.Request) error {
 			return err
 		case step.Session != nil && step.Session.App == "":
 			a.session = *step.Session
-			facts.SignedIn, facts.Person, facts.ACR = true, step.Person, step.Session.ACR
+			facts.SignedIn, facts.Person = true, step.Person
+			facts.ACR, facts.AMR = step.Session.ACR, step.Session.AMR
 			facts.Posts, facts.SessionEnds = p.PostsOf(step.Person.Groups), ends(*step.Session)
 		}
 	}

@@ -21,10 +21,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"sekisho/authn/account"
+	"sekisho/authn/card"
+	"sekisho/authn/notice"
+	"sekisho/authn/passkey"
 	"sekisho/authn/password"
+	"sekisho/authn/recovery"
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
 	"sekisho/authn/standing"
+	"sekisho/authn/terminal"
+	"sekisho/authn/ticket"
 	"sekisho/authn/token"
 	"sekisho/authn/totp"
 	"sekisho/cmd/sekisho/say"
@@ -54,6 +60,11 @@ type House struct {
 	Watch     *standing.Watch
 	Sessions  *session.Sessions
 	TOTP      *totp.Devices
+	Passkeys  *passkey.Keys
+	Cards     *card.Reader
+	Terminals *terminal.Register
+	Recovery  *recovery.Codes
+	Notices   *notice.Queue
 	Signin    *signin.Service
 	Account   *account.Service
 	Tokens    *token.Keys
@@ -101,10 +112,19 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	// Signing in.
 	h.Sessions = session.New(h.DB, h.Session, h.Trail, h.Watch, rules, now)
 	h.TOTP = totp.NewUnder(h.DB, h.Sealing, now, func() policy.TOTPRules { return rules().TOTP })
+	once := ticket.New(h.Session, now)
+	if h.Passkeys, err = passkey.New(h.DB, h.Sealing, once, relyingParty(cfg, rules()), now, rules); err != nil {
+		return fmt.Errorf("opening the passkeys: %w", err)
+	}
+	h.Cards = card.New(h.DB, nil, now, rules)
+	h.Terminals = terminal.New(h.DB, once, h.PublicURL(), now, rules)
+	h.Recovery = recovery.New(h.DB, h.Sealing, now, func() policy.RecoveryRules { return rules().Recovery })
+	h.Notices = notice.New(h.DB, now, rules)
 	h.ceiling.Store(1) // until the directory has said how many it takes
 	h.Signin = signin.New(signin.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Watch: h.Watch, Sessions: h.Sessions,
-		Codes: h.TOTP, History: password.New(h.DB, h.Hasher, h.Sealing, now), Flows: h.Ephemeral, Now: now,
+		Codes: h.TOTP, Passkeys: h.Passkeys, Cards: h.Cards, Terminals: h.Terminals, Recovery: h.Recovery,
+		History: password.New(h.DB, h.Hasher, h.Sealing, now), Notices: h.Notices, Flows: h.Ephemeral, Now: now,
 		Ceiling: func() int { return int(h.ceiling.Load()) },
 	})
 	h.Account = account.New(h.Signin, h.Directory)
@@ -142,6 +162,17 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	}
 	h.log.Info("house built", "zones", joinZones(served), "policy", h.Charter.Version())
 	return nil
+}
+
+// relyingParty is who asks for passkeys: the name of the gate's own host, at its
+// one address.
+func relyingParty(cfg Config, p *policy.Policy) passkey.RP {
+	name := p.Prefecture.Name.In("ja")
+	if name == "" {
+		name = "関所"
+	}
+	u := cfg.PublicURL
+	return passkey.RP{ID: u.Hostname(), Name: name, Origins: []string{u.Scheme + "://" + u.Host}}
 }
 
 // guard tells web the live cookies from the dead.

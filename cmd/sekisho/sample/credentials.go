@@ -12,18 +12,53 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"sekisho/cmd/sekisho/folder"
 	"sekisho/policy"
+	"sekisho/policy/secret"
 )
 
 // A Credential is what a sample person signs in with. The plain text is kept in
 // the folder (mode 0600) because dev.json must show it; that is why nobody real
 // may be in such a folder.
 type Credential struct {
-	Login      string `json:"login"`
-	Password   string `json:"password"`
-	TOTPSecret string `json:"totp_secret,omitempty"` // base32; empty: enrols at first sign-in
+	Login      string   `json:"login"`
+	Password   string   `json:"password"`
+	TOTPSecret string   `json:"totp_secret,omitempty"` // base32; empty: enrols at first sign-in
+	Passkey    *Passkey `json:"passkey,omitempty"`     // of those with a post
+}
+
+// A Passkey is a key made for a script that plays an authenticator.
+type Passkey struct {
+	CredentialID []byte `json:"credential_id"`
+	UserHandle   []byte `json:"user_handle"`
+	PrivateKey   []byte `json:"private_key"` // PKCS#8, P-256
+}
+
+// Public is the public half.
+func (p *Passkey) Public() (*ecdsa.PublicKey, error) {
+	key, err := x509.ParsePKCS8PrivateKey(p.PrivateKey)
+	if err != nil {
+		return nil, fmt.Errorf("reading a passkey of the sample: %w", err)
+	}
+	private, ok := key.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, errors.New("reading a passkey of the sample: not an elliptic curve key")
+	}
+	return &private.PublicKey, nil
+}
+
+func newPasskey() (*Passkey, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making a passkey: %w", err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("making a passkey: %w", err)
+	}
+	return &Passkey{CredentialID: secret.Bytes(32), UserHandle: secret.Bytes(64), PrivateKey: private}, nil
 }
 
 // A Terminal is a machine of the sample and its key pair.
@@ -63,16 +98,32 @@ func Draw() (*Secrets, error) {
 		if p.State != MustChange {
 			c.TOTPSecret = totpSecret()
 		}
+		if p.State == Active && slices.ContainsFunc(p.Posts, beyond) {
+			key, err := newPasskey()
+			if err != nil {
+				return nil, err
+			}
+			c.Passkey = key
+		}
 		s.Credentials = append(s.Credentials, c)
 	}
-	lent := Terminal{ID: "lent-01", Zone: policy.LGWAN, Class: policy.TerminalLent,
-		Name: policy.Words{JA: "貸与端末 1号", EN: "Lent terminal 1"}}
-	if err := lent.draw(); err != nil {
-		return nil, err
+	for _, t := range []Terminal{
+		{ID: "lent-01", Zone: policy.LGWAN, Class: policy.TerminalLent, Name: policy.Words{JA: "貸与端末 1号", EN: "Lent terminal 1"}},
+		{ID: "counter-01", Zone: policy.LGWAN, Class: policy.TerminalCounter, Name: policy.Words{JA: "税務窓口 1番", EN: "Tax counter 1"}},
+		{ID: "counter-02", Zone: policy.MyNumber, Class: policy.TerminalCounter, Name: policy.Words{JA: "国保窓口 1番", EN: "Health insurance counter 1"}},
+		{ID: "dedicated-01", Zone: policy.MyNumber, Class: policy.TerminalDedicated, Name: policy.Words{JA: "住基専用端末 1号", EN: "Resident register terminal 1"}},
+	} {
+		if err := t.draw(); err != nil {
+			return nil, err
+		}
+		s.Terminals = append(s.Terminals, t)
 	}
-	s.Terminals = []Terminal{lent}
 	return s, nil
 }
+
+// beyond reports whether a post is more than being one of the staff or of a
+// contractor's people.
+func beyond(id policy.PostID) bool { return id != policy.Staff && id != policy.Contractor }
 
 // Load reads the folder's secrets. A folder without them is a new one: nil.
 func Load(f folder.Folder) (*Secrets, error) {
