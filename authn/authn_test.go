@@ -18,6 +18,12 @@ func TestStrength(t *testing.T) {
 		{"a code alone", []Method{OTP}, policy.AAL1},
 		{"the same factor twice is one factor", []Method{Password, Password}, policy.AAL1},
 		{"two factors", []Method{Password, OTP}, policy.AAL2},
+		{"a passkey is two factors that resist phishing", []Method{HardwareKey}, policy.PHR},
+		{"one that is copied too", []Method{SyncedKey}, policy.PHR},
+		{"and a card", []Method{Password, SmartCard}, policy.PHR},
+		{"a terminal's word beside a password", []Method{Password, Terminal}, policy.AAL2},
+		{"a terminal alone is nobody", []Method{Terminal}, ""},
+		{"a terminal and a code are both held", []Method{OTP, Terminal}, ""},
 		{"an unknown method is no factor", []Method{Password, "magic"}, policy.AAL1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -41,6 +47,13 @@ func TestNext(t *testing.T) {
 		{"a reset password does not skip the second factor", Progress{Methods: []Method{Password}, Enrolled: []Method{OTP}, MustChange: true}, need, SecondFactor},
 		{"a temporary password is changed before anything else opens", Progress{Methods: []Method{Password}, MustChange: true}, need, PasswordChange},
 		{"and after the second factor too", Progress{Methods: []Method{Password, OTP}, Enrolled: []Method{OTP}, MustChange: true}, need, PasswordChange},
+		{"a passkey alone needs no second factor", Progress{Methods: []Method{HardwareKey}, Enrolled: []Method{OTP}, Acknowledged: "2026-1"}, need, SignedIn},
+		{"a card after a temporary password does not skip its change", Progress{Methods: []Method{Password, SmartCard}, MustChange: true}, need, PasswordChange},
+		{"a dedicated terminal's word is the second factor", Progress{Methods: []Method{Password, Terminal}, Enrolled: []Method{OTP}, Acknowledged: "2026-1"}, need, SignedIn},
+		{"a recovery code leads to a new factor alone", Progress{Methods: []Method{Password}, Enrolled: []Method{OTP}, MustChange: true, Recovering: true}, need, Enrol},
+		{"and proves nothing by itself", Progress{Recovering: true}, need, ""},
+		{"where phishing must be resisted, a code is not enough", Progress{Methods: []Method{Password, OTP}, Enrolled: []Method{OTP, HardwareKey}}, Need{ACR: policy.PHR}, SecondFactor},
+		{"and whoever has no such factor gets one", Progress{Methods: []Method{Password, OTP}, Enrolled: []Method{OTP}}, Need{ACR: policy.PHR}, Enrol},
 		{"nobody without the factor the zone needs", Progress{Methods: []Method{Password}, Acknowledged: "2026-1"}, need, Enrol},
 		{"the rules are acknowledged before first use", Progress{Methods: []Method{Password, OTP}}, need, Acknowledge},
 		{"and again when they change", Progress{Methods: []Method{Password, OTP}, Acknowledged: "2025-1"}, need, Acknowledge},
@@ -58,10 +71,19 @@ func TestNext(t *testing.T) {
 }
 
 func TestAMR(t *testing.T) {
-	if got, want := AMR([]Method{Password, OTP, OTP}), []string{"pwd", "otp", "mfa"}; !slices.Equal(got, want) {
-		t.Errorf("AMR = %v, want %v", got, want)
-	}
-	if got, want := AMR([]Method{Password}), []string{"pwd"}; !slices.Equal(got, want) {
-		t.Errorf("AMR = %v, want %v", got, want)
+	for _, tt := range []struct {
+		methods []Method
+		want    []string
+	}{
+		{[]Method{Password, OTP, OTP}, []string{"pwd", "otp", "mfa"}},
+		{[]Method{Password}, []string{"pwd"}},
+		{[]Method{HardwareKey}, []string{"hwk", "mfa"}},
+		{[]Method{SyncedKey}, []string{"swk", "mfa"}},
+		{[]Method{SmartCard}, []string{"sc", "pin", "mfa"}},
+		{[]Method{Password, Terminal}, []string{"pwd", "mfa"}}, // RFC 8176 has no word for it
+	} {
+		if got := AMR(tt.methods); !slices.Equal(got, tt.want) {
+			t.Errorf("AMR(%v) = %v, want %v", tt.methods, got, tt.want)
+		}
 	}
 }

@@ -453,3 +453,98 @@ func TestEndAllSparesOne(t *testing.T) {
 		t.Errorf("List = %v, %v", list, err)
 	}
 }
+
+// at begins a session of somebody on a terminal.
+func (g *gate) at(t *testing.T, login, terminal, class string) (Session, string) {
+	t.Helper()
+	var (
+		n      Session
+		cookie string
+	)
+	err := g.db.WithTx(ctx, func(tx *store.Tx) (err error) {
+		n, cookie, err = g.Begin(ctx, tx, Session{
+			Person: "tanaka", Login: login, Zone: policy.LGWAN, ACR: policy.PHR, AuthAt: g.clock.Now(),
+			Terminal: terminal, TerminalClass: class,
+		})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n, cookie
+}
+
+// TestTakeOver: whoever signs in at a terminal ends the session before it there,
+// with its applications, and no other (article 38-6).
+func TestTakeOver(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	g.policy.Session.MaxPerPerson = 10
+	g.policy.Zones[0].CounterIdleEnd = 3 * time.Minute
+	_, first := g.at(t, "tanaka", "counter-1", policy.TerminalCounter)
+	_, elsewhere := g.at(t, "tanaka", "counter-2", policy.TerminalCounter)
+	_, desk := g.begin(t)
+	code, err := g.HandoverCode(ctx, first, "bunsho", "bunsho.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := g.RedeemHandover(ctx, code, "bunsho.example", "10.2.0.9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantAlive(t, g.Sessions, first, "before")
+	wantAlive(t, g.Sessions, child, "before")
+
+	_, second := g.at(t, "suzuki", "counter-1", policy.TerminalCounter)
+	if err := g.Poll(ctx); err != nil {
+		t.Fatal(err)
+	}
+	wantDead(t, g.Sessions, first, "after the take-over")
+	wantDead(t, g.Sessions, child, "its application after the take-over")
+	for name, cookie := range map[string]string{"the new one": second, "another counter": elsewhere, "a desk": desk} {
+		wantAlive(t, g.Sessions, cookie, name)
+	}
+
+	if err := g.db.WithTx(ctx, func(tx *store.Tx) error {
+		n, err := g.EndAt(ctx, tx, "counter-1", "lost")
+		if n != 1 {
+			t.Errorf("%d sessions ended at a lost terminal, want 1", n)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Poll(ctx); err != nil {
+		t.Fatal(err)
+	}
+	wantDead(t, g.Sessions, second, "at a lost terminal")
+	wantAlive(t, g.Sessions, elsewhere, "at another terminal")
+}
+
+// TestCounterIdlesSoon: at a counter a session ends as soon as somebody may have
+// turned away, and the application's with it.
+func TestCounterIdlesSoon(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		class string
+		idle  time.Duration
+	}{
+		{policy.TerminalCounter, 2 * time.Minute},
+		{policy.TerminalDedicated, 30 * time.Minute},
+		{policy.TerminalLent, 30 * time.Minute},
+		{"", 30 * time.Minute},
+	} {
+		t.Run("class "+tt.class, func(t *testing.T) {
+			g := newGate(t)
+			g.policy.Zones[0].CounterIdleEnd = 2 * time.Minute
+			n, cookie := g.at(t, "tanaka", "t-1", tt.class)
+			if got := n.IdleExpiresAt.Sub(g.clock.Now()); got != tt.idle {
+				t.Errorf("told to idle out after %v, want %v", got, tt.idle)
+			}
+			g.clock.Advance(tt.idle - time.Microsecond)
+			wantAlive(t, g.Sessions, cookie, "a moment before")
+			g.clock.Advance(tt.idle)
+			wantDead(t, g.Sessions, cookie, "after the idle end")
+		})
+	}
+}

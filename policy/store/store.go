@@ -31,6 +31,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	_ "modernc.org/sqlite" // the only driver, and this is its only importer
@@ -69,6 +70,7 @@ type DB struct {
 	path     string
 	patience time.Duration
 	fault    func(stage string) error
+	longest  atomic.Int64 // batchTime, in nanoseconds
 
 	reads    *sql.DB
 	prepared *statements // of the read pool
@@ -109,6 +111,7 @@ func open(ctx context.Context, cfg Config, from fs.FS, dir string) (*DB, error) 
 		closed:   make(chan struct{}),
 		idle:     make(chan struct{}),
 	}
+	db.longest.Store(int64(batchTime))
 	if db.patience <= 0 {
 		db.patience = defaultPatience
 	}

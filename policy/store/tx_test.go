@@ -20,6 +20,7 @@ var errRefused = errors.New("refused")
 // inOneBatch runs the functions as neighbours of one commit: the first holds
 // the counter until all others have queued behind it.
 func inOneBatch(t *testing.T, db *store.DB, fns ...func(tx *store.Tx) error) []error {
+	db.TakeYourTime()
 	t.Helper()
 	errs := make([]error, len(fns))
 	var wg sync.WaitGroup

@@ -251,7 +251,7 @@ func (w *writer) batch(first *job) {
 
 // next is the next job of the batch, nil when the batch should end.
 func (w *writer) next(ran int, elapsed func() time.Duration) *job {
-	if ran >= batchJobs || elapsed() >= batchTime {
+	if ran >= batchJobs || elapsed() >= time.Duration(w.db.longest.Load()) {
 		return nil
 	}
 	select {

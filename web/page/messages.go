@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"io/fs"
 	"net/url"
 	"time"
 
@@ -29,22 +30,46 @@ type tongue struct {
 // loadTongues reads the catalogues. Each language answers from its own alone: a
 // message missing there is a fault to be found, not to be covered with the
 // other language.
-func loadTongues() (map[string]*tongue, error) {
+func loadTongues(files fs.FS) (map[string]*tongue, error) {
 	tongues := make(map[string]*tongue, len(languages))
 	for _, lang := range languages {
-		name := "messages/" + lang + ".json"
-		raw, err := messageFiles.ReadFile(name)
+		bundle, err := bundle(files, lang)
 		if err != nil {
-			return nil, fmt.Errorf("reading the messages: %w", err)
-		}
-		bundle := i18n.NewBundle(language.MustParse(lang))
-		bundle.RegisterUnmarshalFunc("json", json.Unmarshal)
-		if _, err := bundle.ParseMessageFileBytes(raw, name); err != nil {
-			return nil, fmt.Errorf("reading %s: %w", name, err)
+			return nil, fmt.Errorf("reading the messages in %s: %w", lang, err)
 		}
 		tongues[lang] = &tongue{lang: lang, loc: i18n.NewLocalizer(bundle, lang)}
 	}
 	return tongues, nil
+}
+
+// bundle merges a language's own file with those of its rooms,
+// messages/ROOM.LANG.json. A key in two files is an error: which of them the
+// reader would get is nobody's decision.
+func bundle(files fs.FS, lang string) (*i18n.Bundle, error) {
+	rooms, err := fs.Glob(files, "messages/*."+lang+".json")
+	if err != nil {
+		return nil, err
+	}
+	merged := i18n.NewBundle(language.MustParse(lang))
+	merged.RegisterUnmarshalFunc("json", json.Unmarshal)
+	from := map[string]string{}
+	for _, name := range append([]string{"messages/" + lang + ".json"}, rooms...) {
+		raw, err := fs.ReadFile(files, name)
+		if err != nil {
+			return nil, err
+		}
+		file, err := merged.ParseMessageFileBytes(raw, name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		for _, m := range file.Messages {
+			if other, twice := from[m.ID]; twice {
+				return nil, fmt.Errorf("%s stands in %s and in %s", m.ID, other, name)
+			}
+			from[m.ID] = name
+		}
+	}
+	return merged, nil
 }
 
 // t says the message key; pairs are the names and values it has room for.

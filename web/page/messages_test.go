@@ -8,34 +8,69 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"sekisho/policy"
 )
 
-// catalogue reads a message file as it is written: each key with all its forms.
+// catalogue reads a language's files as they are written: each key with all its
+// forms.
 func catalogue(t *testing.T, lang string) map[string]string {
 	t.Helper()
-	raw, err := os.ReadFile("messages/" + lang + ".json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file map[string]any
-	if err := json.Unmarshal(raw, &file); err != nil {
-		t.Fatal(err)
+	names, err := filepath.Glob("messages/*" + lang + ".json")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("messages in %s: %v", lang, err)
 	}
 	out := map[string]string{}
-	for key, value := range file {
-		switch v := value.(type) {
-		case string:
-			out[key] = v
-		case map[string]any:
-			for _, form := range v {
-				out[key] += form.(string) + "\n"
+	for _, name := range names {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file map[string]any
+		if err := json.Unmarshal(raw, &file); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for key, value := range file {
+			switch v := value.(type) {
+			case string:
+				out[key] = v
+			case map[string]any:
+				for _, form := range v {
+					out[key] += form.(string) + "\n"
+				}
 			}
 		}
 	}
 	return out
+}
+
+// TestMessagesMerge: rooms add to a language, and none takes a key from another.
+func TestMessagesMerge(t *testing.T) {
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	files := fstest.MapFS{
+		"messages/ja.json":       file(`{"a.title": "甲"}`),
+		"messages/en.json":       file(`{"a.title": "A"}`),
+		"messages/other.ja.json": file(`{"b.title": "乙"}`),
+		"messages/other.en.json": file(`{"b.title": "B"}`),
+	}
+	tongues, err := loadTongues(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := tongues["ja"].say("a.title") + tongues["ja"].say("b.title") + tongues["en"].say("b.title"); got != "甲乙B" {
+		t.Errorf("merged messages say %q", got)
+	}
+	files["messages/third.en.json"] = file(`{"b.title": "C"}`)
+	if _, err := loadTongues(files); err == nil || !strings.Contains(err.Error(), "b.title stands in messages/other.en.json and in messages/third.en.json") {
+		t.Errorf("a key in two files: %v", err)
+	}
+	delete(files, "messages/third.en.json")
+	delete(files, "messages/en.json")
+	if _, err := loadTongues(files); err == nil {
+		t.Error("a language without a file of its own is loaded")
+	}
 }
 
 // used are the keys that templates and Go files name.

@@ -39,7 +39,7 @@ func mustLoad() pages {
 
 // load parses every page: templates/NAME.html beside layout.html and the parts.
 func load() (pages, error) {
-	tongues, err := loadTongues()
+	tongues, err := loadTongues(messageFiles)
 	if err != nil {
 		return pages{}, err
 	}
