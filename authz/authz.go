@@ -1,8 +1,8 @@
-// Package authz decides what a person may open.
+// Package authz decides what a person may open, and what they may do to others.
 //
-// Decide is a pure function from facts to a verdict, with the articles and the
-// words that go with it. It reads nothing, stores nothing and does not know
-// HTTP. Whoever calls it calls it at the time of use (design rule 2).
+// Decide and May are pure functions from facts to an answer, with the articles
+// and the words that go with it. They read nothing, store nothing and do not
+// know HTTP. Whoever calls them calls them at the time of use (design rule 2).
 package authz
 
 import (

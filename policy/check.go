@@ -25,6 +25,8 @@ func check(p *Policy, d *document) {
 	c.networks()
 	c.terminals()
 	c.applications()
+	c.passkeys()
+	c.cards()
 	c.deviations()
 	c.texts()
 	c.passwords()
@@ -327,6 +329,9 @@ func (c *checker) lockout() {
 	}
 	if len(r.Delays) > 100 {
 		c.refuse("lockout.delays", "63-7", "", "待たせる時間は100個までです。", "At most 100 delays.")
+	}
+	if c.p.SignIn.NoticeAfter > r.HardLimit {
+		c.refuse("sign_in.notice_after", "63-7", fmt.Sprint(r.HardLimit), "知らせるまでの失敗の回数は、上限（hard_limit）を超えられません。そこまで失敗する前に認証手段が使えなくなります。", "A factor is dead at the hard limit, so a notice after more failures would never go out.")
 	}
 	for i := 1; i < len(r.Delays); i++ {
 		if r.Delays[i] < r.Delays[i-1] {

@@ -17,6 +17,8 @@ var (
 	zoneType     = reflect.TypeFor[Zone]()
 	postType     = reflect.TypeFor[Post]()
 	classType    = reflect.TypeFor[Class]()
+	demandType   = reflect.TypeFor[PasskeyDemand]()
+	cardType     = reflect.TypeFor[CardAuthority]()
 )
 
 // decode writes a node into v. field is the place in this file, with indexes;
@@ -124,6 +126,10 @@ func startFrom(v reflect.Value, n *node) {
 				v.Set(reflect.ValueOf(c))
 			}
 		}
+	case demandType:
+		fill(v, "passkey.demands[]", "")
+	case cardType:
+		fill(v, "cards[]", "")
 	}
 }
 
@@ -243,7 +249,7 @@ func choicesAt(path string) ([]string, bool) {
 	switch path {
 	case "profile":
 		return Profiles(), true
-	case "zones[].id", "networks[].zone", "terminals[].zone", "applications[].zone", "zone_matrix.crossings[].from", "zone_matrix.crossings[].to":
+	case "zones[].id", "networks[].zone", "terminals[].zone", "applications[].zone", "zone_matrix.crossings[].from", "zone_matrix.crossings[].to", "cards[].zones[]":
 		return texts(ZoneIDs()), true
 	case "zone_matrix.model":
 		var ids []string
@@ -257,10 +263,12 @@ func choicesAt(path string) ([]string, bool) {
 		return CrossingMethods(), true
 	case "classes[].acr{}", "applications[].acr":
 		return texts(ACRs()), true
-	case "posts[].id", "applications[].posts[]":
+	case "posts[].id", "applications[].posts[]", "passkey.demands[].posts[]":
 		return texts(PostIDs()), true
 	case "terminals[].class":
 		return TerminalClasses(), true
+	case "cards[].subject":
+		return CardSubjects(), true
 	case "deviations[].rule":
 		var ids []string
 		for _, r := range DeviationRules() {

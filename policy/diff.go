@@ -118,6 +118,10 @@ func nameOf(item any) string {
 		return v.ID
 	case Application:
 		return v.ID
+	case PasskeyDemand:
+		return v.name()
+	case CardAuthority:
+		return v.ID
 	case Deviation:
 		return v.ID
 	}

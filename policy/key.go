@@ -30,4 +30,4 @@ func parsePublicKey(text string) (*ecdsa.PublicKey, error) {
 	return key, nil
 }
 
-var errPrivateKey = errors.New("reading a terminal's key: this is a private key, which belongs to the terminal alone")
+var errPrivateKey = errors.New("this is a private key, which belongs to its owner alone")

@@ -98,6 +98,9 @@ func Settings() []Setting {
 		{Path: "passkey.demands[].attestation", Kind: KindFlag, Default: false, Article: "64-1", Source: "W3C WebAuthn L3 6.5",
 			Says: Words{"製造者の証明（アテステーション）を求めるか。", "Whether the maker must vouch for the key."}},
 
+		{Path: "cards[].match", Kind: KindChoice, Default: CardMatchLogin, Choices: []string{CardMatchLogin, CardMatchMail}, Article: "62-1",
+			Says: Words{"カードの証明書が示す人を、ログイン名とメールアドレスのどちらで探すか。", "What of a person a card's subject is compared with."}},
+
 		{Path: "recovery.code_end", Unit: "duration", Kind: KindDuration, Default: 24 * time.Hour, Min: 10 * time.Minute, Max: 24 * time.Hour, Article: "64-1", Source: "NIST SP 800-63B-4 4.2",
 			Says: Words{"使われない回復コードが無効になるまでの時間。", "An unused recovery code dies after so long."}},
 

@@ -318,8 +318,15 @@ func (s *Sessions) End(ctx context.Context, tx *store.Tx, id, why string) error 
 }
 
 // EndAll ends every session of a person but one (and its children), in the
-// caller's transaction, and enters it on the trail if there was any.
+// caller's transaction, and enters it on the trail if there was any. Sign-ins
+// under way end with them: see EndedSince.
 func (s *Sessions) EndAll(ctx context.Context, tx *store.Tx, person directory.PersonID, login, except, why string) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO sign_in_end (person_id, at) VALUES ($1, $2)
+		ON CONFLICT (person_id) DO UPDATE SET at = excluded.at`, string(person), store.Micros(s.now()))
+	if err != nil {
+		return fmt.Errorf("ending sign-ins under way: %w", err)
+	}
 	n, err := end(ctx, tx, s.now(), why, `person_id = $3 AND id <> $4 AND (parent = '' OR parent <> $4)`, string(person), except)
 	if err != nil || n == 0 {
 		return err
@@ -328,6 +335,18 @@ func (s *Sessions) EndAll(ctx context.Context, tx *store.Tx, person directory.Pe
 		Actor: "system", Action: "session.ended", Object: login, Outcome: "ok", Reason: why,
 		Articles: []policy.Article{"62-1"}, Detail: map[string]string{"sessions": fmt.Sprint(n)},
 	})
+}
+
+// EndedSince reports whether everything of a person was ended after t. in is the
+// store, or the transaction that must not go on if it was.
+func EndedSince(ctx context.Context, in store.Reader, person directory.PersonID, t time.Time) (bool, error) {
+	var n int
+	err := in.QueryRow(ctx, `SELECT COUNT(*) FROM sign_in_end WHERE person_id = $1 AND at > $2`,
+		string(person), store.Micros(t)).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("reading what was ended: %w", err)
+	}
+	return n > 0, nil
 }
 
 // List is a person's live sessions at the gate, newest first.

@@ -110,7 +110,8 @@ func (s *Service) resume(ctx context.Context, cookie string, at State) (flow, di
 }
 
 // overtaken is ErrNone for a sign-in whose password was replaced or reported
-// since, and for one whose person was closed. Sessions end in the transaction of
+// since, whose person was closed, or who had everything ended, such as after a
+// factor was replaced. Sessions end in the transaction of
 // such an act; a sign-in under way is not a row, so it is asked for here, at
 // each step and again in the transaction that makes a session of it.
 func (s *Service) overtaken(ctx context.Context, in store.Reader, f flow) error {
@@ -128,7 +129,11 @@ func (s *Service) overtaken(ctx context.Context, in store.Reader, f flow) error 
 	if err != nil {
 		return fmt.Errorf("reading leak reports: %w", err)
 	}
-	if closed || changed || leaks > 0 {
+	ended, err := session.EndedSince(ctx, in, f.Person, f.Since)
+	if err != nil {
+		return err
+	}
+	if closed || changed || ended || leaks > 0 {
 		return ErrNone
 	}
 	return nil
@@ -167,7 +172,7 @@ func (s *Service) advance(ctx context.Context, o Origin, cookie string, f *flow,
 	if err != nil {
 		return Step{}, err
 	}
-	if action == "sign_in.password" || action == "password.changed" {
+	if slices.Contains(records, action) {
 		f.Since = s.Now() // what this step itself has recorded does not end it
 	}
 	next, _, _, err := s.Sessions.New(session.KindFlow)
@@ -210,6 +215,10 @@ func (s *Service) fill(ctx context.Context, f *flow, person directory.Person, ac
 	}
 	return nil
 }
+
+// records are the steps that record something which would end a sign-in begun
+// before.
+var records = []string{"sign_in.password", "password.changed", "factor.added"}
 
 // oneStep are the first steps of a sign-in that may be the only one: the entry
 // of the sign-in itself then says it all.

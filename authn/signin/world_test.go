@@ -7,11 +7,19 @@ import (
 	"testing"
 	"time"
 
+	goldap "github.com/go-ldap/ldap/v3"
+
 	"sekisho/authn/account"
+	"sekisho/authn/card"
+	"sekisho/authn/notice"
+	"sekisho/authn/passkey"
 	"sekisho/authn/password"
+	"sekisho/authn/recovery"
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
 	"sekisho/authn/standing"
+	"sekisho/authn/terminal"
+	"sekisho/authn/ticket"
 	"sekisho/authn/totp"
 	"sekisho/directory"
 	"sekisho/directory/embedded"
@@ -32,6 +40,9 @@ const (
 	next = "harusame furikomu tera no kane"
 )
 
+// gateURL is where the gate of these tests is.
+const gateURL = "https://gate.example"
+
 // world is a sign-in on a real directory and a real store, with a clock of its
 // own. The policy may be changed before use.
 type world struct {
@@ -43,6 +54,8 @@ type world struct {
 	policy  *policy.Policy
 	codes   *totp.Devices
 	trail   *audit.Trail
+	keys    *passkey.Keys
+	help    *recovery.Codes
 	origin  signin.Origin
 	ceiling int
 	folder  string
@@ -73,7 +86,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { w.db.Close() })
 
 	w.policy = policy.Standard()
-	w.policy.Zones = []policy.Zone{{ID: policy.LGWAN, SignInACR: policy.AAL1, IdleEnd: 30 * time.Minute, AbsoluteEnd: 9 * time.Hour}}
+	w.policy.Zones = []policy.Zone{{ID: policy.LGWAN, SignInACR: policy.AAL1, IdleEnd: 30 * time.Minute, AbsoluteEnd: 9 * time.Hour, CounterIdleEnd: 3 * time.Minute}}
 	w.policy.Prefecture.Words = []string{"reiken"}
 	w.policy.SignIn.SourceFailures = 100_000
 	w.build(ring, hasher)
@@ -87,9 +100,17 @@ func (w *world) build(ring *secret.KeyRing, hasher *secret.Hasher) {
 	w.trail = audit.New(w.db, w.clock.Now)
 	watch := standing.NewWatch(w.db, w.dir, w.clock.Now)
 	w.codes = totp.New(w.db, ring, w.clock.Now)
+	once := ticket.New(ring, w.clock.Now)
+	var err error
+	if w.keys, err = passkey.New(w.db, ring, once, passkey.RP{ID: "gate.example", Name: "関所", Origins: []string{gateURL}}, w.clock.Now, pol); err != nil {
+		panic(err)
+	}
+	w.help = recovery.New(w.db, ring, w.clock.Now, func() policy.RecoveryRules { return w.policy.Recovery })
 	w.Service = signin.New(signin.House{
 		DB: w.db, Trail: w.trail, Policy: pol, Directory: w.dir, Watch: watch,
 		Sessions: session.New(w.db, ring, w.trail, watch, pol, w.clock.Now), Codes: w.codes,
+		Passkeys: w.keys, Cards: card.New(w.db, nil, w.clock.Now, pol), Terminals: terminal.New(w.db, once, gateURL, w.clock.Now, pol),
+		Recovery: w.help, Notices: notice.New(w.db, w.clock.Now, pol),
 		History: password.New(w.db, hasher, ring, w.clock.Now), Flows: ephemeral.NewMemory(w.clock.Now, 1<<20),
 		Now: w.clock.Now, Ceiling: func() int { return w.ceiling },
 	})
@@ -154,3 +175,31 @@ func (w *world) actions(t *testing.T, action string) int {
 }
 
 func parseSecret(s secret.Text) ([]byte, error) { return totp.ParseSecret(string(s.Reveal())) }
+
+// join makes a person the member of a new group, as the directory's
+// administrators do.
+func (w *world) join(t *testing.T, group string, p directory.Person) {
+	t.Helper()
+	conn, err := goldap.DialURL(w.ldapURL)
+	must(t, err)
+	defer conn.Close()
+	must(t, conn.Bind("cn=admin,dc=pref,dc=example", "admin-of-the-test"))
+	for _, e := range []struct {
+		dn    string
+		class string
+		attrs map[string][]string
+	}{
+		{"ou=groups,dc=pref,dc=example", "organizationalUnit", map[string][]string{"ou": {"groups"}}},
+		{"cn=" + group + ",ou=groups,dc=pref,dc=example", "groupOfNames", map[string][]string{"cn": {group}, "member": {p.DN}}},
+	} {
+		add := goldap.NewAddRequest(e.dn, nil)
+		add.Attribute("objectClass", []string{e.class})
+		for k, v := range e.attrs {
+			add.Attribute(k, v)
+		}
+		if err := conn.Add(add); err != nil && !goldap.IsErrorWithCode(err, goldap.LDAPResultEntryAlreadyExists) {
+			t.Fatal(err)
+		}
+	}
+	w.Watch.Forget(p.ID)
+}

@@ -70,6 +70,24 @@ func (d *Directory) Enable(ctx context.Context, p directory.Person) error {
 	return gone("enabling an account", d.modify(ctx, p, m, ""))
 }
 
+// Unlock ends a lock after too many failures and leaves everything else as it
+// is; where there is none it does nothing. An account that was disabled stays
+// so, which is asserted inside the modification (RFC 4528): the two live in one
+// attribute.
+//
+// The failures themselves are the server's to keep. Until it forgets them, or
+// hears the right password, one more wrong one locks again.
+func (d *Directory) Unlock(ctx context.Context, p directory.Person) error {
+	s := &d.schema
+	m := goldap.NewModifyRequest(p.DN, nil)
+	m.Replace(s.Locked, nil)
+	err := d.modify(ctx, p, m, "(!"+equals(s.Locked, s.Disabled)+")")
+	if coded(err, goldap.LDAPResultAssertionFailed) {
+		return fmt.Errorf("unlocking an account: %w: it is disabled, or not this person's any more", directory.ErrNotFound)
+	}
+	return gone("unlocking an account", err)
+}
+
 // Create adds a person and answers them as the directory has them. The entry,
 // its password and the mark that it must be changed appear together.
 //

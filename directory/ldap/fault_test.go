@@ -174,6 +174,8 @@ func TestFalseAnswers(t *testing.T) {
 			_, err = d.ByID(t.Context(), someone.ID)
 			check("ByID", err, tt.find)
 			check("Stream", d.Stream(t.Context(), func(directory.Person) error { return nil }), tt.stream)
+			_, _, err = d.Search(t.Context(), "tar", "", 10)
+			check("Search", err, tt.stream)
 		})
 	}
 }

@@ -1,5 +1,6 @@
 // Package page is what people see: pages in Japanese and English, made on the
-// server, that work without JavaScript.
+// server, that work without JavaScript but where a browser is asked for a
+// passkey.
 //
 // It translates in both directions and does nothing else: a posted form becomes
 // one call of a service, and what the service answers, or refuses, becomes a
@@ -14,7 +15,6 @@
 package page
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -25,58 +25,9 @@ import (
 	"sekisho/authn/account"
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
-	"sekisho/authn/totp"
 	"sekisho/policy"
-	"sekisho/policy/charter"
-	"sekisho/policy/secret"
 	"sekisho/web"
 )
-
-// Steps are the steps of a sign-in.
-type Steps interface {
-	Password(ctx context.Context, o signin.Origin, cookie, login string, pw secret.Text) (signin.Step, error)
-	TOTP(ctx context.Context, o signin.Origin, cookie, code string) (signin.Step, error)
-	NewPassword(ctx context.Context, o signin.Origin, cookie string, pw secret.Text) (signin.Step, error)
-	Acknowledge(ctx context.Context, o signin.Origin, cookie, version string) (signin.Step, error)
-}
-
-// Presence says what a cookie stands for, and ends it.
-type Presence interface {
-	Current(ctx context.Context, o signin.Origin, cookie string) (signin.Step, error)
-	SignOut(ctx context.Context, o signin.Origin, cookie string) error
-}
-
-// Factors are a person's ways to sign in beside the password. Begin and finish
-// also work for a sign-in that is at state enrol.
-type Factors interface {
-	Factors(ctx context.Context, o signin.Origin, cookie string) ([]account.Factor, error)
-	BeginTOTP(ctx context.Context, o signin.Origin, cookie string) (totp.Enrolment, error)
-	FinishTOTP(ctx context.Context, o signin.Origin, cookie, id, code, name string) (signin.Step, error)
-	RemoveFactor(ctx context.Context, o signin.Origin, cookie, id string) (signin.Step, error)
-}
-
-// Account is the rest of what is a person's own.
-type Account interface {
-	ChangePassword(ctx context.Context, o signin.Origin, cookie string, current, new secret.Text) (signin.Step, error)
-	Sessions(ctx context.Context, o signin.Origin, cookie string) (sessions []session.Session, current string, err error)
-	EndSession(ctx context.Context, o signin.Origin, cookie, id string) error
-	// ReportLeak ends everything. Its step leads to a new password where
-	// another factor can prove the person; signin.ErrNone: nothing does.
-	ReportLeak(ctx context.Context, o signin.Origin, cookie, what string) (signin.Step, error)
-}
-
-// Charter is where proposals of a new policy wait for a second person.
-type Charter interface {
-	Version() int64
-	Proposals(ctx context.Context) ([]charter.Proposal, error)
-	Approve(ctx context.Context, by charter.Approver, proposalID string) (int64, error)
-}
-
-// TerminalCheck takes a person's word that the terminal is in order, article
-// 63-6.
-type TerminalCheck interface {
-	ConfirmTerminal(ctx context.Context, o signin.Origin, cookie string) (signin.Step, error)
-}
 
 // Services are what the pages speak to. Charter and Terminal may be nil: then
 // there is no such page.
@@ -102,18 +53,27 @@ func Mount(srv *web.Server, s Services) {
 	h := &house{Services: s, srv: srv, pages: mustLoad()}
 	srv.ErrorPage(h.refusal)
 
-	srv.Mount("GET "+styleURL, serveStyle)
+	srv.Mount("GET "+style.url, style.serve)
+	srv.Mount("GET "+script.url, script.serve)
 	srv.Mount("GET /{$}", h.home)
 	srv.Mount("GET /rules", h.rules)
 
 	srv.Mount("GET /signin", h.signinForm)
 	srv.Mount("POST /signin", h.signin)
+	srv.Mount("POST /signin/passkey", h.passkey)
+	srv.Mount("GET /signin/passkey", instead("/signin"))
+	srv.Mount("POST /signin/card", h.card)
+	srv.Mount("GET /signin/card", instead("/signin"))
 	srv.Mount("POST /signin/restart", h.restart)
-	srv.Mount("GET /signin/totp", h.totpForm)
+	srv.Mount("GET /signin/totp", h.secondForm)
 	srv.Mount("POST /signin/totp", h.totp)
+	srv.Mount("GET /signin/recovery", h.recoveryForm)
+	srv.Mount("POST /signin/recovery", h.recovery)
 	srv.Mount("GET /signin/password", h.forcedForm)
 	srv.Mount("POST /signin/password", h.forced)
 	srv.Mount("GET /signin/enrol", h.enrolForm)
+	srv.Mount("POST /signin/enrol/passkey", h.enrolPasskey)
+	srv.Mount("GET /signin/enrol/passkey", instead("/signin/enrol"))
 	srv.Mount("POST /signin/enrol/begin", h.enrolBegin)
 	srv.Mount("GET /signin/enrol/begin", instead("/signin/enrol"))
 	srv.Mount("POST /signin/enrol", h.enrolFinish)
@@ -133,9 +93,16 @@ func Mount(srv *web.Server, s Services) {
 	srv.Mount("POST /me/factors/totp/begin", h.addBegin)
 	srv.Mount("GET /me/factors/totp/begin", instead("/me/factors/totp"))
 	srv.Mount("POST /me/factors/totp", h.addFinish)
+	srv.Mount("GET /me/factors/passkey", h.addPasskeyForm)
+	srv.Mount("POST /me/factors/passkey", h.addPasskey)
+	srv.Mount("GET /me/factors/{id}/rename", h.renameForm)
+	srv.Mount("POST /me/factors/{id}/rename", h.rename)
 	srv.Mount("GET /me/factors/{id}/remove", h.removeForm)
 	srv.Mount("POST /me/factors/{id}/remove", h.remove)
+	srv.Mount("GET /me/address", h.addressForm)
+	srv.Mount("POST /me/address", h.address)
 	srv.Mount("POST /me/sessions/{id}/end", h.endSession)
+	srv.Mount("POST /me/sessions/end", h.endOthers)
 	srv.Mount("GET /me/leak", h.leakForm)
 	srv.Mount("POST /me/leak", h.leak)
 	srv.Mount("GET /leak-reported", h.leaked)
