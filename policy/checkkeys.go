@@ -172,7 +172,7 @@ func (c *checker) policyOIDs(field string, oids []string) {
 			if n, err := x509.ParseOID(near); err != nil || n.String() != near {
 				near = ""
 			}
-			c.refuse(at, "26no3-1", near, "OIDを 1.2.392.200099.1 のように、数字と点で書いてください。", "Write an OID with numbers and dots, such as 1.2.392.200099.1.")
+			c.refuse(at, "26no3-1", near, "OIDを 2.999.1.1 のように、数字と点で書いてください。", "Write an OID with numbers and dots, such as 2.999.1.1.")
 		}
 	}
 }

@@ -38,6 +38,14 @@ func TestDiff(t *testing.T) {
 			{"networks[10.4.0.0/16].cidr", "", "10.4.0.0/16"}, {"networks[10.4.0.0/16].outside", "", "false"}, {"networks[10.4.0.0/16].zone", "", "lgwan"}}},
 		{"the assurance of a class", []string{"acr: {lgwan: aal2}", "acr: {lgwan: phr}"}, nil},
 		{"delays", []string{"15m, 1h]", "15m]"}, []Change{{"lockout.delays", "[30s, 1m, 2m, 5m, 15m, 1h]", "[30s, 1m, 2m, 5m, 15m]"}}},
+		{"a demand of other keys", []string{"      attestation: true\n", "      aaguids: [5ec1571f-6f1b-4b9a-8d43-1f3a7c2e9b11]\n"}, []Change{
+			{"passkey.demands[cio].aaguids", "", "[5ec1571f-6f1b-4b9a-8d43-1f3a7c2e9b11]"}, {"passkey.demands[cio].attestation", "true", "false"}}},
+		{"the posts of a demand in another order", []string{"[system_administrator, system_operator]", "[system_operator, system_administrator]"}, []Change{
+			{"passkey.demands[system_administrator,system_operator].posts", "[system_administrator, system_operator]", "[system_operator, system_administrator]"}}},
+		{"a demand of everybody", []string{"    - posts: [cio]\n      attestation: true\n", "    - attestation: true\n"}, []Change{
+			{"passkey.demands[*].attestation", "", "true"}, {"passkey.demands[cio].attestation", "true", ""}, {"passkey.demands[cio].posts", "[cio]", ""}}},
+		{"a default of cards written out", []string{"    match: login\n", ""}, nil},
+		{"whom cards name", []string{"match: login", "match: mail"}, []Change{{"cards[shokuin].match", "login", "mail"}}},
 		{"a text gone", []string{"  url: https://juki.internal:8443\n", "  url: https://other.internal\n"}, []Change{{"applications[juki].url", "https://juki.internal:8443", "https://other.internal"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -71,7 +79,7 @@ func TestDiff(t *testing.T) {
 func TestDiffSeesEveryField(t *testing.T) {
 	flat := flatten(mustParse(t, string(example(t))))
 	for _, s := range Settings() {
-		key := strings.NewReplacer("zones[]", "zones[lgwan]", "[]", "").Replace(s.Path)
+		key := strings.NewReplacer("zones[]", "zones[lgwan]", "demands[]", "demands[cio]", "cards[]", "cards[shokuin]", "[]", "").Replace(s.Path)
 		if _, ok := flat[key]; !ok {
 			t.Errorf("setting %s is not in a difference", s.Path)
 		}
@@ -80,6 +88,8 @@ func TestDiffSeesEveryField(t *testing.T) {
 		"profile", "prefecture.name.ja", "prefecture.words", "prefecture.guideline_url", "zones[lgwan].sign_in_acr", "zone_matrix.model", "zone_matrix.crossings[internet>lgwan].methods",
 		"posts[cio].group", "posts[cio].approves", "sections[jinji].parent", "networks[10.1.0.0/16].zone", "terminals[madoguchi-1].public_key", "applications[kyuyo].posts", "applications[kyuyo].sections",
 		"applications[kyuyo].acr", "applications[juki].class", "deviations[one-process].decision", "banner.ja", "acknowledgement.version", "password.block_words", "mail.from",
+		"passkey.roots", "passkey.demands[cio].posts", "passkey.demands[system_administrator,system_operator].aaguids", "cards[shokuin].name.ja", "cards[shokuin].ca", "cards[shokuin].policy_oids",
+		"cards[shokuin].subject", "cards[shokuin].zones",
 	} {
 		if _, ok := flat[path]; !ok {
 			t.Errorf("%s is not in a difference", path)

@@ -229,6 +229,49 @@ func TestRefusals(t *testing.T) {
 		{"temporary for more than a week", "temporary_end: 24h", "temporary_end: 169h", "password.temporary_end", "64-2", "168h", ""},
 		{"two TOTP steps", "skew: 1", "skew: 2", "totp.skew", "62-2", "1", ""},
 
+		{"a challenge that lives too long", "ceremony_end: 5m", "ceremony_end: 1h", "passkey.ceremony_end", "62-2", "10m", ""},
+		{"no passkey at all", "max_keys: 5", "max_keys: 0", "passkey.max_keys", "64-1", "1", ""},
+		{"unknown key of a demand", "attestation: true", "attested: true", "passkey.demands[0].attested", "", "attestation", ""},
+		{"demand of an unknown post", "posts: [cio]\n      attest", "posts: [coi]\n      attest", "passkey.demands[0].posts[0]", "", "cio", ""},
+		{"demand of a post twice", "posts: [cio]\n      attest", "posts: [cio, cio]\n      attest", "passkey.demands[0].posts[1]", "64-1", "", ""},
+		{"demand that asks nothing", "    - posts: [cio]\n      attestation: true\n", "    - posts: [cio]\n", "passkey.demands[0]", "64-1", "", ""},
+		{"demand that says it asks nothing", "attestation: true", "attestation: false", "passkey.demands[0]", "64-1", "", "- posts: [cio]"},
+		{"demand that asks for no model", "aaguids: [5ec1571f-6f1b-4b9a-8d43-1f3a7c2e9b10]", "aaguids: []", "passkey.demands[1]", "64-1", "", "- posts: [system_a"},
+		{"two demands of the same posts", "- posts: [cio]\n", "- posts: [system_operator, system_administrator]\n", "passkey.demands[1]", "64-1", "", "- posts: [system_administrator, system_operator]"},
+		{"attestation without a maker", "  roots:\n    - |", "  x:\n    - |", "passkey.demands[0].attestation", "64-1", "", "attestation: true"},
+		{"models without a maker", "  roots:\n    - |", "  x:\n    - |", "passkey.demands[1].aaguids", "64-1", "", "aaguids:"},
+		{"model in capitals", "[5ec1571f-6f1b-4b9a-8d43-1f3a7c2e9b10]", "[5EC1571F-6F1B-4B9A-8D43-1F3A7C2E9B10]", "passkey.demands[1].aaguids[0]", "64-1", "5ec1571f-6f1b-4b9a-8d43-1f3a7c2e9b10", ""},
+		{"model without hyphens", "[5ec1571f-6f1b-4b9a-8d43-1f3a7c2e9b10]", "[5ec1571f6f1b4b9a8d431f3a7c2e9b10]", "passkey.demands[1].aaguids[0]", "64-1", "5ec1571f-6f1b-4b9a-8d43-1f3a7c2e9b10", ""},
+		{"model by its trade name", "[5ec1571f-6f1b-4b9a-8d43-1f3a7c2e9b10]", "[Key 5]", "passkey.demands[1].aaguids[0]", "64-1", "", ""},
+		{"model that is none", "[5ec1571f-6f1b-4b9a-8d43-1f3a7c2e9b10]", "[00000000-0000-0000-0000-000000000000]", "passkey.demands[1].aaguids[0]", "64-1", "", ""},
+		{"model without letters", "[5ec1571f-6f1b-4b9a-8d43-1f3a7c2e9b10]", `[""]`, "passkey.demands[1].aaguids[0]", "64-1", "", ""},
+		{"model twice", "[5ec1571f-6f1b-4b9a-8d43-1f3a7c2e9b10]", "[5ec1571f-6f1b-4b9a-8d43-1f3a7c2e9b10, 5ec1571f-6f1b-4b9a-8d43-1f3a7c2e9b10]", "passkey.demands[1].aaguids[1]", "64-1", "", ""},
+		{"maker that is no certificate", "  roots:\n    - |\n", "  roots:\n    - maker\n    - |\n", "passkey.roots[0]", "64-1", "", "- maker"},
+		{"maker without letters", "  roots:\n    - |\n", "  roots:\n    - \"\"\n    - |\n", "passkey.roots[0]", "64-1", "", "- \"\""},
+
+		{"card authority twice", "  - id: shokuin\n", "  - {id: shokuin, name: {ja: 別}, ca: x, policy_oids: [2.5], subject: email}\n  - id: shokuin\n", "cards[1].id", "", "", "  - id: shokuin\n"},
+		{"card authority without an id", "  - id: shokuin\n    name", "  - name", "cards[0].id", "", "", ""},
+		{"card authority with an odd id", "- id: shokuin", "- id: Shokuin", "cards[0].id", "", "shokuin", ""},
+		{"card authority without a name", "    name: {ja: 職員証, en: Staff card}\n", "", "cards[0].name.ja", "", "", "- id: shokuin"},
+		{"card authority without a certificate", "    ca: |\n", "    ca: \"\"\n    x: |\n", "cards[0].ca", "64-1", "", "ca: \"\""},
+		{"card authority with a certificate that is none", "    ca: |\n", "    ca: hello\n    x: |\n", "cards[0].ca", "64-1", "", "ca: hello"},
+		{"cards without a policy", "policy_oids: [2.999.1.1]", "policy_oids: []", "cards[0].policy_oids", "26no3-1", "", ""},
+		{"cards whose policy is not named", "    policy_oids: [2.999.1.1]\n", "", "cards[0].policy_oids", "26no3-1", "", "- id: shokuin"},
+		{"cards of any policy", "[2.999.1.1]", "[2.5.29.32.0]", "cards[0].policy_oids[0]", "26no3-1", "", ""},
+		{"policy that is no OID", "[2.999.1.1]", "[pin]", "cards[0].policy_oids[0]", "26no3-1", "", ""},
+		{"policy with its kind before it", "[2.999.1.1]", "[OID.2.999.1.1]", "cards[0].policy_oids[0]", "26no3-1", "2.999.1.1", ""},
+		{"policy with leading zeros", "[2.999.1.1]", "[2.999.01.1]", "cards[0].policy_oids[0]", "26no3-1", "", ""},
+		{"policy twice", "[2.999.1.1]", "[2.999.1.1, 2.999.1.1]", "cards[0].policy_oids[1]", "26no3-1", "", ""},
+		{"unknown part of a certificate", "subject: common_name", "subject: commonname", "cards[0].subject", "", "common_name", ""},
+		{"no part of a certificate", "    subject: common_name\n", "", "cards[0].subject", "62-1", "", "- id: shokuin"},
+		{"cards compared with nothing we know", "match: login", "match: logn", "cards[0].match", "", "login", ""},
+		{"cards in a zone there is not", "zones: [mynumber, lgwan]", "zones: [lgwn]", "cards[0].zones[0]", "", "lgwan", ""},
+		{"cards in a zone twice", "zones: [mynumber, lgwan]", "zones: [lgwan, lgwan]", "cards[0].zones[1]", "26no2-1", "", ""},
+
+		{"recovery code for two days", "code_end: 24h", "code_end: 48h", "recovery.code_end", "64-1", "24h", ""},
+		{"administrators with one factor", "elevated_acr: phr", "elevated_acr: aal1", "session.elevated_acr", "", "aal2", ""},
+		{"notice after nothing", "notice_after: 1", "notice_after: 0", "sign_in.notice_after", "63-7", "1", ""},
+
 		{"hard limit at the free failures", "hard_limit: 50\n  known_browser_share: 10", "hard_limit: 4\n  known_browser_share: 1", "lockout.hard_limit", "63-7", "5", ""},
 		{"all of the limit for known browsers", "known_browser_share: 10", "known_browser_share: 50", "lockout.known_browser_share", "63-7", "49", ""},
 		{"no delay", "delays: [30s, 1m, 2m, 5m, 15m, 1h]", "delays: []", "lockout.delays", "63-7", "30s", ""},
@@ -321,20 +364,34 @@ func TestPasswordExpiryHasAFloor(t *testing.T) {
 	}
 }
 
+func TestNoticeComesBeforeTheLimit(t *testing.T) {
+	_, problems := Parse("policy.yaml", []byte(changed(t, "notice_after: 1\n", "notice_after: 21\n", "hard_limit: 50", "hard_limit: 20")))
+	if len(problems) != 1 || problems[0].Field != "sign_in.notice_after" || problems[0].Nearest != "20" || problems[0].Article != "63-7" {
+		t.Error(problems)
+	}
+	if _, problems := Parse("policy.yaml", []byte(changed(t, "notice_after: 1\n", "notice_after: 20\n", "hard_limit: 50", "hard_limit: 20"))); problems != nil {
+		t.Error(problems)
+	}
+}
+
 func TestReferencesToUnservedZones(t *testing.T) {
 	text := least + `networks: [{cidr: 10.0.0.0/8, zone: internet}]
 terminals: [{id: t1, class: lent, zone: mynumber}]
 applications: [{id: a, name: {ja: あ}, host: a.example, zone: internet, class: 2}]
+cards: [{id: c, name: {ja: あ}, zones: [internet]}]
 `
 	_, problems := Parse("policy.yaml", []byte(text))
 	var fields []string
 	for _, p := range problems {
+		if strings.HasPrefix(p.Field, "cards[0].") && !strings.Contains(p.Field, "zones") {
+			continue // it lacks more than its zone
+		}
 		fields = append(fields, p.Field)
 		if p.Nearest != "lgwan" {
 			t.Errorf("%s: nearest %q", p.Field, p.Nearest)
 		}
 	}
-	if want := []string{"networks[0].zone", "terminals[0].zone", "applications[0].zone"}; !slices.Equal(fields, want) {
+	if want := []string{"networks[0].zone", "terminals[0].zone", "applications[0].zone", "cards[0].zones[0]"}; !slices.Equal(fields, want) {
 		t.Errorf("refused %v, want %v", fields, want)
 	}
 }

@@ -104,6 +104,12 @@ func TestStandard(t *testing.T) {
 	if p.TOTP.Skew != 1 || p.SignIn.FlowEnd != 10*time.Minute || p.SignIn.FreshFor != 10*time.Minute {
 		t.Errorf("totp %+v, sign-in %+v", p.TOTP, p.SignIn)
 	}
+	if k := p.Passkey; k.CeremonyEnd != 5*time.Minute || k.MaxKeys != 5 || k.Roots != nil || k.Demands != nil || p.Cards != nil || p.Recovery.CodeEnd != 24*time.Hour {
+		t.Errorf("passkey %+v, cards %+v, recovery %+v", k, p.Cards, p.Recovery)
+	}
+	if p.Session.ElevatedACR != PHR || p.SignIn.NoticeAfter != 1 {
+		t.Errorf("session %+v, sign-in %+v", p.Session, p.SignIn)
+	}
 	if d := p.Dormancy; d.WarnDays != 60 || d.DisableDays != 90 || d.DeleteDays != 365 {
 		t.Errorf("dormancy %+v", d)
 	}

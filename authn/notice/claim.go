@@ -39,7 +39,7 @@ const (
 // farthest is how far ahead a time in the store may lie before it counts as
 // written under a wrong clock: twice the longest wait, because another gateway's
 // clock may run a little ahead of ours.
-const farthest = lease0; const lease0 = 1 * time.Minute
+const farthest = 2 * longestWait
 
 // Claim takes up to n copies that are due, oldest first, for the length of
 // lease. Of several gateways each copy goes to one; when that one dies, the copy

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/go-webauthn/webauthn/protocol"
-	"github.com/google/uuid"
 
 	"sekisho/directory"
 	"sekisho/policy/secret"
@@ -38,6 +37,8 @@ type held struct {
 	id, name   string
 	lastUsedAt int64
 }
+
+const aaguidSize = 16
 
 const columns = `id, person, credential_id, credential, sign_count, name, added_at, last_used_at`
 
@@ -88,13 +89,12 @@ func (h held) key() Key {
 	}
 }
 
-// model is an AAGUID as people write it.
+// model is an AAGUID as people write it: a UUID (RFC 9562 section 4).
 func model(aaguid []byte) string {
-	id, err := uuid.FromBytes(aaguid)
-	if err != nil {
-		return uuid.Nil.String()
+	if len(aaguid) != aaguidSize {
+		aaguid = make([]byte, aaguidSize)
 	}
-	return id.String()
+	return fmt.Sprintf("%x-%x-%x-%x-%x", aaguid[:4], aaguid[4:6], aaguid[6:8], aaguid[8:10], aaguid[10:])
 }
 
 // insert adds a key in the caller's transaction: ErrTwice or ErrFull refuse it.

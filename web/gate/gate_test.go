@@ -37,6 +37,8 @@ func TestCheck(t *testing.T) {
 		{"signed in", []string{original(juki), get, appCookie("k.juki")}, 200, ""},
 		{"another method", []string{original(juki), "X-Original-Method: POST", appCookie("k.juki")}, 200, ""},
 		{"too weak", []string{original(juki), get, appCookie("k.weak")}, 401, signin + "&acr=aal2"},
+		{"too weak where phishing must be resisted", []string{original("http://kenmei.localhost:8080/"), get, "Cookie: __Host-sekisho=k.gate"}, 401,
+			"http://localhost:8080/signin?rd=" + url.QueryEscape("http://kenmei.localhost:8080/") + "&acr=phr"},
 		{"another host's cookie", []string{original(juki), get, appCookie("k.bunsho")}, 401, signin},
 		{"the gate's cookie in the place of the host's", []string{original(juki), get, appCookie("k.gate")}, 401, signin},
 		{"a host's cookie in the place of the gate's", []string{original(juki), get, "Cookie: __Host-sekisho=k.juki"}, 401, signin},

@@ -119,6 +119,7 @@ func newWorld(t testing.TB, apps ...policy.Application) (*world, *web.Server, *G
 	p.Applications = append([]policy.Application{
 		{ID: "juki", Host: "juki.localhost", Zone: "lgwan", Class: 1, ACR: policy.AAL2, Name: policy.Words{JA: "住民基本台帳", EN: "Residents"}},
 		{ID: "bunsho", Host: "bunsho.localhost", Zone: "lgwan", Class: 2},
+		{ID: "kenmei", Host: "kenmei.localhost", Zone: "lgwan", Class: 1, ACR: policy.PHR},
 		{ID: "kansa", Host: "kansa.localhost", Zone: "lgwan", Class: 2, Posts: []policy.PostID{"auditor"}},
 	}, apps...)
 	w.policy = p

@@ -1,10 +1,7 @@
 package page
 
 import (
-	"encoding/base64"
 	"errors"
-	"fmt"
-	"html/template"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,177 +9,45 @@ import (
 
 	"sekisho/authn"
 	"sekisho/authn/account"
-	"sekisho/authn/signin"
+	"sekisho/authn/passkey"
 	"sekisho/authn/totp"
 	"sekisho/policy"
 	"sekisho/web"
 )
 
-// pictureSize is the enrolment picture's side in pixels.
-const pictureSize = 240
-
-// maxName bounds the name a person gives to a device, in characters.
+// maxName bounds the name a person gives to a factor, in characters.
 const maxName = 64
 
-// enrolPage serves two ways to the same thing: the enrol step of a sign-in, and
-// a further device of someone signed in.
-type enrolPage struct {
-	Signing bool
-	Begin   string
-	Finish  string
-	ID      string
-	Name    string
-	Picture template.URL // data: PNG; "" when it is not shown again
-	Link    template.URL // otpauth:
-	Secret  string       // in groups of four
-}
-
-func enrolling() enrolPage {
-	return enrolPage{Signing: true, Begin: "/signin/enrol/begin", Finish: "/signin/enrol"}
-}
-
-func adding() enrolPage {
-	return enrolPage{Begin: "/me/factors/totp/begin", Finish: "/me/factors/totp"}
-}
-
-func (p enrolPage) state() signin.State {
-	if p.Signing {
-		return authn.Enrol
-	}
-	return authn.SignedIn
-}
-
-func (h *house) enrolForm(w http.ResponseWriter, r *web.Request) error {
-	return h.bindForm(w, r, enrolling())
-}
-func (h *house) enrolBegin(w http.ResponseWriter, r *web.Request) error {
-	return h.bindBegin(w, r, enrolling())
-}
-func (h *house) enrolFinish(w http.ResponseWriter, r *web.Request) error {
-	return h.bindFinish(w, r, enrolling())
-}
-func (h *house) addForm(w http.ResponseWriter, r *web.Request) error {
-	return h.bindForm(w, r, adding())
-}
-func (h *house) addBegin(w http.ResponseWriter, r *web.Request) error {
-	return h.bindBegin(w, r, adding())
-}
-func (h *house) addFinish(w http.ResponseWriter, r *web.Request) error {
-	return h.bindFinish(w, r, adding())
-}
-
-// bindForm says what will be needed. It begins nothing: a GET changes nothing,
-// and a link preview must not leave half an enrolment behind.
-func (h *house) bindForm(w http.ResponseWriter, r *web.Request, p enrolPage) error {
-	step, done, err := h.at(w, r, p.state())
-	if done || err != nil {
-		return err
-	}
-	return h.show(w, r, http.StatusOK, "enrolstart", h.view(r, step, p))
-}
-
-// bindBegin shows the secret, in the answer to the POST itself: it is given out
-// once and is nowhere to be read again.
-func (h *house) bindBegin(w http.ResponseWriter, r *web.Request, p enrolPage) error {
-	step, done, err := h.at(w, r, p.state())
-	if done || err != nil {
-		return err
-	}
-	begun, err := h.Factors.BeginTOTP(r.Context(), r.Origin, r.Cookie)
-	if err != nil {
-		return h.bindError(w, r, step, p, "enrolstart", err)
-	}
-	png, err := begun.QR(pictureSize)
-	if err != nil {
-		return fmt.Errorf("drawing the enrolment picture: %w", err)
-	}
-	p.ID, p.Name = begun.ID, h.tongue(r).say("enrol.name_default")
-	// Both addresses are made by the service from bytes of its own.
-	p.Picture = template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(png))
-	p.Link = template.URL(begun.URI.Reveal())
-	p.Secret = fours(string(begun.Secret.Reveal()))
-	v := h.view(r, step, p)
-	v.Switch = switchURL(r, p.Finish)
-	return h.show(w, r, http.StatusOK, "enrol", v)
-}
-
-// fours groups a secret so that it can be typed off the screen.
-func fours(s string) string {
-	var groups []string
-	for len(s) > 4 {
-		groups, s = append(groups, s[:4]), s[4:]
-	}
-	return strings.Join(append(groups, s), " ")
-}
-
-func (h *house) bindFinish(w http.ResponseWriter, r *web.Request, p enrolPage) error {
-	g := h.tongue(r)
-	step, done, err := h.at(w, r, p.state())
-	if done || err != nil {
-		return err
-	}
-	p.ID, p.Name = r.PostForm.Get("id"), strings.TrimSpace(r.PostForm.Get("name"))
-	code := digits(r.PostForm.Get("code"))
-	var faults []Fault
-	if code == "" {
-		faults = append(faults, Fault{"code", g.say("totp.need_code")})
-	}
+// nameFaults is what a form can see of a name itself.
+func nameFaults(g *tongue, name string) []Fault {
 	switch {
-	case p.Name == "":
-		faults = append(faults, Fault{"name", g.say("enrol.need_name")})
-	case utf8.RuneCountInString(p.Name) > maxName:
-		faults = append(faults, Fault{"name", g.say("enrol.name_long")})
+	case name == "":
+		return []Fault{{"name", g.say("enrol.need_name")}}
+	case utf8.RuneCountInString(name) > maxName:
+		return []Fault{{"name", g.say("enrol.name_long")}}
 	}
-	if len(faults) > 0 {
-		return h.again(w, r, step, "enrol", p, refused{http.StatusUnprocessableEntity, faults, nil})
-	}
-	next, err := h.Factors.FinishTOTP(r.Context(), r.Origin, r.Cookie, p.ID, code, p.Name)
-	if err == nil {
-		web.WriteStep(w, r, next)
-		if p.Signing {
-			return h.onward(w, r, next)
-		}
-		return redirect(w, r, "/me", url.Values{"done": {"factor_added"}})
-	}
-	if errors.Is(err, totp.ErrWrong) || errors.Is(err, totp.ErrReplayed) || errors.Is(err, signin.ErrRefused) {
-		return h.again(w, r, step, "enrol", p, refused{http.StatusUnprocessableEntity, []Fault{{"code", g.say("enrol.wrong_code")}}, nil})
-	}
-	return h.bindError(w, r, step, p, "enrol", err)
+	return nil
 }
 
-// bindError shows what went wrong with an enrolment on the page it went wrong
-// on. One that has run out is begun anew.
-func (h *house) bindError(w http.ResponseWriter, r *web.Request, step signin.Step, p enrolPage, name string, err error) error {
-	g := h.tongue(r)
-	switch {
-	case errors.Is(err, totp.ErrName):
-		return h.again(w, r, step, name, p, refused{http.StatusUnprocessableEntity, []Fault{{"name", g.say("enrol.name_refused")}}, nil})
-	case errors.Is(err, totp.ErrFull):
-		return h.again(w, r, step, "enrolstart", p, refused{http.StatusConflict, []Fault{{"", g.say("enrol.full")}}, nil})
-	case errors.Is(err, totp.ErrNoEnrolment), web.ProblemOf(err).Code == web.CodeNotFound:
-		return h.again(w, r, step, "enrolstart", p, refused{http.StatusConflict, []Fault{{"", g.say("enrol.gone")}}, nil})
-	}
-	if said, ok := h.inPlace(w, r, err, Fault{"code", g.say("enrol.wrong_code")}); ok {
-		return h.again(w, r, step, name, p, said)
-	}
-	if done, failed := h.elsewhere(w, r, err, p.Finish); done {
-		return failed
-	}
-	return err
+type factorPage struct{ ID, Kind, Name string }
+
+func (h *house) factorPage(r *web.Request, f account.Factor) factorPage {
+	return factorPage{f.ID, factorKind(h.tongue(r), f), f.Name}
 }
 
-type removePage struct{ ID, Name string }
-
-func (h *house) removeForm(w http.ResponseWriter, r *web.Request) error {
-	step, done, err := h.at(w, r, authn.SignedIn)
-	if done || err != nil {
-		return err
+// factorKind names a kind of factor as its owner would.
+func factorKind(g *tongue, f account.Factor) string {
+	switch f.Kind {
+	case "totp":
+		return g.say("factor.totp")
+	case "token":
+		return g.say("factor.token")
+	case "passkey":
+		return g.say("factor.passkey")
+	case "card":
+		return g.say("factor.card")
 	}
-	f, err := h.factor(r)
-	if err != nil {
-		return err
-	}
-	return h.show(w, r, http.StatusOK, "remove", h.view(r, step, removePage{f.ID, f.Name}))
+	return f.Kind
 }
 
 // factor is the one that the path names, if it is the reader's.
@@ -197,6 +62,55 @@ func (h *house) factor(r *web.Request) (account.Factor, error) {
 		}
 	}
 	return account.Factor{}, account.ErrNotFound
+}
+
+func (h *house) renameForm(w http.ResponseWriter, r *web.Request) error {
+	step, done, err := h.at(w, r, authn.SignedIn)
+	if done || err != nil {
+		return err
+	}
+	f, err := h.factor(r)
+	if err != nil {
+		return err
+	}
+	return h.show(w, r, http.StatusOK, "rename", h.view(r, step, h.factorPage(r, f)))
+}
+
+func (h *house) rename(w http.ResponseWriter, r *web.Request) error {
+	g := h.tongue(r)
+	step, done, err := h.at(w, r, authn.SignedIn)
+	if done || err != nil {
+		return err
+	}
+	f, err := h.factor(r)
+	if err != nil {
+		return err
+	}
+	f.Name = strings.TrimSpace(r.PostForm.Get("name"))
+	faults := nameFaults(g, f.Name)
+	if len(faults) == 0 {
+		err := h.Factors.RenameFactor(r.Context(), r.Origin, r.Cookie, f.ID, f.Name)
+		if err == nil {
+			return redirect(w, r, "/me", url.Values{"done": {"factor_renamed"}})
+		}
+		if !errors.Is(err, passkey.ErrName) && !errors.Is(err, totp.ErrName) {
+			return h.stepError(w, r, err)
+		}
+		faults = []Fault{{"name", g.say("enrol.name_refused")}}
+	}
+	return h.again(w, r, step, "rename", h.factorPage(r, f), refused{http.StatusUnprocessableEntity, faults, nil})
+}
+
+func (h *house) removeForm(w http.ResponseWriter, r *web.Request) error {
+	step, done, err := h.at(w, r, authn.SignedIn)
+	if done || err != nil {
+		return err
+	}
+	f, err := h.factor(r)
+	if err != nil {
+		return err
+	}
+	return h.show(w, r, http.StatusOK, "remove", h.view(r, step, h.factorPage(r, f)))
 }
 
 func (h *house) remove(w http.ResponseWriter, r *web.Request) error {
@@ -214,7 +128,7 @@ func (h *house) remove(w http.ResponseWriter, r *web.Request) error {
 		if found != nil {
 			return found
 		}
-		return h.again(w, r, step, "remove", removePage{f.ID, f.Name}, refused{
+		return h.again(w, r, step, "remove", h.factorPage(r, f), refused{
 			http.StatusConflict, []Fault{{"", h.tongue(r).say("remove.last")}}, []policy.Article{"26no3-1"}})
 	}
 	if done, failed := h.elsewhere(w, r, err, "/me/factors/"+url.PathEscape(r.PathValue("id"))+"/remove"); done {

@@ -1,11 +1,11 @@
 package page
 
 import (
+	"html/template"
 	"net/http"
 	"net/url"
-	"strings"
+	"slices"
 	"time"
-	"unicode/utf8"
 
 	"sekisho/authn"
 	"sekisho/authn/session"
@@ -15,41 +15,50 @@ import (
 	"sekisho/web"
 )
 
+// mePage is what a person sees of themselves: first, at a glance, who is signed
+// in, how strongly, until when, and when before.
 type mePage struct {
-	Previous          session.Previous
-	Name, Login       string
-	Section           string
-	Posts             []string
-	Strength          string
-	StrengthExplained string
-	Zone, From        string
-	Outside           bool
-	StartedAt         time.Time
-	ExpiresAt         time.Time
-	IdleExpiresAt     time.Time
+	Name, Login, Section string
+	Posts                []string
+	Strength             string
+	StrengthExplained    string
+	Proved               []string // what it was proved with
+	Weak                 bool     // one factor
+	Until, Idle          template.HTML
+	Last                 template.HTML // "" when there was none before
+	LastFrom             string
+	Failures             int
+	Zone, From           string
+	Outside              bool
+	Terminal             string // where the session began at one that spoke for itself
+	StartedAt            time.Time
+
 	PasswordChangedAt *time.Time
-	Apps              []appLink
+	Apps              []link
 	Factors           []factorLine
+	HasPasskey        bool
 	Sessions          []sessionLine
+	Others            bool // there are sessions beside this one
+	Mail, Second      string
 	AckText, AckURL   string
-	MayApprove        bool
+	Office            []link // the pages of their posts
 }
 
-type appLink struct{ Name, URL string }
+type link struct{ Name, URL string }
 
 type factorLine struct {
-	ID, Kind, Name      string
-	AddedAt, LastUsedAt time.Time
+	ID, Kind, Name, Detail string
+	Named                  bool // its owner may call it something else
+	AddedAt, LastUsedAt    time.Time
 }
 
 type sessionLine struct {
-	ID, Browser, Zone, From string
-	SeenAt                  time.Time
-	Current                 bool
+	ID, Browser, Zone, From, Terminal string
+	SeenAt                            time.Time
+	Current                           bool
 }
 
 func (h *house) me(w http.ResponseWriter, r *web.Request) error {
-	g := h.tongue(r)
 	step, done, err := h.at(w, r, authn.SignedIn)
 	if done || err != nil {
 		return err
@@ -62,47 +71,63 @@ func (h *house) me(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return h.stepError(w, r, err)
 	}
-	p, posts := h.mine(r, step)
+	p := h.mine(r, step)
+	if p.Second, err = h.Account.Second(r.Context(), r.Origin, r.Cookie); err != nil {
+		return h.stepError(w, r, err)
+	}
+	g := h.tongue(r)
 	for _, f := range factors {
-		line := factorLine{ID: f.ID, Kind: f.Kind, Name: f.Name, AddedAt: f.AddedAt, LastUsedAt: f.LastUsedAt}
-		if f.Kind == "totp" {
-			line.Kind = g.say("me.totp")
+		line := factorLine{ID: f.ID, Kind: factorKind(g, f), Name: f.Name, Named: f.Kind != "card", AddedAt: f.AddedAt, LastUsedAt: f.LastUsedAt}
+		switch {
+		case f.Kind == "passkey" && f.Synced:
+			line.Detail = g.say("factor.synced")
+		case f.Kind == "passkey":
+			line.Detail = g.say("factor.bound")
+		case f.Serial != "":
+			line.Detail = g.say("factor.serial", "Serial", f.Serial)
 		}
+		p.HasPasskey = p.HasPasskey || f.Kind == "passkey"
 		p.Factors = append(p.Factors, line)
 	}
-	for _, s := range sessions {
-		if s.Parent != "" {
-			continue // an application's, which ends with its parent
-		}
+	for _, s := range own(sessions) {
 		p.Sessions = append(p.Sessions, sessionLine{
 			ID: s.ID, Browser: browser(g, s.UserAgent), Zone: zoneName(r, s.Zone), From: s.From,
-			SeenAt: s.SeenAt, Current: s.ID == current,
+			Terminal: h.terminalName(r, s), SeenAt: s.SeenAt, Current: s.ID == current,
 		})
+		p.Others = p.Others || s.ID != current
 	}
-	p.MayApprove = h.Charter != nil && mayApprove(posts)
 	v := h.view(r, step, p)
 	v.Wide = true
 	v.Notice = h.done(r)
 	return h.show(w, r, http.StatusOK, "me", v)
 }
 
+// own are the sessions of the gate itself: an application's ends with its
+// parent.
+func own(sessions []session.Session) []session.Session {
+	return slices.DeleteFunc(slices.Clone(sessions), func(s session.Session) bool { return s.Parent != "" })
+}
+
 // mine is what a session and its person say of themselves.
-func (h *house) mine(r *web.Request, step signin.Step) (mePage, []policy.PostID) {
-	g, pol := h.tongue(r), r.Policy()
+func (h *house) mine(r *web.Request, step signin.Step) mePage {
+	g, pol, now := h.tongue(r), r.Policy(), h.srv.Now()
 	s := session.Session{}
 	if step.Session != nil {
 		s = *step.Session
 	}
 	posts := pol.PostsOf(step.Person.Groups)
 	p := mePage{
-		Previous: s.Previous, Name: step.Person.Name, Login: step.Person.Login,
-		Section: sectionName(r, step.Person.Section),
-		Zone:    zoneName(r, s.Zone), From: s.From, Outside: s.Outside,
-		StartedAt: s.StartedAt, ExpiresAt: s.ExpiresAt, IdleExpiresAt: s.IdleExpiresAt,
-		AckText: r.Say(pol.Acknowledgement.Text), AckURL: guideline(pol),
-		Apps: h.apps(r, step, posts),
+		Name: step.Person.Name, Login: step.Person.Login, Section: sectionName(r, step.Person.Section),
+		Weak: !s.ACR.AtLeast(policy.AAL2), Proved: proved(g, s), Until: g.near(s.ExpiresAt, now), Idle: g.near(s.IdleExpiresAt, now),
+		LastFrom: s.Previous.From, Failures: s.Previous.FailuresSince,
+		Zone: zoneName(r, s.Zone), From: s.From, Outside: s.Outside, Terminal: h.terminalName(r, s), StartedAt: s.StartedAt,
+		Mail: step.Person.Mail, AckText: r.Say(pol.Acknowledgement.Text), AckURL: guideline(pol),
+		Apps: h.apps(r, step, posts), Office: h.office(r, posts),
 	}
 	p.Strength, p.StrengthExplained = strength(g, s.ACR)
+	if at := s.Previous.At; !at.IsZero() {
+		p.Last = g.near(at, now)
+	}
 	for _, id := range posts {
 		name := string(id)
 		if post, ok := pol.Post(id); ok && !post.Name.IsEmpty() {
@@ -113,7 +138,7 @@ func (h *house) mine(r *web.Request, step signin.Step) (mePage, []policy.PostID)
 	if at := step.Person.Account.PasswordChangedAt; !at.IsZero() {
 		p.PasswordChangedAt = &at
 	}
-	return p, posts
+	return p
 }
 
 // strength says an assurance in plain words.
@@ -129,13 +154,59 @@ func strength(g *tongue, a policy.ACR) (short, explained string) {
 	return string(a), ""
 }
 
+// proved names what a session was signed in with.
+func proved(g *tongue, s session.Session) []string {
+	var out []string
+	for _, m := range s.AMR {
+		switch authn.Method(m) {
+		case authn.Password:
+			out = append(out, g.say("me.password"))
+		case authn.OTP:
+			out = append(out, g.say("second.code"))
+		case authn.HardwareKey:
+			out = append(out, g.say("factor.passkey_bound"))
+		case authn.SyncedKey:
+			out = append(out, g.say("factor.passkey_synced"))
+		case authn.SmartCard:
+			out = append(out, g.say("factor.card"))
+		}
+	}
+	// A dedicated terminal's own sign-in may have stood in for the second factor
+	// (article 26no3-1); it is no value of RFC 8176 and so not listed there.
+	if len(out) == 1 && s.ACR == policy.AAL2 && s.Terminal != "" {
+		out = append(out, g.say("me.by_terminal"))
+	}
+	return out
+}
+
+// terminalName is the enrolled terminal that a session began at: what the
+// policy calls it, or its id, and what kind it is.
+func (h *house) terminalName(r *web.Request, s session.Session) string {
+	if s.Terminal == "" {
+		return ""
+	}
+	g, name := h.tongue(r), s.Terminal
+	if t, ok := r.Policy().Terminal(s.Terminal); ok && !t.Name.IsEmpty() {
+		name = r.Say(t.Name)
+	}
+	switch s.TerminalClass {
+	case policy.TerminalCounter:
+		return g.say("terminal.counter", "Name", name)
+	case policy.TerminalDedicated:
+		return g.say("terminal.dedicated", "Name", name)
+	case policy.TerminalLent:
+		return g.say("terminal.lent_named", "Name", name)
+	}
+	return name
+}
+
 // apps are the applications that open to the reader now, or would after a
 // stronger sign-in. It is a list of doors and no decision: each door asks again.
-func (h *house) apps(r *web.Request, step signin.Step, posts []policy.PostID) []appLink {
+func (h *house) apps(r *web.Request, step signin.Step, posts []policy.PostID) []link {
 	if step.Session == nil {
 		return nil
 	}
-	var links []appLink
+	var links []link
 	for _, a := range r.Policy().Applications {
 		v := authz.Decide(r.Policy(), authz.Facts{
 			SignedIn: true, Person: step.Person, Posts: posts, ACR: step.Session.ACR,
@@ -145,7 +216,32 @@ func (h *house) apps(r *web.Request, step signin.Step, posts []policy.PostID) []
 			continue
 		}
 		to := web.HandoverPath(a.ID, web.AppOrigin(h.srv.PublicURL(), a)+"/")
-		links = append(links, appLink{Name: r.Say(a.Name), URL: to})
+		links = append(links, link{Name: r.Say(a.Name), URL: to})
+	}
+	return links
+}
+
+// office are the pages that some posts have beside everybody's, where they are
+// mounted. It is a list of doors, too.
+func (h *house) office(r *web.Request, posts []policy.PostID) []link {
+	g := h.tongue(r)
+	var links []link
+	routes := h.srv.Routes()
+	add := func(path, name string) {
+		if slices.Contains(routes, "GET "+path) {
+			links = append(links, link{name, path})
+		}
+	}
+	if mayApprove(posts) {
+		add("/policy", g.say("me.office_policy"))
+	}
+	if slices.ContainsFunc(posts, func(id policy.PostID) bool {
+		post, ok := r.Policy().Post(id)
+		return ok && (post.Administers || post.Approves || post.Audits)
+	}) {
+		add("/people", g.say("me.office_people"))
+		add("/terminals", g.say("me.office_terminals"))
+		add("/tokens", g.say("me.office_tokens"))
 	}
 	return links
 }
@@ -164,51 +260,31 @@ func sectionName(r *web.Request, id string) string {
 	return id
 }
 
-// browser names a browser and its system well enough for its owner to know it
-// again. It is what the browser says of itself, so it proves nothing.
-func browser(g *tongue, agent string) string {
-	name := first(agent, [][2]string{
-		{"Edg/", "Microsoft Edge"}, {"Firefox/", "Firefox"}, {"Chrome/", "Chrome"}, {"Chromium/", "Chromium"},
-		{"Safari/", "Safari"}, {"curl/", "curl"},
-	})
-	system := first(agent, [][2]string{
-		{"Windows", "Windows"}, {"iPhone", "iPhone"}, {"iPad", "iPad"}, {"Android", "Android"},
-		{"Mac OS X", "macOS"}, {"CrOS", "ChromeOS"}, {"Linux", "Linux"},
-	})
-	switch {
-	case name == "":
-		return g.say("browser.unknown")
-	case system == "":
-		return name
-	}
-	return g.say("browser.on", "Browser", name, "System", system)
-}
-
-func first(s string, marks [][2]string) string {
-	for _, m := range marks {
-		if strings.Contains(s, m[0]) {
-			return m[1]
-		}
-	}
-	return ""
-}
-
 // done says what the redirect that led here has done.
 func (h *house) done(r *web.Request) notice {
 	g := h.tongue(r)
+	says := ""
 	switch r.URL.Query().Get("done") {
 	case "password":
-		return notice{g.say("notice.password_changed"), "good"}
+		says = g.say("notice.password_changed")
 	case "factor_added":
-		return notice{g.say("notice.factor_added"), "good"}
+		says = g.say("notice.factor_added")
+	case "passkey_added":
+		says = g.say("notice.passkey_added")
+	case "factor_renamed":
+		says = g.say("notice.factor_renamed")
 	case "factor_removed":
-		return notice{g.say("notice.factor_removed"), "good"}
+		says = g.say("notice.factor_removed")
 	case "session_ended":
-		return notice{g.say("notice.session_ended"), "good"}
+		says = g.say("notice.session_ended")
+	case "sessions_ended":
+		says = g.say("notice.sessions_ended")
+	case "address":
+		says = g.say("notice.address")
 	case "approved":
-		return notice{g.say("notice.approved"), "good"}
+		says = g.say("notice.approved")
 	}
-	return notice{}
+	return notice{says, "good"}
 }
 
 func (h *house) endSession(w http.ResponseWriter, r *web.Request) error {
@@ -221,69 +297,20 @@ func (h *house) endSession(w http.ResponseWriter, r *web.Request) error {
 	return redirect(w, r, "/me", url.Values{"done": {"session_ended"}})
 }
 
-// maxReport bounds a report, in characters.
-const maxReport = 2000
-
-type leakPage struct {
-	What     string
-	Articles []policy.Article
-}
-
-func (h *house) leakForm(w http.ResponseWriter, r *web.Request) error {
-	step, done, err := h.at(w, r, authn.SignedIn)
-	if done || err != nil {
-		return err
-	}
-	return h.show(w, r, http.StatusOK, "leak", h.view(r, step, leakPage{Articles: leakArticles}))
-}
-
-var leakArticles = []policy.Article{"43-1", "46-2(4)"}
-
-func (h *house) leak(w http.ResponseWriter, r *web.Request) error {
-	g := h.tongue(r)
-	step, done, err := h.at(w, r, authn.SignedIn)
-	if done || err != nil {
-		return err
-	}
-	what := strings.TrimSpace(r.PostForm.Get("what"))
-	fault := ""
-	switch {
-	case what == "":
-		fault = g.say("leak.need_what")
-	case utf8.RuneCountInString(what) > maxReport:
-		fault = g.say("leak.too_long")
-	}
-	if fault != "" {
-		return h.again(w, r, step, "leak", leakPage{what, leakArticles}, refused{http.StatusUnprocessableEntity, []Fault{{"what", fault}}, nil})
-	}
-	next, err := h.Account.ReportLeak(r.Context(), r.Origin, r.Cookie, what)
-	switch {
-	case none(err):
-		// The session was alive a line ago: it has ended by the report, and no
-		// other factor leads on from here.
-		web.ClearSession(w, r)
-	case err != nil:
-		if done, failed := h.elsewhere(w, r, err, "/me/leak"); done {
-			return failed
-		}
-		return err
-	case next.Cookie == "":
-		web.ClearSession(w, r)
-	default:
-		web.WriteStep(w, r, next)
-	}
-	return redirect(w, r, "/leak-reported", nil)
-}
-
-type leakedPage struct {
-	Continue string // where a new password can be set now; "" for in person
-	Articles []policy.Article
-}
-
-func (h *house) leaked(w http.ResponseWriter, r *web.Request) error {
-	step, err := h.current(r)
+// endOthers ends every session of the reader but this one. Should one fail, the
+// error is shown and those before it have ended: asking again does the rest.
+func (h *house) endOthers(w http.ResponseWriter, r *web.Request) error {
+	sessions, current, err := h.Account.Sessions(r.Context(), r.Origin, r.Cookie)
 	if err != nil {
-		return err
+		return h.stepError(w, r, err)
 	}
-	return h.show(w, r, http.StatusOK, "leaked", h.view(r, step, leakedPage{stepPath[step.State], leakArticles}))
+	for _, s := range own(sessions) {
+		if s.ID == current {
+			continue
+		}
+		if err := h.Account.EndSession(r.Context(), r.Origin, r.Cookie, s.ID); err != nil {
+			return h.stepError(w, r, err)
+		}
+	}
+	return redirect(w, r, "/me", url.Values{"done": {"sessions_ended"}})
 }

@@ -134,6 +134,25 @@ func (g *tongue) when(t time.Time) template.HTML {
 	return template.HTML(`<time datetime="` + t.UTC().Format(time.RFC3339) + `">` + shown + `</time>`)
 }
 
+// near shows an instant within a day of now as people say it, and any other in
+// full.
+func (g *tongue) near(t, now time.Time) template.HTML {
+	local, clock := t.In(japan), t.In(japan).Format("15:04")
+	day := func(days int) bool { return now.In(japan).AddDate(0, 0, days).Format(time.DateOnly) == local.Format(time.DateOnly) }
+	shown := ""
+	switch {
+	case day(0):
+		shown = g.say("when.today", "Clock", clock)
+	case day(1):
+		shown = g.say("when.tomorrow", "Clock", clock)
+	case day(-1):
+		shown = g.say("when.yesterday", "Clock", clock)
+	default:
+		return g.when(t)
+	}
+	return template.HTML(`<time datetime="` + t.UTC().Format(time.RFC3339) + `">` + shown + `</time>`)
+}
+
 // lasting says a length of time, rounded up: whoever waits for as long as they
 // were told has waited long enough.
 func (g *tongue) lasting(d time.Duration) string {

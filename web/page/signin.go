@@ -19,8 +19,8 @@ type signinPage struct {
 	Banner       string
 	Login        string
 	ACR          string
-	AutoLogin    string
 	AutoPassword string
+	Card         bool // IC cards sign people in from here
 }
 
 // signinForm shows the first page, unless the reader is signed in as strongly
@@ -43,9 +43,18 @@ func (h *house) signinForm(w http.ResponseWriter, r *web.Request) error {
 			return h.onward(w, r, step)
 		}
 	}
-	v := h.view(r, step, h.signinPage(r, ""))
-	v.Notice = why
-	return h.show(w, r, http.StatusOK, "signin", v)
+	return h.first(w, r, step, "", why, refused{Status: http.StatusOK})
+}
+
+// first shows the first page, with what was wrong, if anything.
+func (h *house) first(w http.ResponseWriter, r *web.Request, step signin.Step, login string, why notice, said refused) error {
+	v := h.view(r, step, h.signinPage(r, login))
+	v.Notice, v.Faults, v.Articles = why, said.Faults, said.Articles
+	h.asking(w, r, v, "/signin", true)
+	if r.URL.Path != "/signin" {
+		v.Switch = switchURL(r, "/signin")
+	}
+	return h.show(w, r, said.Status, "signin", v)
 }
 
 // tooOld reads max_age, whole seconds, as OpenID Connect Core section 3.1.2.1
@@ -55,29 +64,13 @@ func tooOld(maxAge string, age time.Duration) bool {
 	return err == nil && secs >= 0 && age > time.Duration(secs)*time.Second
 }
 
-// why is the sentence that tells how the reader came to the sign-in page.
-func (h *house) why(r *web.Request) string {
-	g := h.tongue(r)
-	switch r.URL.Query().Get("why") {
-	case "signed_out":
-		return g.say("notice.signed_out")
-	case "ended":
-		return g.say("notice.ended")
-	case "restarted":
-		return g.say("notice.restarted")
-	case "sign_in":
-		return g.say("notice.sign_in")
-	}
-	return ""
-}
-
 func (h *house) signinPage(r *web.Request, login string) signinPage {
 	p := signinPage{
 		Banner: r.Say(r.Policy().Banner), Login: login, ACR: string(r.StepUp()),
-		AutoLogin: "username", AutoPassword: "current-password",
+		AutoPassword: "current-password", Card: r.Policy().CardsIn(r.Origin.Zone),
 	}
 	if r.Policy().Password.AutofillDiscouraged {
-		p.AutoLogin, p.AutoPassword = "off", "off"
+		p.AutoPassword = "off" // article 46-2(7) is about passwords; a name is none
 	}
 	return p
 }
@@ -108,7 +101,7 @@ func (h *house) signin(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		before = signin.Step{CSRF: r.PostForm.Get("csrf_token")} // it was right a moment ago
 	}
-	return h.again(w, r, before, "signin", h.signinPage(r, login), said)
+	return h.first(w, r, before, login, notice{}, said)
 }
 
 // refused is an error made ready to be shown above the form.
@@ -151,78 +144,6 @@ func (h *house) again(w http.ResponseWriter, r *web.Request, step signin.Step, n
 	v := h.view(r, step, page)
 	v.Faults, v.Articles = said.Faults, said.Articles
 	return h.show(w, r, said.Status, name, v)
-}
-
-// restart gives up a sign-in under way.
-func (h *house) restart(w http.ResponseWriter, r *web.Request) error {
-	if err := h.leave(w, r); err != nil {
-		return err
-	}
-	to := keep(r)
-	to.Set("why", "restarted")
-	return redirect(w, r, "/signin", to)
-}
-
-func (h *house) signout(w http.ResponseWriter, r *web.Request) error {
-	if err := h.leave(w, r); err != nil {
-		return err
-	}
-	return redirect(w, r, "/signin", url.Values{"why": {"signed_out"}})
-}
-
-// leave ends what the cookie stands for. Only when that is certain does the
-// browser forget the cookie: someone told that they are signed out must be.
-func (h *house) leave(w http.ResponseWriter, r *web.Request) error {
-	if r.Cookie != "" {
-		if err := h.Presence.SignOut(r.Context(), r.Origin, r.Cookie); err != nil && !none(err) {
-			return err
-		}
-	}
-	web.ClearSession(w, r)
-	return nil
-}
-
-func (h *house) totpForm(w http.ResponseWriter, r *web.Request) error {
-	step, done, err := h.at(w, r, authn.SecondFactor)
-	if done || err != nil {
-		return err
-	}
-	return h.show(w, r, http.StatusOK, "totp", h.view(r, step, nil))
-}
-
-func (h *house) totp(w http.ResponseWriter, r *web.Request) error {
-	g := h.tongue(r)
-	step, done, err := h.at(w, r, authn.SecondFactor)
-	if done || err != nil {
-		return err
-	}
-	code := digits(r.PostForm.Get("code"))
-	if code == "" {
-		return h.again(w, r, step, "totp", nil, refused{http.StatusUnprocessableEntity, []Fault{{"code", g.say("totp.need_code")}}, nil})
-	}
-	next, err := h.Steps.TOTP(r.Context(), r.Origin, r.Cookie, code)
-	if err == nil {
-		web.WriteStep(w, r, next)
-		return h.onward(w, r, next)
-	}
-	if said, ok := h.inPlace(w, r, err, Fault{"code", g.say("totp.refused")}); ok {
-		return h.again(w, r, step, "totp", nil, said)
-	}
-	return h.stepError(w, r, err)
-}
-
-// digits brings a code to the form that services know: people type spaces, and
-// Japanese keyboards full-width digits.
-func digits(typed string) string {
-	return strings.Map(func(c rune) rune {
-		switch {
-		case c >= '０' && c <= '９':
-			return c - '０' + '0'
-		case c == ' ' || c == '\u3000' || c == '-':
-			return -1
-		}
-		return c
-	}, strings.TrimSpace(typed))
 }
 
 // stepError sends the browser to where the sign-in really is, or passes the

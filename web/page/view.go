@@ -77,13 +77,17 @@ func load() (pages, error) {
 type view struct {
 	Lang      string
 	Style     string
+	Script    string
+	Nonce     string
 	Org       string // whose gate this is
 	Who       string // the signed-in person's name; "" when nobody is
 	Switch    string // this page in the other language
 	CSRF      string
 	Return    string // rd, if it is safe
 	RequestID string
+	Told      bool // the page itself says the RequestID
 	Wide      bool
+	Ask       *question // the passkey it asks for; nil for none
 	Faults    []Fault
 	Articles  []policy.Article // behind the faults
 	Notice    notice
@@ -159,7 +163,7 @@ func (v *view) Bind(field string, described ...string) template.HTMLAttr {
 // Step for a page that anybody may read.
 func (h *house) view(r *web.Request, step signin.Step, page any) *view {
 	v := &view{
-		Lang: r.Lang, Style: styleURL, RequestID: r.ID, Page: page,
+		Lang: r.Lang, Style: style.url, Script: script.url, Nonce: r.Nonce, RequestID: r.ID, Page: page,
 		Org:    r.Say(r.Policy().Prefecture.Name),
 		CSRF:   step.CSRF,
 		Return: returning(r),

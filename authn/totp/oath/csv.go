@@ -258,7 +258,6 @@ func (r *reading) row(row row, width int, at map[string]int, decode func(string)
 			"列の数が見出しと違います。", "The line has not as many columns as the header.")
 		return
 	}
-	before := len(r.faults)
 	cell := func(name string) string {
 		if i, ok := at[name]; ok {
 			return row.cells[i]
@@ -290,9 +289,7 @@ func (r *reading) row(row row, width int, at map[string]int, decode func(string)
 				"The seed cannot be read. All seeds of the column are hexadecimal, or all are base32.")
 		}
 	}
-	if len(r.faults) == before && decode != nil {
-		r.add(row.line, s)
-	}
+	r.add(row.line, s)
 }
 
 // notTimeBased refuses a token that does not count time. HOTP is not taken

@@ -57,7 +57,7 @@ type Seed struct {
 	NotBefore, NotAfter time.Time
 }
 
-var serial = regexp.MustCompile(`^[0-9A-Z][0-9A-Z._-]{0,63}$`)
+var serialForm = regexp.MustCompile(`^[0-9A-Z][0-9A-Z._-]{0,63}$`)
 
 // Serial is the one spelling of a serial number, typed or read: NFKC, capitals,
 // no space. It is false for what is no serial: 1 to 64 letters, digits, full
@@ -69,7 +69,7 @@ func Serial(typed string) (string, bool) {
 		return "", false
 	}
 	s := FoldSerial(typed)
-	return s, serial.MatchString(s)
+	return s, serialForm.MatchString(s)
 }
 
 // FoldSerial spells a part of a serial number as Serial spells the whole, for
@@ -147,23 +147,26 @@ func (r *reading) tooMany(line int) {
 		"A file may hold 20,000 tokens. Divide it.")
 }
 
-// add takes a seed whose fields were read without a fault. A serial that comes
-// twice is two tokens with one name; a key that comes twice is one token with
-// two names, and each of two people would hold the other's codes.
+// add takes a seed as far as it could be read. A serial that comes twice is two
+// tokens with one name; a key that comes twice is one token with two names, and
+// each of two people would hold the other's codes.
 func (r *reading) add(line int, s Seed) {
 	if first, twice := r.serials[s.Serial]; twice {
 		r.fault(line, "serial", "duplicate",
 			"製造番号が"+strconv.Itoa(first)+"行目と重なっています。",
 			"The serial number is that of line "+strconv.Itoa(first)+" too.")
+	} else if s.Serial != "" {
+		r.serials[s.Serial] = line
 	}
 	key := string(s.Key.Reveal())
 	if first, twice := r.keys[key]; twice {
 		r.fault(line, "seed", "duplicate",
 			"シード（秘密鍵）が"+strconv.Itoa(first)+"行目と同じです。",
 			"The seed is that of line "+strconv.Itoa(first)+" too.")
+	} else if key != "" {
+		r.keys[key] = line
 	}
-	r.serials[s.Serial], r.keys[key] = line, line
-	r.seeds = append(r.seeds, s)
+	r.seeds = append(r.seeds, s) // done gives none of them out beside a fault
 }
 
 // The fields, as both formats write them. Each answers what it read, or notes a
@@ -178,6 +181,9 @@ func (r *reading) serialOf(line int, text string) string {
 		r.fault(line, "serial", "invalid",
 			"製造番号は、英数字と . _ - からなる64文字以内で、先頭は英数字です。",
 			"A serial number has 1 to 64 letters, digits and . _ -, and begins with a letter or digit.")
+	}
+	if !ok {
+		return ""
 	}
 	return s
 }

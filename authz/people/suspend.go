@@ -1,0 +1,149 @@
+package people
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"sekisho/authn/notice"
+	"sekisho/authn/signin"
+	"sekisho/authn/standing"
+	"sekisho/authz"
+	"sekisho/directory"
+	"sekisho/policy"
+	"sekisho/policy/store"
+)
+
+// MaxReason bounds a reason, in characters.
+const MaxReason = 500
+
+// Suspend closes every door to a person until the given time, or until Restore
+// where it is zero (articles 75-2, 78-3). What they have open ends with it.
+func (s *Service) Suspend(ctx context.Context, o signin.Origin, cookie, login, reason string, until time.Time) error {
+	d, err := s.begin(ctx, o, cookie, authz.Suspend, s.called(login))
+	if err != nil {
+		return err
+	}
+	if reason, err = words(reason, true); err != nil {
+		return err
+	}
+	detail := map[string]string{}
+	if !until.IsZero() {
+		if !until.After(s.In.Now()) {
+			return &Invalid{Field: "until", Rule: "past", Says: policy.Words{
+				JA: "これからの日時を入力してください。", EN: "Give a time that is still to come.",
+			}}
+		}
+		detail["until"] = until.UTC().Format(time.RFC3339)
+	}
+	return s.commit(ctx, d, d.entry(object(d.on), reason, detail), func(tx *store.Tx) error {
+		if err := standing.Set(ctx, tx, d.on.ID, standing.Suspended, s.In.Now(), until, reason, d.by.Login); err != nil {
+			return err
+		}
+		if err := s.end(ctx, tx, d, "suspended"); err != nil {
+			return err
+		}
+		return s.tell(ctx, tx, d, notice.Suspended, map[string]string{"by": d.by.Name, "reason": reason})
+	})
+}
+
+// liftable is what an administrator ends: a suspension, and dormancy, since that
+// an unused ID is opened again is somebody's decision (article 62-5). Leave ends
+// with the personnel change that it came with.
+var liftable = []standing.Kind{standing.Suspended, standing.Dormant}
+
+// Restore lifts what keeps a person out. ErrNothingToLift: nothing does that
+// could be lifted here.
+func (s *Service) Restore(ctx context.Context, o signin.Origin, cookie, login, reason string) error {
+	d, err := s.begin(ctx, o, cookie, authz.Restore, s.called(login))
+	if err != nil {
+		return err
+	}
+	if reason, err = words(reason, false); err != nil {
+		return err
+	}
+	return s.commit(ctx, d, d.entry(object(d.on), reason, nil), func(tx *store.Tx) error {
+		if err := s.lift(ctx, tx, d.on.ID); err != nil {
+			return err
+		}
+		return s.tell(ctx, tx, d, notice.Restored, map[string]string{"by": d.by.Name})
+	})
+}
+
+func (s *Service) lift(ctx context.Context, tx *store.Tx, id directory.PersonID) error {
+	closed, err := standing.Records(ctx, tx, id, s.In.Now())
+	if err != nil {
+		return err
+	}
+	lifted := 0
+	for _, r := range closed {
+		for _, k := range liftable {
+			if r.Kind != k {
+				continue
+			}
+			if err := standing.Lift(ctx, tx, id, k); err != nil {
+				return err
+			}
+			lifted++
+		}
+	}
+	if lifted == 0 {
+		return ErrNothingToLift
+	}
+	return nil
+}
+
+// Unlock forgets the failures against a person's password and codes, and ends
+// the lock that the directory may have put on the password itself.
+func (s *Service) Unlock(ctx context.Context, o signin.Origin, cookie, login string) error {
+	d, err := s.begin(ctx, o, cookie, authz.Unlock, s.called(login))
+	if err != nil {
+		return err
+	}
+	detail := map[string]string{}
+	if d.on.Account.PasswordLocked {
+		// Written down before it is done, since the directory cannot be changed
+		// in a transaction of ours. To do it again does no harm.
+		intent := d.entry(object(d.on), "", nil)
+		intent.Action = "person.unlocking"
+		if err := s.commit(ctx, d, intent, func(*store.Tx) error { return nil }); err != nil {
+			return err
+		}
+		err := s.Directory.Unlock(ctx, d.on)
+		if errors.Is(err, directory.ErrNotFound) { // disabled, or gone, meanwhile
+			return ErrUnusable
+		}
+		if err != nil {
+			return err
+		}
+		s.In.Watch.Forget(d.on.ID)
+		detail["directory"] = "unlocked"
+	}
+	return s.commit(ctx, d, d.entry(object(d.on), "", detail), func(tx *store.Tx) error {
+		if err := s.In.Unlock(ctx, tx, d.on.ID); err != nil {
+			return err
+		}
+		return s.tell(ctx, tx, d, notice.Unlocked, map[string]string{"by": d.by.Name})
+	})
+}
+
+// words are a reason as it is kept: without the space around it, and without
+// what could make one line look like another.
+func words(reason string, needed bool) (string, error) {
+	reason = strings.TrimSpace(reason)
+	odd := func(r rune) bool {
+		return unicode.IsControl(r) && r != '\n' && r != '\t' && r != '\r' || unicode.In(r, unicode.Bidi_Control)
+	}
+	switch {
+	case reason == "" && needed:
+		return "", &Invalid{Field: "reason", Rule: "required", Says: policy.Words{JA: "理由を入力してください。", EN: "Please give a reason."}}
+	case utf8.RuneCountInString(reason) > MaxReason:
+		return "", &Invalid{Field: "reason", Rule: "too_long", Says: policy.Words{JA: "理由は500字までです。", EN: "A reason has 500 characters at most."}}
+	case !utf8.ValidString(reason), strings.ContainsFunc(reason, odd):
+		return "", &Invalid{Field: "reason", Rule: "unusable", Says: policy.Words{JA: "理由に使えない文字があります。", EN: "The reason holds characters that cannot be used."}}
+	}
+	return reason, nil
+}
