@@ -165,7 +165,7 @@ func TestPasskeyBesideALockedPassword(t *testing.T) {
 	if _, err := w.Password(ctx, w.origin, "", "tanaka", text(pw)); !errors.As(err, &held) || !held.Spent {
 		t.Fatalf("the password is not spent: %v", err)
 	}
-	if _, err := w.answer(t, "", k, func(tw *passkeytest.Tweak) { tw.Corrupt = true }); !errors.Is(err, signin.ErrRefused) {
+	if _, err := w.answer(t, "", k, func(tw *passkeytest.Tweak) { tw.BreakSignature = true }); !errors.Is(err, signin.ErrRefused) {
 		t.Errorf("a wrong answer: %v", err)
 	}
 	step, err := w.answer(t, "", k)
@@ -240,7 +240,7 @@ func TestClonedPasskey(t *testing.T) {
 	w.person(t, "tanaka")
 	k := w.key(t, "tanaka")
 	count := func(n uint32) func(*passkeytest.Tweak) {
-		return func(tw *passkeytest.Tweak) { tw.Count = &n }
+		return func(tw *passkeytest.Tweak) { tw.Count = n }
 	}
 	step, err := w.answer(t, "", k, count(10))
 	must(t, err)

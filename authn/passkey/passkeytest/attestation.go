@@ -26,7 +26,9 @@ type Made struct {
 	Key                      *Key
 }
 
-func (m Made) signed() []byte { return append(m.AuthData[:len(m.AuthData):len(m.AuthData)], m.ClientDataHash...) }
+func (m Made) signed() []byte {
+	return append(m.AuthData[:len(m.AuthData):len(m.AuthData)], m.ClientDataHash...)
+}
 
 // An Attestation says who made a key, as a format and its statement (W3C
 // WebAuthn L3 section 8).
