@@ -101,6 +101,9 @@ type Progress struct {
 	// Recovering: a recovery code was given in place of a lost factor. It opens
 	// the way to a new factor and to nothing else.
 	Recovering bool
+	// Lost: the person had a further factor, which was taken away or ended. The
+	// password alone binds no other.
+	Lost bool
 }
 
 // Need is what the policy asks of a sign-in from where this one comes from.
@@ -135,7 +138,7 @@ func Next(p Progress, n Need) State {
 		return "" // nothing proved: no step is open
 	case p.Recovering:
 		return Enrol
-	case p.lacks(policy.AAL2) && len(p.Enrolled) > 0:
+	case p.lacks(policy.AAL2) && (len(p.Enrolled) > 0 || p.Lost):
 		return SecondFactor
 	case p.MustChange:
 		return PasswordChange

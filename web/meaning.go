@@ -38,8 +38,10 @@ func ProblemOf(err error) Problem {
 }
 
 func meaning(err error) Problem {
-	if p, ok := said(err); ok {
-		return p
+	for _, say := range []func(error) (Problem, bool){said, ofFactors, ofOthers} {
+		if p, ok := say(err); ok {
+			return p
+		}
 	}
 	switch {
 	case errors.Is(err, signin.ErrRefused):

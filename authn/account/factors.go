@@ -147,6 +147,9 @@ func (s *Service) bind(ctx context.Context, o signin.Origin, cookie string, p di
 		if err != nil {
 			return err
 		}
+		if err := s.in.FactorFound(ctx, tx, p.ID); err != nil {
+			return err
+		}
 		return s.in.Tell(ctx, tx, o, p.ID, notice.FactorAdded, map[string]string{"factor": signin.FactorKind(m), "name": name})
 	})
 }
@@ -220,6 +223,9 @@ func (s *Service) RemoveFactor(ctx context.Context, o signin.Origin, cookie, id 
 			err = ErrLastFactor
 		}
 		if err != nil {
+			return err
+		}
+		if err := s.in.FactorFound(ctx, tx, p.ID); err != nil { // dropped by choice
 			return err
 		}
 		return s.in.Tell(ctx, tx, o, p.ID, notice.FactorRemoved, map[string]string{"factor": f.Kind, "name": f.Name})

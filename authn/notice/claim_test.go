@@ -74,7 +74,9 @@ func TestAClaimIsExclusiveUntilItsLeaseEnds(t *testing.T) {
 	}
 	// It had not died after all: its failure is not the other's, its success is
 	// a fact.
-	if how := w.failed(first[0], false); how != "" || len(w.claim()) != 0 {
+	how := w.failed(first[0], false)
+	w.clock.Advance(waits[0])
+	if how != "" || len(w.claim()) != 0 {
 		t.Error("a claim that had run out was put back under its new owner")
 	}
 	w.done(first[0])
@@ -111,34 +113,35 @@ func TestNobodyGetsWhatAnotherHas(t *testing.T) {
 	var (
 		mu    sync.Mutex
 		taken = map[string]int{}
-		by    = map[int]int{}
 		work  sync.WaitGroup
 	)
-	for i, g := range gates {
+	claim := func(g *Queue) (some bool) {
+		due, err := g.Claim(ctx, 4, lease)
+		if err != nil {
+			t.Error(err)
+			return false
+		}
+		for i, d := range due {
+			mu.Lock()
+			taken[d.ID]++
+			mu.Unlock()
+			if i%2 == 0 {
+				if err := g.Done(ctx, d); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		return len(due) > 0
+	}
+	for _, g := range gates {
+		if !claim(g) {
+			t.Error("a gateway does not see what another has queued")
+		}
+	}
+	for _, g := range gates {
 		for range 3 {
 			work.Go(func() {
-				for empty := 0; empty < 3; {
-					due, err := g.Claim(ctx, 4, lease)
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					if len(due) == 0 {
-						empty++
-					}
-					mu.Lock()
-					for _, d := range due {
-						taken[d.ID]++
-						by[i]++
-					}
-					mu.Unlock()
-					for n, d := range due {
-						if n%2 == 0 {
-							if err := g.Done(ctx, d); err != nil {
-								t.Error(err)
-							}
-						}
-					}
+				for claim(g) {
 				}
 			})
 		}
@@ -151,9 +154,6 @@ func TestNobodyGetsWhatAnotherHas(t *testing.T) {
 		if n != 1 {
 			t.Errorf("%s was claimed %d times", id, n)
 		}
-	}
-	if len(by) < 2 {
-		t.Errorf("one gateway did everything: %v", by)
 	}
 }
 

@@ -65,15 +65,15 @@ const longest = 200
 func kept(known []string, given map[string]string) map[string]string {
 	out := make(map[string]string, len(known))
 	for _, name := range known {
-		out[name] = oneLine(given[name])
+		out[name] = Line(given[name])
 	}
 	return out
 }
 
-// oneLine cuts a text that somebody typed, or that a browser sent, to what can
+// Line cuts a text that somebody typed, or that a browser sent, to what can
 // stand in a line of a letter: no line breaks, which would let it pass for our
 // own words, and no invisible characters, which would turn them round.
-func oneLine(s string) string {
+func Line(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsGraphic(r) {
 			return r

@@ -95,7 +95,7 @@ func TestOnlyKnownDetailsAreKept(t *testing.T) {
 	}
 }
 
-func TestOneLine(t *testing.T) {
+func TestLine(t *testing.T) {
 	for _, tt := range []struct{ name, from, want string }{
 		{"as typed", "庁用ノート 2号", "庁用ノート 2号"},
 		{"line breaks", "phone\r\nBcc: mallory@evil.example\n\nVisit", "phone Bcc: mallory@evil.example Visit"},
@@ -107,23 +107,23 @@ func TestOneLine(t *testing.T) {
 		{"just fits", strings.Repeat("長", longest), strings.Repeat("長", longest)},
 		{"nothing", " \t\n", ""},
 	} {
-		if got := oneLine(tt.from); got != tt.want {
-			t.Errorf("%s: oneLine = %q, want %q", tt.name, got, tt.want)
+		if got := Line(tt.from); got != tt.want {
+			t.Errorf("%s: Line = %q, want %q", tt.name, got, tt.want)
 		}
 	}
 }
 
-func FuzzOneLine(f *testing.F) {
+func FuzzLine(f *testing.F) {
 	for _, s := range []string{"", "a\r\nb", "\u202e", "\xff", strings.Repeat("x", 1000)} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		got := oneLine(s)
+		got := Line(s)
 		if strings.ContainsAny(got, "\r\n\x00\u2028\u2029\u0085\u202e") || !utf8.ValidString(got) || utf8.RuneCountInString(got) > longest {
-			t.Errorf("oneLine(%q) = %q", s, got)
+			t.Errorf("Line(%q) = %q", s, got)
 		}
-		if again := oneLine(got); again != got {
-			t.Errorf("oneLine is not settled: %q, then %q", got, again)
+		if again := Line(got); again != got {
+			t.Errorf("Line is not settled: %q, then %q", got, again)
 		}
 	})
 }

@@ -155,10 +155,9 @@ func TestBeginTogether(t *testing.T) {
 // TestEnrolAlgorithms: each kind of key we ask for works from end to end.
 func TestEnrolAlgorithms(t *testing.T) {
 	t.Parallel()
+	b := newBench(t)
 	for name, alg := range map[string]int64{"ES256": passkeytest.ES256, "EdDSA": passkeytest.EdDSA, "RS256": passkeytest.RS256} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := newBench(t)
 			_, key := b.enrolled(mira, name, func(t *passkeytest.Tweak) { t.Alg, t.Attestation = alg, passkeytest.Self })
 			if err := b.signIn(key); err != nil {
 				t.Error(err)
@@ -173,41 +172,46 @@ func TestEnrolAlgorithms(t *testing.T) {
 // by an authenticator that does everything else right.
 func TestEnrolLies(t *testing.T) {
 	t.Parallel()
+	b := newBench(t)
 	type tweak = passkeytest.Tweak
 	for name, tt := range map[string]struct {
 		lie func(*tweak)
 		is  error
 		why string
 	}{
-		"nobody there":        {func(t *tweak) { t.UP = false }, passkey.ErrWrong, "no_user_presence"},
-		"nobody verified":     {func(t *tweak) { t.UV = false }, passkey.ErrWrong, "no_user_verification"},
-		"backed up, but not":  {func(t *tweak) { t.BS = true }, passkey.ErrWrong, "backup_flags"},
-		"another RP":          {func(t *tweak) { t.RPID = "pref.example" }, passkey.ErrWrong, "wrong_rp"},
-		"another origin":      {func(t *tweak) { t.Origin = "https://evil.example" }, passkey.ErrWrong, "wrong_origin"},
-		"without encryption":  {func(t *tweak) { t.Origin = "http://" + rpID }, passkey.ErrWrong, "wrong_origin"},
-		"another port":        {func(t *tweak) { t.Origin = origin + ":8443" }, passkey.ErrWrong, "wrong_origin"},
-		"the port spelt out":  {func(t *tweak) { t.Origin = origin + ":443" }, passkey.ErrWrong, "wrong_origin"},
-		"capitals":            {func(t *tweak) { t.Origin = strings.ToUpper(origin) }, passkey.ErrWrong, "wrong_origin"},
-		"a host below":        {func(t *tweak) { t.Origin = "https://a." + rpID }, passkey.ErrWrong, "wrong_origin"},
-		"in a frame":          {func(t *tweak) { t.CrossOrigin = true }, passkey.ErrWrong, "cross_origin"},
-		"in our own frame":    {func(t *tweak) { t.CrossOrigin, t.TopOrigin = true, origin }, passkey.ErrWrong, "cross_origin"},
-		"a frame, unsaid":     {func(t *tweak) { t.TopOrigin = origin }, passkey.ErrWrong, "cross_origin"},
-		"the other ceremony":  {func(t *tweak) { t.Type = "webauthn.get" }, passkey.ErrWrong, "wrong_type"},
-		"no challenge":        {func(t *tweak) { t.Challenge = "" }, passkey.ErrNoEnrolment, "challenge_unknown"},
-		"its own challenge":   {func(t *tweak) { t.Challenge = encode(make([]byte, 32)) }, passkey.ErrNoEnrolment, "challenge_unknown"},
-		"a padded challenge":  {func(t *tweak) { t.Challenge += "=" }, passkey.ErrWrong, "malformed"},
-		"P-384":               {func(t *tweak) { t.Alg = passkeytest.ES384 }, passkey.ErrWrong, "wrong_algorithm"},
-		"ES256K":              {func(t *tweak) { t.Alg = -47 }, passkey.ErrWrong, "wrong_algorithm"},
-		"RS1":                 {func(t *tweak) { t.Alg = -65535 }, passkey.ErrWrong, "wrong_algorithm"},
-		"ESP256":              {func(t *tweak) { t.Alg = -9 }, passkey.ErrWrong, "wrong_algorithm"},
-		"no credential id":    {func(t *tweak) { t.CredentialID = nil }, passkey.ErrWrong, "malformed"},
-		"a long one":          {func(t *tweak) { t.CredentialID = make([]byte, 1024) }, passkey.ErrWrong, "malformed"},
-		"a broken statement":  {func(t *tweak) { t.Attestation, t.BreakSignature = passkeytest.Self, true }, passkey.ErrWrong, "wrong_attestation"},
-		"an unknown format":   {func(t *tweak) { t.Attestation = statement("mine", nil) }, passkey.ErrWrong, "wrong_attestation"},
-		"a U2F token":         {func(t *tweak) { t.Attestation = statement("fido-u2f", nil) }, passkey.ErrWrong, "wrong_attestation"},
-		"something in none":   {func(t *tweak) { t.Attestation = statement("none", map[string]any{"x": 1}) }, passkey.ErrWrong, "wrong_attestation"},
-		"empty certificates":  {func(t *tweak) { t.Attestation = statement("packed", map[string]any{"alg": -7, "sig": []byte{1}, "x5c": []any{}}) }, passkey.ErrWrong, "wrong_attestation"},
-		"no certificates":     {func(t *tweak) { t.Attestation = statement("packed", map[string]any{"alg": -7, "sig": []byte{1}, "x5c": []any{[]byte{1}}}) }, passkey.ErrWrong, "wrong_attestation"},
+		"nobody there":       {func(t *tweak) { t.UP = false }, passkey.ErrWrong, "no_user_presence"},
+		"nobody verified":    {func(t *tweak) { t.UV = false }, passkey.ErrWrong, "no_user_verification"},
+		"backed up, but not": {func(t *tweak) { t.BS = true }, passkey.ErrWrong, "backup_flags"},
+		"another RP":         {func(t *tweak) { t.RPID = "pref.example" }, passkey.ErrWrong, "wrong_rp"},
+		"another origin":     {func(t *tweak) { t.Origin = "https://evil.example" }, passkey.ErrWrong, "wrong_origin"},
+		"without encryption": {func(t *tweak) { t.Origin = "http://" + rpID }, passkey.ErrWrong, "wrong_origin"},
+		"another port":       {func(t *tweak) { t.Origin = origin + ":8443" }, passkey.ErrWrong, "wrong_origin"},
+		"the port spelt out": {func(t *tweak) { t.Origin = origin + ":443" }, passkey.ErrWrong, "wrong_origin"},
+		"capitals":           {func(t *tweak) { t.Origin = strings.ToUpper(origin) }, passkey.ErrWrong, "wrong_origin"},
+		"a host below":       {func(t *tweak) { t.Origin = "https://a." + rpID }, passkey.ErrWrong, "wrong_origin"},
+		"in a frame":         {func(t *tweak) { t.CrossOrigin = true }, passkey.ErrWrong, "cross_origin"},
+		"in our own frame":   {func(t *tweak) { t.CrossOrigin, t.TopOrigin = true, origin }, passkey.ErrWrong, "cross_origin"},
+		"a frame, unsaid":    {func(t *tweak) { t.TopOrigin = origin }, passkey.ErrWrong, "cross_origin"},
+		"the other ceremony": {func(t *tweak) { t.Type = "webauthn.get" }, passkey.ErrWrong, "wrong_type"},
+		"no challenge":       {func(t *tweak) { t.Challenge = "" }, passkey.ErrNoEnrolment, "challenge_unknown"},
+		"its own challenge":  {func(t *tweak) { t.Challenge = encode(make([]byte, 32)) }, passkey.ErrNoEnrolment, "challenge_unknown"},
+		"a padded challenge": {func(t *tweak) { t.Challenge += "=" }, passkey.ErrWrong, "malformed"},
+		"P-384":              {func(t *tweak) { t.Alg = passkeytest.ES384 }, passkey.ErrWrong, "wrong_algorithm"},
+		"ES256K":             {func(t *tweak) { t.Alg = -47 }, passkey.ErrWrong, "wrong_algorithm"},
+		"RS1":                {func(t *tweak) { t.Alg = -65535 }, passkey.ErrWrong, "wrong_algorithm"},
+		"ESP256":             {func(t *tweak) { t.Alg = -9 }, passkey.ErrWrong, "wrong_algorithm"},
+		"no credential id":   {func(t *tweak) { t.CredentialID = nil }, passkey.ErrWrong, "malformed"},
+		"a long one":         {func(t *tweak) { t.CredentialID = make([]byte, 1024) }, passkey.ErrWrong, "malformed"},
+		"a broken statement": {func(t *tweak) { t.Attestation, t.BreakSignature = passkeytest.Self, true }, passkey.ErrWrong, "wrong_attestation"},
+		"an unknown format":  {func(t *tweak) { t.Attestation = statement("mine", nil) }, passkey.ErrWrong, "wrong_attestation"},
+		"a U2F token":        {func(t *tweak) { t.Attestation = statement("fido-u2f", nil) }, passkey.ErrWrong, "wrong_attestation"},
+		"something in none":  {func(t *tweak) { t.Attestation = statement("none", map[string]any{"x": 1}) }, passkey.ErrWrong, "wrong_attestation"},
+		"empty certificates": {func(t *tweak) {
+			t.Attestation = statement("packed", map[string]any{"alg": -7, "sig": []byte{1}, "x5c": []any{}})
+		}, passkey.ErrWrong, "wrong_attestation"},
+		"no certificates": {func(t *tweak) {
+			t.Attestation = statement("packed", map[string]any{"alg": -7, "sig": []byte{1}, "x5c": []any{[]byte{1}}})
+		}, passkey.ErrWrong, "wrong_attestation"},
 		"origin twice":        {func(t *tweak) { t.ClientData = add(`"ORIGIN":"https://evil.example"`) }, passkey.ErrWrong, "wrong_attestation"},
 		"a frame in capitals": {func(t *tweak) { t.ClientData = add(`"CrossOrigin":true`) }, passkey.ErrWrong, "wrong_attestation"},
 		"a frame of a sort":   {func(t *tweak) { t.ClientData = rewrite(`"crossOrigin":false`, `"crossOrigin":"no"`) }, passkey.ErrWrong, "malformed"},
@@ -215,18 +219,17 @@ func TestEnrolLies(t *testing.T) {
 		"not an object":       {func(t *tweak) { t.ClientData = func([]byte) []byte { return []byte(`[]`) } }, passkey.ErrWrong, "malformed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := newBench(t)
-			e := b.begin(mira)
+			owner := somebody()
+			e := b.begin(owner)
 			answer, _ := create(t, passkeytest.New(rpID, origin), e, tt.lie)
-			_, err := b.finish(mira, e.ID, "key", answer)
+			_, err := b.finish(owner, e.ID, "key", answer)
 			refused(t, name, err, tt.is, tt.why)
-			if names := b.names(mira); len(names) != 0 {
+			if names := b.names(owner); len(names) != 0 {
 				t.Errorf("the person has %v", names)
 			}
 			// It was the lie: the same challenge takes the truth.
 			answer, _ = create(t, passkeytest.New(rpID, origin), e)
-			if _, err := b.finish(mira, e.ID, "key", answer); err != nil {
+			if _, err := b.finish(owner, e.ID, "key", answer); err != nil {
 				t.Errorf("the truth: %v", err)
 			}
 		})
@@ -250,6 +253,7 @@ func rewrite(from, to string) func([]byte) []byte {
 // TestEnrolTolerates what real browsers and keys do although nobody asked.
 func TestEnrolTolerates(t *testing.T) {
 	t.Parallel()
+	b := newBench(t)
 	for name, does := range map[string]func(*passkeytest.Tweak){
 		"credProtect, which Chromium sets": func(t *passkeytest.Tweak) {
 			t.Extensions = append([]byte{0xa1, 0x6b}, append([]byte("credProtect"), 2)...)
@@ -262,9 +266,7 @@ func TestEnrolTolerates(t *testing.T) {
 		"an RSA key":                        func(t *passkeytest.Tweak) { t.Alg = passkeytest.RS256 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := newBench(t)
-			kept, key := b.enrolled(mira, name, does)
+			kept, key := b.enrolled(somebody(), name, does)
 			if kept.Attested {
 				t.Error("somebody is believed whom nobody asked")
 			}

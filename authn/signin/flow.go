@@ -199,6 +199,12 @@ func (s *Service) fill(ctx context.Context, f *flow, person directory.Person, ac
 	if f.Progress.Enrolled, f.usable, err = s.enrolled(ctx, person, f.Zone); err != nil {
 		return err
 	}
+	if f.Progress.Lost = false; len(f.Progress.Enrolled) == 0 {
+		if f.Progress.Lost, err = s.lost(ctx, person.ID); err != nil {
+			return err
+		}
+		f.usable = []string{"recovery"}
+	}
 	version := s.Policy().Acknowledgement.Version
 	if action == "rules.acknowledged" {
 		f.Progress.Acknowledged = version

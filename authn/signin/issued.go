@@ -33,6 +33,16 @@ func (s *Service) Unlock(ctx context.Context, tx *store.Tx, person directory.Per
 	return nil
 }
 
+// Rebound forgets the failures against a person's codes, in the transaction that
+// gives them something new to make codes with: what was guessed at is not what
+// they hold now.
+func (s *Service) Rebound(ctx context.Context, tx *store.Tx, person directory.PersonID) error {
+	if err := clear(ctx, tx, credential("otp", string(person))); err != nil {
+		return fmt.Errorf("forgetting failures: %w", err)
+	}
+	return nil
+}
+
 // A Count is how failures stand against one kind of credential of a person, for
 // whoever comes by a browser that is not known.
 type Count struct {

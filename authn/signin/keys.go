@@ -123,6 +123,9 @@ func (s *Service) cloned(ctx context.Context, tx *store.Tx, o Origin, p director
 	if err := s.Sessions.EndAll(ctx, tx, p.ID, p.Login, "", "a passkey was copied"); err != nil {
 		return err
 	}
+	if err := s.FactorLost(ctx, tx, p.ID); err != nil {
+		return err
+	}
 	if err := s.Tell(ctx, tx, o, p.ID, notice.PasskeyCloned, map[string]string{"name": k.Name}); err != nil {
 		return err
 	}
@@ -307,4 +310,35 @@ func (s *Service) enrolled(ctx context.Context, p directory.Person, zone policy.
 		usable = []string{"recovery"}
 	}
 	return all, usable, nil
+}
+
+// FactorLost notes, in the transaction that takes a factor from a person who did
+// not drop it, that a password alone binds no other if it was the last (ASVS
+// 6.4.4): whoever takes a factor away and knows the password would else have
+// both.
+func (s *Service) FactorLost(ctx context.Context, tx *store.Tx, person directory.PersonID) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO factor_lost (person_id, at) VALUES ($1, $2)
+		ON CONFLICT (person_id) DO UPDATE SET at = excluded.at`, string(person), store.Micros(s.Now()))
+	if err != nil {
+		return fmt.Errorf("noting a lost factor: %w", err)
+	}
+	return nil
+}
+
+// FactorFound forgets that a factor was lost: a new one is bound, or the owner
+// has dropped the last by choice.
+func (s *Service) FactorFound(ctx context.Context, tx *store.Tx, person directory.PersonID) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM factor_lost WHERE person_id = $1`, string(person)); err != nil {
+		return fmt.Errorf("noting a new factor: %w", err)
+	}
+	return nil
+}
+
+func (s *Service) lost(ctx context.Context, person directory.PersonID) (bool, error) {
+	var n int
+	if err := s.DB.QueryRow(ctx, `SELECT COUNT(*) FROM factor_lost WHERE person_id = $1`, string(person)).Scan(&n); err != nil {
+		return false, fmt.Errorf("reading a lost factor: %w", err)
+	}
+	return n > 0, nil
 }

@@ -253,6 +253,9 @@ func TestClonedPasskey(t *testing.T) {
 	if _, err := w.answer(t, "", k, count(11)); !errors.Is(err, signin.ErrRefused) {
 		t.Errorf("the key after it: %v", err)
 	}
+	if in, err := w.Password(ctx, w.origin, "", "tanaka", text(pw)); err != nil || in.State != authn.SecondFactor || !slices.Equal(in.Methods, []string{"recovery"}) {
+		t.Errorf("the password after it leads to %q with %v, %v: it must not bind a new factor alone", in.State, in.Methods, err)
+	}
 	if w.actions(t, "factor.ended") != 1 {
 		t.Error("it is not on the trail")
 	}

@@ -6,6 +6,7 @@ import (
 
 	"sekisho/authn"
 	"sekisho/authn/notice"
+	"sekisho/authn/passkey"
 	"sekisho/authn/standing"
 	"sekisho/authn/totp"
 	"sekisho/directory"
@@ -91,13 +92,17 @@ func (s *Service) Enrolled(ctx context.Context, o Origin, cookie string, expecte
 	if err != nil {
 		return Step{}, err
 	}
+	keys, err := s.Passkeys.List(ctx, person.ID)
+	if err != nil {
+		return Step{}, err
+	}
 	at := len(f.Progress.Methods)
 	f.Progress.Methods = append(f.Progress.Methods, expected)
 	f.Progress.At, f.Progress.Recovering = s.Now(), false
 	return s.advance(ctx, o, cookie, &f, person, func(tx *store.Tx) error {
 		switch {
 		case lost:
-			if err := s.replaced(ctx, tx, person, former); err != nil {
+			if err := s.replaced(ctx, tx, person, former, keys); err != nil {
 				return err
 			}
 		case alone:
@@ -120,19 +125,24 @@ func (s *Service) Enrolled(ctx context.Context, o Origin, cookie string, expecte
 			return err
 		}
 		f.Progress.Methods[at] = method
+		if err := s.FactorFound(ctx, tx, person.ID); err != nil {
+			return err
+		}
 		return s.Tell(ctx, tx, o, person.ID, notice.FactorAdded, map[string]string{"factor": FactorKind(method)})
 	}, "factor.added")
 }
 
 // replaced takes away the factors that a person had before a recovery.
-func (s *Service) replaced(ctx context.Context, tx *store.Tx, person directory.Person, former []totp.Device) error {
+func (s *Service) replaced(ctx context.Context, tx *store.Tx, person directory.Person, former []totp.Device, keys []passkey.Key) error {
 	for _, d := range former {
 		if err := s.Codes.Remove(ctx, tx, person.ID, d.ID); err != nil && !errors.Is(err, totp.ErrNoDevice) {
 			return err
 		}
 	}
-	if err := s.Passkeys.RemoveAll(ctx, tx, person.ID); err != nil {
-		return err
+	for _, k := range keys {
+		if err := s.Passkeys.Remove(ctx, tx, person.ID, k.ID); err != nil && !errors.Is(err, passkey.ErrNoKey) {
+			return err
+		}
 	}
 	if err := s.ForgetBrowsers(ctx, tx, person.ID); err != nil {
 		return err

@@ -2,7 +2,6 @@ package standing
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,11 +10,6 @@ import (
 	"sekisho/directory"
 	"sekisho/policy/store"
 )
-
-// A lister is the store, or a transaction.
-type lister interface {
-	Query(ctx context.Context, q string, args ...any) (*sql.Rows, error)
-}
 
 // A Record is one thing recorded against a person, for those who may know why.
 type Record struct {
@@ -28,7 +22,7 @@ type Record struct {
 
 // Records lists what is recorded against a person at now, in a fixed order. in
 // is the store, or the transaction that goes by it.
-func Records(ctx context.Context, in lister, id directory.PersonID, now time.Time) ([]Record, error) {
+func Records(ctx context.Context, in store.Reader, id directory.PersonID, now time.Time) ([]Record, error) {
 	rows, err := in.Query(ctx, `
 		SELECT kind, since, until, reason, set_by FROM standing
 		WHERE  person_id = $1 AND (until = 0 OR until > $2)
@@ -72,7 +66,7 @@ var among = func() string {
 
 // Among says of each of many people what is recorded against them at now. Who
 // has nothing against them is not in the answer.
-func Among(ctx context.Context, in lister, ids []directory.PersonID, now time.Time) (map[directory.PersonID][]Kind, error) {
+func Among(ctx context.Context, in store.Reader, ids []directory.PersonID, now time.Time) (map[directory.PersonID][]Kind, error) {
 	out := map[directory.PersonID][]Kind{}
 	for part := range slices.Chunk(ids, amongAtMost) {
 		args := make([]any, 1+amongAtMost)
@@ -90,7 +84,7 @@ func Among(ctx context.Context, in lister, ids []directory.PersonID, now time.Ti
 	return out, nil
 }
 
-func gather(ctx context.Context, in lister, args []any, into map[directory.PersonID][]Kind) error {
+func gather(ctx context.Context, in store.Reader, args []any, into map[directory.PersonID][]Kind) error {
 	rows, err := in.Query(ctx, among, args...)
 	if err != nil {
 		return err

@@ -1,5 +1,5 @@
-// Package totp keeps the authenticator apps of people: time-based one-time
-// passwords, RFC 6238.
+// Package totp keeps the authenticator apps and the hardware tokens of people,
+// and the inventory of tokens: time-based one-time passwords, RFC 6238.
 //
 // It does not slow guessing down (lockout does, and reserves the try before this
 // package is asked), it does not know which factor a sign-in needs, and it writes
@@ -14,6 +14,10 @@
 //   - A seed is readable only while it is being enrolled. At rest it is sealed
 //     to its row; moved to another row it does not open.
 //   - An enrolment is used once, however many requests carry it.
+//   - A token is one person's at a time, and one that was lost is nobody's ever
+//     again. What was spent while somebody had it stays spent for the next.
+//   - A token's clock is followed, step by step and not far; the window of codes
+//     that are accepted moves with it and never widens.
 package totp
 
 import (
@@ -38,7 +42,7 @@ import (
 const (
 	// EnrolmentEnd is how long a seed may be confirmed after it was shown.
 	EnrolmentEnd = 10 * time.Minute
-	// MaxDevices is how many devices one person can have.
+	// MaxDevices is how many devices one person can have, tokens among them.
 	MaxDevices = 10
 )
 
@@ -69,7 +73,13 @@ var (
 	ErrName = errors.New("a device's name has 1 to 64 characters, none of them a control character")
 )
 
-// Devices are the TOTP devices of everybody.
+// The kinds of a device.
+const (
+	KindApp   = "totp"
+	KindToken = "token"
+)
+
+// Devices are the TOTP devices of everybody, apps and tokens.
 type Devices struct {
 	db    *store.DB
 	ring  *secret.KeyRing
@@ -86,7 +96,12 @@ func New(db *store.DB, ring *secret.KeyRing, now clock.Now) *Devices {
 // use. A zero EnrolmentEnd or MaxDevices means this package's; Skew is taken as
 // it is, and never above this package's.
 func NewUnder(db *store.DB, ring *secret.KeyRing, now clock.Now, rules func() policy.TOTPRules) *Devices {
-	return &Devices{db: db, ring: ring, now: now, rules: func() policy.TOTPRules {
+	return &Devices{db: db, ring: ring, now: now, rules: bounded(rules)}
+}
+
+// bounded puts this package's numbers where the policy has none.
+func bounded(rules func() policy.TOTPRules) func() policy.TOTPRules {
+	return func() policy.TOTPRules {
 		r := rules()
 		r.Skew = min(max(r.Skew, 0), Skew)
 		if r.EnrolmentEnd <= 0 {
@@ -96,20 +111,21 @@ func NewUnder(db *store.DB, ring *secret.KeyRing, now clock.Now, rules func() po
 			r.MaxDevices = MaxDevices
 		}
 		return r
-	}}
+	}
 }
 
-// A Device is one that has been confirmed.
+// A Device is one that has been confirmed, or assigned.
 type Device struct {
 	ID, Name            string
-	Kind, Serial        string    // "totp" for an app, "token" for a hardware token with its serial number
+	Kind                string    // KindApp or KindToken
+	Serial              string    // of a token
 	AddedAt, LastUsedAt time.Time // zero LastUsedAt: not used since it was added
 }
 
 // List names the person's devices, oldest first.
 func (d *Devices) List(ctx context.Context, person directory.PersonID) ([]Device, error) {
 	rows, err := d.db.Query(ctx, `
-		SELECT   id, name, confirmed_at, last_used_at
+		SELECT   id, name, kind, serial, confirmed_at, last_used_at
 		FROM     totp_device
 		WHERE    person = $1 AND confirmed_at > 0
 		ORDER BY confirmed_at, id`, string(person))
@@ -121,7 +137,7 @@ func (d *Devices) List(ctx context.Context, person directory.PersonID) ([]Device
 	for rows.Next() {
 		var one Device
 		var added, used int64
-		if err := rows.Scan(&one.ID, &one.Name, &added, &used); err != nil {
+		if err := rows.Scan(&one.ID, &one.Name, &one.Kind, &one.Serial, &added, &used); err != nil {
 			return nil, fmt.Errorf("listing TOTP devices: %w", err)
 		}
 		one.AddedAt, one.LastUsedAt = store.FromMicros(added), store.FromMicros(used)
@@ -152,19 +168,19 @@ func (d *Devices) Spend(ctx context.Context, tx *store.Tx, person directory.Pers
 		return "", ErrWrong
 	}
 	now, skew := d.now(), d.rules().Skew
-	held, err := d.held(ctx, tx, person)
+	held, err := d.held(ctx, tx, person, now)
 	if err != nil {
 		return "", err
 	}
 	// Every device is asked, so that the time does not tell which one matched.
 	var matches []match
 	for _, h := range held {
-		step, ok, err := Match(h.seed, code, now, skew)
+		step, ok, err := h.form.Match(h.seed, code, now, h.drift, skew)
 		if err != nil {
 			return "", fmt.Errorf("checking a code: %w", err)
 		}
 		if ok {
-			matches = append(matches, match{id: h.id, step: step})
+			matches = append(matches, match{id: h.id, step: step, drift: h.follow(step - h.form.StepAt(now))})
 		}
 	}
 	if len(matches) == 0 {
@@ -181,8 +197,9 @@ func (d *Devices) Spend(ctx context.Context, tx *store.Tx, person directory.Pers
 }
 
 type match struct {
-	id   string
-	step int64
+	id    string
+	step  int64
+	drift int64 // to be kept from now on
 }
 
 // spend burns a time step. The guard is in the WHERE clause because two requests
@@ -190,8 +207,8 @@ type match struct {
 func spend(ctx context.Context, tx *store.Tx, m match, now time.Time) error {
 	err := tx.ExecOne(ctx, `
 		UPDATE totp_device
-		SET    last_step = $1, last_used_at = $2
-		WHERE  id = $3 AND confirmed_at > 0 AND last_step < $1`, m.step, store.Micros(now), m.id)
+		SET    last_step = $1, last_used_at = $2, drift = $3
+		WHERE  id = $4 AND confirmed_at > 0 AND last_step < $1`, m.step, store.Micros(now), m.drift, m.id)
 	if errors.Is(err, store.ErrUntouched) {
 		return ErrReplayed
 	}
@@ -201,34 +218,59 @@ func spend(ctx context.Context, tx *store.Tx, m match, now time.Time) error {
 	return nil
 }
 
-type heldSeed struct {
-	id   string
-	seed []byte
+// A heldDevice is one whose codes are good now, with its seed open.
+type heldDevice struct {
+	id, kind      string
+	seed          []byte
+	form          Form
+	drift, synced int64
 }
 
-// held opens the seeds of the person's devices.
-func (d *Devices) held(ctx context.Context, tx *store.Tx, person directory.PersonID) ([]heldSeed, error) {
+// MaxFollow is how far the codes of sign-ins move a token's drift from where two
+// codes last set it, in steps. It is ten minutes of 30-second steps, what quartz
+// of 20 ppm loses in a year; one that is worse should be seen by an administrator
+// (Tokens.Resync).
+const MaxFollow = 20
+
+// follow is the drift to keep once a code was accepted that seen steps ahead of
+// our clock. Hardware clocks run away, and a token that is used follows its own
+// (RFC 6238 section 6), one step for a code at most and MaxFollow in all: codes
+// typed slowly must not lead the window astray. An app has the phone's clock,
+// which is set from outside.
+func (h heldDevice) follow(seen int64) int64 {
+	if h.kind != KindToken {
+		return h.drift
+	}
+	next := h.drift + min(max(seen-h.drift, -1), 1)
+	return min(max(next, h.synced-MaxFollow), h.synced+MaxFollow)
+}
+
+// held opens the seeds of the person's devices. A token outside the dates its
+// maker gave it is none (RFC 6030 section 5).
+func (d *Devices) held(ctx context.Context, tx *store.Tx, person directory.PersonID, now time.Time) ([]heldDevice, error) {
 	rows, err := tx.Query(ctx, `
-		SELECT   id, seed
+		SELECT   id, kind, seed, algorithm, digits, period, drift, synced
 		FROM     totp_device
 		WHERE    person = $1 AND confirmed_at > 0
-		ORDER BY confirmed_at, id`, string(person))
+		AND      valid_from <= $2 AND (valid_until = 0 OR valid_until >= $2)
+		ORDER BY confirmed_at, id`, string(person), store.Micros(now))
 	if err != nil {
 		return nil, fmt.Errorf("reading TOTP devices: %w", err)
 	}
 	defer rows.Close()
-	var held []heldSeed
+	var held []heldDevice
 	for rows.Next() {
-		var id string
+		var h heldDevice
 		var sealed []byte
-		if err := rows.Scan(&id, &sealed); err != nil {
+		var period int64
+		if err := rows.Scan(&h.id, &h.kind, &sealed, &h.form.Algorithm, &h.form.Digits, &period, &h.drift, &h.synced); err != nil {
 			return nil, fmt.Errorf("reading TOTP devices: %w", err)
 		}
-		seed, err := d.ring.Open(place(id), sealed)
-		if err != nil {
-			return nil, fmt.Errorf("opening the seed of TOTP device %s: %w", id, err)
+		h.form.Period = time.Duration(period) * time.Second
+		if h.seed, err = d.ring.Open(place(h.id), sealed); err != nil {
+			return nil, fmt.Errorf("opening the seed of TOTP device %s: %w", h.id, err)
 		}
-		held = append(held, heldSeed{id: id, seed: seed})
+		held = append(held, h)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("reading TOTP devices: %w", err)
@@ -236,9 +278,16 @@ func (d *Devices) held(ctx context.Context, tx *store.Tx, person directory.Perso
 	return held, nil
 }
 
-// Remove takes a device away: ErrNoDevice unless the person has it. Its seed is
-// gone with the row.
+// Remove takes a device away: ErrNoDevice unless the person has it, and the
+// caller must not commit then. Its seed is gone with the row.
+//
+// A token goes back to stock. That says only that nobody has it on record: its
+// former owner may still hold it in the hand, and whoever assigns it next gives
+// it over in person and so sees that it is there.
 func (d *Devices) Remove(ctx context.Context, tx *store.Tx, person directory.PersonID, id string) error {
+	if _, err := tx.Exec(ctx, toStock+` AND device = $1 AND person = $2`, id, string(person)); err != nil {
+		return fmt.Errorf("putting a token back: %w", err)
+	}
 	err := tx.ExecOne(ctx, `
 		DELETE FROM totp_device
 		WHERE  id = $1 AND person = $2 AND confirmed_at > 0`, id, string(person))
@@ -252,8 +301,11 @@ func (d *Devices) Remove(ctx context.Context, tx *store.Tx, person directory.Per
 }
 
 // RemoveAll takes all devices and enrolments of a person away, for those who
-// leave or start over.
+// leave or start over. Their tokens go back to stock, as with Remove.
 func (d *Devices) RemoveAll(ctx context.Context, tx *store.Tx, person directory.PersonID) error {
+	if _, err := tx.Exec(ctx, toStock+` AND person = $1`, string(person)); err != nil {
+		return fmt.Errorf("putting tokens back: %w", err)
+	}
 	if _, err := tx.Exec(ctx, `DELETE FROM totp_device WHERE person = $1`, string(person)); err != nil {
 		return fmt.Errorf("removing TOTP devices: %w", err)
 	}

@@ -22,6 +22,7 @@ import (
 	"sekisho/authn/notice"
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
+	"sekisho/authn/totp"
 	"sekisho/authz"
 	"sekisho/directory"
 	"sekisho/policy"
@@ -71,6 +72,7 @@ type House struct {
 	In        *signin.Service
 	Account   *account.Service
 	Directory Directory
+	Stock     *totp.Tokens
 }
 
 // searches may read through the directory at the same time. The rest wait, so

@@ -114,7 +114,7 @@ func (s *Service) Unlock(ctx context.Context, o signin.Origin, cookie, login str
 		}
 		err := s.Directory.Unlock(ctx, d.on)
 		if errors.Is(err, directory.ErrNotFound) { // disabled, or gone, meanwhile
-			return ErrUnusable
+			return ErrState
 		}
 		if err != nil {
 			return err

@@ -184,6 +184,7 @@ func dsn(path string, readOnly bool) string {
 // A Reader answers questions: a DB with what is committed, a Tx with what its
 // own transaction sees.
 type Reader interface {
+	Query(ctx context.Context, q string, args ...any) (*sql.Rows, error)
 	QueryRow(ctx context.Context, q string, args ...any) *sql.Row
 }
 

@@ -42,7 +42,7 @@ func (h *house) policy(w http.ResponseWriter, r *web.Request) error {
 	}
 	p := policyPage{Version: h.Charter.Version(), Articles: []policy.Article{"16", "84"}}
 	for _, one := range waiting {
-		p.Proposals = append(p.Proposals, card(one, step, p.Version))
+		p.Proposals = append(p.Proposals, proposed(one, step, p.Version))
 	}
 	v := h.view(r, step, p)
 	v.Wide = true
@@ -76,7 +76,7 @@ func (h *house) approve(w http.ResponseWriter, r *web.Request) error {
 	return redirect(w, r, "/policy", url.Values{"done": {"approved"}})
 }
 
-func card(p charter.Proposal, reader signin.Step, version int64) proposalCard {
+func proposed(p charter.Proposal, reader signin.Step, version int64) proposalCard {
 	return proposalCard{
 		ID: p.ID, By: p.Login, At: p.At, Changes: p.Changes,
 		Mine: p.Login == reader.Person.Login, Stale: p.Base != version,

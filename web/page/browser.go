@@ -36,4 +36,3 @@ func mark(s string, marks [][2]string) string {
 	}
 	return ""
 }
-

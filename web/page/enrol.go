@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"sekisho/authn"
-	"sekisho/authn/account"
 	"sekisho/authn/signin"
 	"sekisho/authn/totp"
 	"sekisho/web"
@@ -197,4 +196,3 @@ func (h *house) bindError(w http.ResponseWriter, r *web.Request, step signin.Ste
 	}
 	return err
 }
-

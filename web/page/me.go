@@ -26,12 +26,13 @@ type mePage struct {
 	Weak                 bool     // one factor
 	Until, Idle          template.HTML
 	Last                 template.HTML // "" when there was none before
+	LastOut              template.HTML // "" when it was not signed out
 	LastFrom             string
 	Failures             int
 	Zone, From           string
 	Outside              bool
 	Terminal             string // where the session began at one that spoke for itself
-	StartedAt            time.Time
+	Since                template.HTML
 
 	PasswordChangedAt *time.Time
 	Apps              []link
@@ -120,13 +121,16 @@ func (h *house) mine(r *web.Request, step signin.Step) mePage {
 		Name: step.Person.Name, Login: step.Person.Login, Section: sectionName(r, step.Person.Section),
 		Weak: !s.ACR.AtLeast(policy.AAL2), Proved: proved(g, s), Until: g.near(s.ExpiresAt, now), Idle: g.near(s.IdleExpiresAt, now),
 		LastFrom: s.Previous.From, Failures: s.Previous.FailuresSince,
-		Zone: zoneName(r, s.Zone), From: s.From, Outside: s.Outside, Terminal: h.terminalName(r, s), StartedAt: s.StartedAt,
+		Zone: zoneName(r, s.Zone), From: s.From, Outside: s.Outside, Terminal: h.terminalName(r, s), Since: g.near(s.StartedAt, now),
 		Mail: step.Person.Mail, AckText: r.Say(pol.Acknowledgement.Text), AckURL: guideline(pol),
 		Apps: h.apps(r, step, posts), Office: h.office(r, posts),
 	}
 	p.Strength, p.StrengthExplained = strength(g, s.ACR)
 	if at := s.Previous.At; !at.IsZero() {
 		p.Last = g.near(at, now)
+	}
+	if at := s.Previous.OutAt; !at.IsZero() {
+		p.LastOut = g.near(at, now)
 	}
 	for _, id := range posts {
 		name := string(id)

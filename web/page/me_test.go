@@ -3,29 +3,122 @@ package page
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"sekisho/authn"
 	"sekisho/authn/account"
+	"sekisho/authn/passkey"
 	"sekisho/authn/signin"
+	"sekisho/authn/totp"
 	"sekisho/policy"
 	"sekisho/policy/charter"
 )
 
 func TestMySessionIsExplained(t *testing.T) {
 	a := newWorld(t).signedIn("security_manager").get("/me").is(200)
-	a.says("田中 一郎", "tanaka", "情報システム課", "職員、情報セキュリティ管理者", "二要素", "LGWAN接続系", "10.2.0.7",
-		"2026年4月1日（水）09:05 日本時間",  // signed in
-		"2026年4月1日（水）18:05 日本時間",  // the absolute end
-		"2026年3月31日（火）09:05 日本時間", // the last sign-in
-		"庁用スマートフォン", "Microsoft Edge（Windows）", "Firefox（Linux）", "自分のIDだけを使い")
-	if got := strings.Count(a.body, "/end\""); got != 1 {
-		t.Errorf("%d sessions can be ended, want the other one alone: neither this nor an application's", got)
+	a.says("田中 一郎", "tanaka", "情報システム課", "職員、情報セキュリティ管理者", "二要素", "パスワード、確認コード", "LGWAN接続系", "10.2.0.7",
+		`datetime="2026-04-01T00:05:00Z">今日 09:05 日本時間`, // signed in
+		"今日 18:05 日本時間", // the absolute end
+		"今日 09:35 日本時間", // the end unless it is used
+		"昨日 09:05 日本時間", // the last sign-in
+		"昨日 17:05 日本時間", // and its end
+		"サインインの失敗はありません", "庁用スマートフォン", "Microsoft Edge（Windows）", "Firefox（Linux）", "自分のIDだけを使い")
+	if got := strings.Count(a.body, "/end\""); got != 2 || !strings.Contains(a.body, `action="/me/sessions/s2/end"`) {
+		t.Errorf("%d buttons end sessions, want the other one's and that for all others: neither this nor an application's", got)
 	}
 	a.says("/handover?app=bunsho", "/handover?app=juki").keepsSilentOn("app=kansa", `href="/policy"`)
 	newWorld(t).signedIn("cio").get("/me").says(`href="/policy"`)
+}
+
+// Everything that can be said of a session and its factors is said.
+func TestMyPageSaysEverything(t *testing.T) {
+	w := newWorld(t).withEverything()
+	a := w.get("/me").is(200)
+	a.says("フィッシングに強い確認", "パスキー（1台だけのもの）", "住民窓口1番（窓口端末）", "3回", "サインアウトしていません", "ichiro@example.jp",
+		"製造番号 A1234567", "この鍵または端末の中だけにあります", "ほかの端末にも同期されます", "職員証", "ICカード",
+		"/me/factors/f3/rename", "/me/factors/f5/remove", `href="/policy"`).
+		keepsSilentOn("/me/factors/f5/rename", "サインインの失敗はありません")
+	w.now.Session.AMR, w.now.Session.ACR = []string{"pwd"}, policy.AAL2
+	w.get("/me").says("パスワード、専用端末のサインイン")
+	w.now.Session.Terminal, w.now.Session.TerminalClass = "T-9", policy.TerminalLent // enrolled by an administrator
+	w.get("/me").says("T-9（貸与端末）")
+}
+
+// The doors of an office are shown to those who hold it, and only doors that
+// there are.
+func TestOfficeDoors(t *testing.T) {
+	for post, want := range map[string]bool{"staff": false, "system_administrator": true, "security_manager": true, "auditor": true} {
+		w := newWorld(t).signedIn(post)
+		for _, path := range []string{"/people", "/terminals", "/tokens"} {
+			there := slices.Contains(w.srv.Routes(), "GET "+path)
+			if got := strings.Contains(w.get("/me").body, `href="`+path+`"`); got != (want && there) {
+				t.Errorf("%s sees %s: %v; it is mounted: %v", post, path, got, there)
+			}
+		}
+	}
+}
+
+func TestEndOthers(t *testing.T) {
+	w := newWorld(t).signedIn()
+	third := w.sessions[1]
+	third.ID = "s4"
+	w.sessions = append(w.sessions, third)
+	w.post("/me/sessions/end").leadsTo("/me?done=sessions_ended")
+	if !slices.Equal(w.asked, []string{"end s2", "end s4"}) {
+		t.Errorf("asked %v, want the others, and no application's", w.asked)
+	}
+	w.get("/me?done=sessions_ended").says("すべて終了しました")
+	w.err = errStore
+	w.post("/me/sessions/end").is(500)
+	w.err = signin.ErrNone
+	w.post("/me/sessions/end").leadsTo("/signin?why=ended")
+	w = newWorld(t).signedIn()
+	w.sessions = w.sessions[:1]
+	w.get("/me").keepsSilentOn(`action="/me/sessions/end"`).says("ほかにサインインはありません")
+}
+
+func TestSecondAddress(t *testing.T) {
+	w := newWorld(t).signedIn()
+	w.second = "ichiro@example.jp"
+	w.get("/me/address").is(200).says("tanaka@pref.example", `value="ichiro@example.jp"`)
+	for _, bad := range []string{"ichiro", "a@b.example, c@d.example", "Ichiro <a@b.example>", "a@b.example\r\nBcc: c@d.example"} {
+		w.post("/me/address", "address", bad).is(422).says("アドレスを確かめて")
+	}
+	w.post("/me/address", "address", "Tanaka@pref.example").is(422).says("職場のアドレスと同じです")
+	if len(w.asked) != 0 {
+		t.Fatalf("asked %v", w.asked)
+	}
+	w.post("/me/address", "address", " i@example.jp ").leadsTo("/me?done=address")
+	w.post("/me/address", "address", "").leadsTo("/me?done=address")
+	if !slices.Equal(w.asked, []string{"address i@example.jp", "address "}) {
+		t.Errorf("asked %q", w.asked)
+	}
+	w.err = &account.StepUp{Required: policy.AAL2, MaxAge: time.Minute}
+	w.post("/me/address", "address", "i@example.jp").leadsTo("/signin?acr=aal2&max_age=60&rd=%2Fme%2Faddress")
+}
+
+func TestRenameFactor(t *testing.T) {
+	w := newWorld(t).signedIn()
+	w.get("/me/factors/f1/rename").is(200).says(`value="庁用スマートフォン"`)
+	w.get("/me/factors/f9/rename").is(404)
+	w.post("/me/factors/f9/rename", "name", "x").is(404)
+	w.post("/me/factors/f1/rename", "name", "　").is(422).says("名前を入力")
+	w.post("/me/factors/f1/rename", "name", strings.Repeat("あ", 65)).is(422).says("64文字以内")
+	if len(w.asked) != 0 {
+		t.Fatalf("asked %v", w.asked)
+	}
+	for _, refused := range []error{totp.ErrName, passkey.ErrName} {
+		w.err = refused
+		w.post("/me/factors/f1/rename", "name", "\x01").is(422).says("この名前は使えません")
+	}
+	w.err, w.asked = nil, nil
+	w.post("/me/factors/f1/rename", "name", " 机の電話 ").leadsTo("/me?done=factor_renamed")
+	if !slices.Equal(w.asked, []string{"rename f1 机の電話"}) {
+		t.Errorf("asked %q", w.asked)
+	}
 }
 
 func TestHostileNamesAreEscaped(t *testing.T) {
@@ -47,10 +140,10 @@ func TestHostileNamesAreEscaped(t *testing.T) {
 }
 
 func TestWithoutASessionMyPagesAskForOne(t *testing.T) {
-	for _, path := range []string{"/me", "/me/password", "/me/factors/totp", "/me/factors/f1/remove", "/me/leak", "/policy"} {
+	for _, path := range []string{"/me", "/me/password", "/me/factors/totp", "/me/factors/passkey", "/me/factors/f1/rename", "/me/factors/f1/remove", "/me/address", "/me/leak", "/policy"} {
 		newWorld(t).get(path).leadsTo("/signin?rd=" + url.QueryEscape(path) + "&why=sign_in")
 	}
-	for _, path := range []string{"/me/password", "/me/factors/totp", "/me/factors/totp/begin", "/me/factors/f1/remove", "/me/leak", "/policy/proposals/P1/approve"} {
+	for _, path := range []string{"/me/password", "/me/factors/totp", "/me/factors/totp/begin", "/me/factors/passkey", "/me/factors/f1/rename", "/me/factors/f1/remove", "/me/address", "/me/leak", "/policy/proposals/P1/approve"} {
 		newWorld(t).post(path).leadsTo("/signin?why=sign_in")
 	}
 }
@@ -68,10 +161,11 @@ func TestStepUpLeadsBack(t *testing.T) {
 	for _, tt := range []struct{ path, back string }{
 		{"/me/factors/totp/begin", "/me/factors/totp"},
 		{"/me/factors/f1/remove", "/me/factors/f1/remove"},
+		{"/me/factors/passkey", "/me/factors/passkey"},
 	} {
 		w := newWorld(t).signedIn()
 		w.err = up
-		w.post(tt.path).leadsTo("/signin?acr=aal2&max_age=600&rd=" + url.QueryEscape(tt.back))
+		w.post(tt.path, "id", "k1", "name", "n", "credential", "{}").leadsTo("/signin?acr=aal2&max_age=600&rd=" + url.QueryEscape(tt.back))
 	}
 	// Fresh enough again, the sign-in page sends straight back.
 	w := newWorld(t).signedIn()
@@ -217,10 +311,29 @@ func TestRefusalsTellTheReaderWhatToDo(t *testing.T) {
 	}
 }
 
-func TestStyle(t *testing.T) {
-	a := newWorld(t).get(styleURL).is(http.StatusOK).says("Digital")
-	if got := a.Header.Get("Cache-Control"); got != "public, max-age=31536000, immutable" {
-		t.Errorf("Cache-Control %q", got)
+func TestRefusalsLeadOn(t *testing.T) {
+	w := newWorld(t).signedIn()
+	w.post("/me/password", "csrf_token", "wrong").is(403).says(`class="button" href="/me/password"`, "画面を開き直す", `href="/me"`, "田中 一郎")
+	w.post("/signout", "csrf_token", "wrong").is(403).keepsSilentOn(`class="button" href="/signout"`).says(`class="button" href="/me"`)
+	w.get("/nowhere").is(404).says("田中 一郎", `class="button" href="/me"`)
+	w.err = errStore
+	w.nowErr = errStore
+	w.get("/me/password?x=%3Cb%3E").is(500).says(`class="button" href="/me/password?x=%3Cb%3E"`).keepsSilentOn("田中 一郎")
+	newWorld(t).get("/nowhere").is(404).says(`class="button" href="/"`)
+	newWorld(t).at(authn.SecondFactor).get("/nowhere").is(404).says(`class="button" href="/signin/totp"`)
+	// A host that is not ours is told nothing of who is signed in.
+	newWorld(t).signedIn().sendTo("elsewhere.example", http.MethodGet, "/", "").is(421).keepsSilentOn("田中 一郎")
+}
+
+func TestAssets(t *testing.T) {
+	for _, one := range []asset{style, script} {
+		a := newWorld(t).get(one.url).is(http.StatusOK)
+		if got := a.Header.Get("Cache-Control"); got != "public, max-age=31536000, immutable" {
+			t.Errorf("%s: Cache-Control %q", one.url, got)
+		}
+		if got := a.Header.Get("Content-Type"); got != one.kind || a.body != string(one.text) {
+			t.Errorf("%s: Content-Type %q, %d bytes", one.url, got, len(a.body))
+		}
 	}
 	if got := newWorld(t).get("/signin").Header.Get("Cache-Control"); got != "no-store" {
 		t.Errorf("a page may be kept: %q", got)

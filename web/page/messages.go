@@ -138,7 +138,9 @@ func (g *tongue) when(t time.Time) template.HTML {
 // full.
 func (g *tongue) near(t, now time.Time) template.HTML {
 	local, clock := t.In(japan), t.In(japan).Format("15:04")
-	day := func(days int) bool { return now.In(japan).AddDate(0, 0, days).Format(time.DateOnly) == local.Format(time.DateOnly) }
+	day := func(days int) bool {
+		return now.In(japan).AddDate(0, 0, days).Format(time.DateOnly) == local.Format(time.DateOnly)
+	}
 	shown := ""
 	switch {
 	case day(0):

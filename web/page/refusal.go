@@ -3,7 +3,10 @@ package page
 import (
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
+	"sekisho/authn"
 	"sekisho/authn/signin"
 	"sekisho/policy"
 	"sekisho/web"
@@ -13,11 +16,12 @@ type refusalPage struct {
 	Title, Detail, Wait, Next string
 	Errors                    []string
 	Articles                  []policy.Article
-	SignIn                    string // where signing in, or in again, would help
+	Ways                      []link // where to go from here, the best first
 }
 
-// refusal is how an error looks to a person: what is missing, what to do next,
-// the article behind it, and the number to name when asking for help.
+// refusal is how an error looks to a person: what happened, what to do now,
+// where to go, the article behind it, and the number to name when asking for
+// help.
 func (h *house) refusal(w http.ResponseWriter, r *web.Request, p web.Problem) {
 	g := h.tongue(r)
 	page := refusalPage{Detail: r.Say(p.Detail), Articles: p.Articles}
@@ -33,20 +37,67 @@ func (h *house) refusal(w http.ResponseWriter, r *web.Request, p web.Problem) {
 			page.Errors = append(page.Errors, e.Field+g.say("me.colon")+detail)
 		}
 	}
-	if p.Code == web.CodeNoSession || p.Code == web.CodeStepUp {
-		page.SignIn = "/signin"
-		if acr, ok := p.Extra["required_acr"].(string); ok && acr != "" {
-			page.SignIn += "?" + url.Values{"acr": {acr}}.Encode()
-		}
-	}
-	v := h.view(r, signin.Step{}, page)
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+	step := h.reader(r, p)
+	page.Ways = h.ways(r, p, step)
+	v := h.view(r, step, page)
+	v.Told = true
+	if !h.answersGET(r) {
 		v.Switch = switchURL(r, "/") // this address answers no GET
 	}
 	if err := h.show(w, r, p.Status, "refusal", v); err != nil {
 		h.srv.Log().Error("showing an error page", "request_id", r.ID, "cause", err)
 		http.Error(w, page.Title, p.Status)
 	}
+}
+
+// reader is who the refused request came from, as far as that can be said
+// without asking what may have just failed, or a host that is not ours.
+func (h *house) reader(r *web.Request, p web.Problem) signin.Step {
+	if p.Status >= http.StatusInternalServerError || p.Code == web.CodeHost {
+		return signin.Step{}
+	}
+	step, err := h.current(r)
+	if err != nil {
+		return signin.Step{}
+	}
+	return step
+}
+
+// ways are the places that the reader of a refusal may go on to.
+func (h *house) ways(r *web.Request, p web.Problem, step signin.Step) []link {
+	g := h.tongue(r)
+	var ways []link
+	switch {
+	case p.Code == web.CodeStepUp || p.Code == web.CodeNoSession:
+		to := "/signin"
+		if acr, ok := p.Extra["required_acr"].(string); ok && acr != "" {
+			to += "?" + url.Values{"acr": {acr}}.Encode()
+		}
+		ways = append(ways, link{g.say("refusal.sign_in"), to})
+	case p.Status >= http.StatusInternalServerError && r.Method == http.MethodGet:
+		ways = append(ways, link{g.say("refusal.again"), r.URL.RequestURI()})
+	case r.Method == http.MethodPost && h.answersGET(r):
+		ways = append(ways, link{g.say("refusal.reopen"), r.URL.Path})
+	}
+	switch path, under := stepPath[step.State]; {
+	case under:
+		ways = append(ways, link{g.say("refusal.go_on"), path})
+	case step.State == authn.SignedIn:
+		ways = append(ways, link{g.say("step.back"), "/me"})
+	default:
+		ways = append(ways, link{g.say("step.home"), "/"})
+	}
+	return ways
+}
+
+// answersGET reports whether the address of a request can be opened: the page
+// of a form that was posted can, an act alone cannot.
+func (h *house) answersGET(r *web.Request) bool {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return true
+	}
+	_, path, ok := strings.Cut(r.Pattern, " ")
+	return ok && slices.Contains(h.srv.Routes(), "GET "+path)
 }
 
 // advice is the heading of a refusal and what to do next.

@@ -3,7 +3,6 @@ package page
 import (
 	"errors"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +17,6 @@ import (
 type signinPage struct {
 	Banner       string
 	Login        string
-	ACR          string
 	AutoPassword string
 	Card         bool // IC cards sign people in from here
 }
@@ -49,6 +47,7 @@ func (h *house) signinForm(w http.ResponseWriter, r *web.Request) error {
 // first shows the first page, with what was wrong, if anything.
 func (h *house) first(w http.ResponseWriter, r *web.Request, step signin.Step, login string, why notice, said refused) error {
 	v := h.view(r, step, h.signinPage(r, login))
+	v.ACR = string(r.StepUp())
 	v.Notice, v.Faults, v.Articles = why, said.Faults, said.Articles
 	h.asking(w, r, v, "/signin", true)
 	if r.URL.Path != "/signin" {
@@ -66,7 +65,7 @@ func tooOld(maxAge string, age time.Duration) bool {
 
 func (h *house) signinPage(r *web.Request, login string) signinPage {
 	p := signinPage{
-		Banner: r.Say(r.Policy().Banner), Login: login, ACR: string(r.StepUp()),
+		Banner: r.Say(r.Policy().Banner), Login: login,
 		AutoPassword: "current-password", Card: r.Policy().CardsIn(r.Origin.Zone),
 	}
 	if r.Policy().Password.AutofillDiscouraged {

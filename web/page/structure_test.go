@@ -1,9 +1,11 @@
 package page
 
 import (
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,6 +17,7 @@ import (
 
 	"sekisho/authn"
 	"sekisho/authn/account"
+	"sekisho/authn/passkey"
 	"sekisho/authn/password"
 	"sekisho/authn/signin"
 	"sekisho/authn/totp"
@@ -49,10 +52,45 @@ var scenes = []scene{
 		w.signedIn().now.Session.ACR = policy.AAL1
 		return w.get("/signin?acr=aal2&rd=/me")
 	}},
-	{"totp", 200, func(w *world) *answer { return w.at(authn.SecondFactor).get("/signin/totp?rd=/me") }},
-	{"totp-refused", 401, func(w *world) *answer {
+	{"signin-without-passkeys", 200, func(w *world) *answer {
+		w.askErr = &signin.Held{RetryAfter: time.Minute}
+		return w.get("/signin")
+	}},
+	{"signin-card", 200, func(w *world) *answer {
+		w.policy.Cards = []policy.CardAuthority{{ID: "jpki"}}
+		return w.get("/signin?why=signed_out")
+	}},
+	{"signin-passkey-refused", 401, func(w *world) *answer {
+		w.err = signin.ErrRefused
+		return w.post("/signin/passkey", "credential", "{}", "rd", "/me")
+	}},
+	{"signin-passkey-not-accepted", 401, func(w *world) *answer {
+		w.err = errors.Join(signin.ErrRefused, synced)
+		return w.post("/signin/passkey", "credential", "{}")
+	}},
+	{"signin-without-script", 422, func(w *world) *answer { return w.post("/signin/passkey", "credential", "") }},
+	{"second-code", 200, func(w *world) *answer { return w.at(authn.SecondFactor).get("/signin/totp?rd=/me") }},
+	{"second-code-refused", 401, func(w *world) *answer {
 		w.at(authn.SecondFactor).err = signin.ErrRefused
 		return w.post("/signin/totp", "code", "123456")
+	}},
+	{"second-passkey", 200, func(w *world) *answer { return w.at(authn.SecondFactor, "passkey").get("/signin/totp") }},
+	{"second-all", 200, func(w *world) *answer {
+		return w.at(authn.SecondFactor, "passkey", "card", "totp").get("/signin/totp?rd=/me")
+	}},
+	{"second-all-refused", 401, func(w *world) *answer {
+		w.at(authn.SecondFactor, "passkey", "card", "totp").err = signin.ErrRefused
+		return w.post("/signin/totp", "code", "123456")
+	}},
+	{"second-passkey-refused", 401, func(w *world) *answer {
+		w.at(authn.SecondFactor, "passkey", "totp").err = signin.ErrRefused
+		return w.post("/signin/passkey", "credential", "{}")
+	}},
+	{"second-stuck", 200, func(w *world) *answer { return w.at(authn.SecondFactor, "recovery").get("/signin/totp?rd=/me") }},
+	{"recovery", 200, func(w *world) *answer { return w.at(authn.SecondFactor).get("/signin/recovery?rd=/me") }},
+	{"recovery-refused", 401, func(w *world) *answer {
+		w.at(authn.SecondFactor).err = signin.ErrRefused
+		return w.post("/signin/recovery", "recovery_code", "0000")
 	}},
 	{"password-forced", 200, func(w *world) *answer { return w.at(authn.PasswordChange).get("/signin/password") }},
 	{"password-rejected", 422, func(w *world) *answer {
@@ -60,6 +98,16 @@ var scenes = []scene{
 		return w.post("/signin/password", "new_password", "Reiwa8", "again", "Reiwa8")
 	}},
 	{"enrol-start", 200, func(w *world) *answer { return w.at(authn.Enrol).get("/signin/enrol") }},
+	{"enrol-recovered", 200, func(w *world) *answer { return w.at(authn.Enrol).get("/signin/enrol?why=recovered") }},
+	{"enrol-passkey-alone", 200, func(w *world) *answer { return w.at(authn.Enrol, "passkey").get("/signin/enrol") }},
+	{"enrol-app-alone", 200, func(w *world) *answer { return w.at(authn.Enrol, "totp").get("/signin/enrol") }},
+	{"enrol-passkey-refused", 403, func(w *world) *answer {
+		w.at(authn.Enrol).err = synced
+		return w.post("/signin/enrol/passkey", "id", "k1", "name", "鍵", "credential", "{}")
+	}},
+	{"enrol-passkey-nameless", 422, func(w *world) *answer {
+		return w.at(authn.Enrol).post("/signin/enrol/passkey", "id", "k1", "name", " ", "credential", "{}")
+	}},
 	{"enrol", 200, func(w *world) *answer { return w.at(authn.Enrol).post("/signin/enrol/begin") }},
 	{"enrol-wrong", 422, func(w *world) *answer {
 		w.at(authn.Enrol).err = totp.ErrWrong
@@ -72,6 +120,7 @@ var scenes = []scene{
 		return w.get("/signin/welcome?rd=http%3A%2F%2Fbunsho.localhost%3A8080%2F")
 	}},
 	{"me", 200, func(w *world) *answer { return w.signedIn("cio").get("/me?done=password") }},
+	{"me-everything", 200, func(w *world) *answer { return w.withEverything().get("/me") }},
 	{"me-first", 200, func(w *world) *answer {
 		w.signedIn().factors = nil
 		w.now.Session.Previous.At = time.Time{}
@@ -85,6 +134,22 @@ var scenes = []scene{
 	}},
 	{"me-totp", 200, func(w *world) *answer { return w.signedIn().get("/me/factors/totp") }},
 	{"me-totp-begun", 200, func(w *world) *answer { return w.signedIn().post("/me/factors/totp/begin") }},
+	{"me-passkey", 200, func(w *world) *answer { return w.signedIn().get("/me/factors/passkey?why=stale") }},
+	{"me-passkey-twice", 409, func(w *world) *answer {
+		w.signedIn().err = passkey.ErrTwice
+		return w.post("/me/factors/passkey", "id", "k1", "name", "鍵", "credential", "{}")
+	}},
+	{"me-passkey-full", 409, func(w *world) *answer {
+		w.signedIn().askErr = passkey.ErrFull
+		return w.get("/me/factors/passkey")
+	}},
+	{"me-rename", 200, func(w *world) *answer { return w.signedIn().get("/me/factors/f1/rename") }},
+	{"me-rename-nameless", 422, func(w *world) *answer { return w.signedIn().post("/me/factors/f1/rename", "name", "") }},
+	{"me-address", 200, func(w *world) *answer {
+		w.signedIn().second = "ichiro@example.jp"
+		return w.get("/me/address")
+	}},
+	{"me-address-wrong", 422, func(w *world) *answer { return w.signedIn().post("/me/address", "address", "ichiro") }},
 	{"me-remove", 200, func(w *world) *answer { return w.signedIn().get("/me/factors/f1/remove") }},
 	{"me-remove-last", 409, func(w *world) *answer {
 		w.signedIn().err = account.ErrLastFactor
@@ -108,6 +173,11 @@ var scenes = []scene{
 	{"other-host", 421, func(w *world) *answer { return w.sendTo("elsewhere.example", http.MethodGet, "/", "") }},
 	{"csrf", 403, func(w *world) *answer { return w.signedIn().post("/signout", "csrf_token", "wrong") }},
 	{"not-found", 404, func(w *world) *answer { return w.get("/nowhere") }},
+	{"not-found-signed-in", 404, func(w *world) *answer { return w.signedIn().get("/me/factors/f9/remove") }},
+	{"step", 409, func(w *world) *answer {
+		w.at(authn.SecondFactor).err = signin.ErrStep
+		return w.post("/signin/totp", "code", "123456")
+	}},
 	{"method", 405, func(w *world) *answer { return w.get("/signout") }},
 	{"state", 409, func(w *world) *answer {
 		w.signedIn("cio").err = charter.ErrStale
@@ -127,6 +197,9 @@ var scenes = []scene{
 	}},
 }
 
+var synced = &passkey.NotAccepted{Reason: "synced", Articles: []policy.Article{"26no3-1"}, Says: policy.Words{
+	JA: "このパスキーは、ほかの機器にも写される種類のものです。", EN: "This passkey is of the kind that is copied to other devices."}}
+
 var rejected = &password.Rejected{Failures: []password.Failure{
 	{Code: "too_short", Says: policy.Words{JA: "短すぎます。", EN: "Too short."}, Article: "46-2(3)"},
 	{Code: "date", Says: policy.Words{JA: "年号が大部分を占めています。", EN: "Most of it is an era."}, Article: "46-2(3)"},
@@ -142,6 +215,7 @@ func proposal(id, by string) charter.Proposal {
 // TestEveryPage holds every page, in both languages, to what JIS X 8341-3 and
 // our own rules ask of its structure.
 func TestEveryPage(t *testing.T) {
+	keys := untranslated(t)
 	for _, lang := range languages {
 		for _, sc := range scenes {
 			t.Run(lang+"/"+sc.name, func(t *testing.T) {
@@ -149,24 +223,69 @@ func TestEveryPage(t *testing.T) {
 				w.lang = lang
 				a := sc.show(w).is(sc.status)
 				check(t, lang, parse(t, a.body))
-				if m := untranslated.FindString(strip(a.body)); m != "" {
+				if m := keys.FindString(strip(a.body)); m != "" {
 					t.Errorf("an untranslated key is on the page: %s", m)
 				}
-				if strings.Contains(a.body, "<script") || strings.Contains(a.body, " style=") || strings.Contains(a.body, "ZgotmplZ") {
-					t.Errorf("a script, a style attribute or a refused value is on the page:\n%s", a.body)
+				if strings.Contains(a.body, " style=") || strings.Contains(a.body, " onclick=") || strings.Contains(a.body, "ZgotmplZ") {
+					t.Errorf("a style or script attribute or a refused value is on the page:\n%s", a.body)
 				}
-				if sc.status >= 400 && !strings.Contains(a.body, a.Header.Get("X-Request-Id")) {
-					t.Error("the request id is not on the page")
+				if n := strings.Count(a.body, a.Header.Get("X-Request-Id")); n != 1 {
+					t.Errorf("the request id is on the page %d times", n)
 				}
+				checkScripts(t, a)
 			})
 		}
 	}
 }
 
-var (
-	untranslated = regexp.MustCompile(`\b(layout|step|signin|notice|totp|newpassword|enrol|acknowledge|terminal|rules|me|last|welcome|remove|leak|leaked|refusal|policy|browser|duration)\.[a-z_]+\b|<no value>`)
-	attributes   = regexp.MustCompile(`(href|action|value|src|content)="[^"]*"`)
-)
+// untranslated finds a key of the catalogue where its message should stand.
+func untranslated(t *testing.T) *regexp.Regexp {
+	rooms := map[string]bool{}
+	for key := range catalogue(t, "ja") {
+		room, _, _ := strings.Cut(key, ".")
+		rooms[regexp.QuoteMeta(room)] = true
+	}
+	return regexp.MustCompile(`\b(` + strings.Join(slices.Sorted(maps.Keys(rooms)), "|") + `)\.[a-z_]+\b|<no value>`)
+}
+
+// checkScripts: a page has our one script if it asks for a passkey and none
+// otherwise, and the browser is told to run that alone.
+func checkScripts(t *testing.T, a *answer) {
+	t.Helper()
+	page := parse(t, a.body)
+	asks := slices.ContainsFunc(page.all("form"), func(f *element) bool { return f.attr["data-passkey"] != "" })
+	var scripts []*element
+	for _, s := range page.all("script") {
+		if s.attr["src"] != script.url || s.text != "" {
+			t.Errorf("a script that is not ours: %v %s", s.attr, s.text)
+		}
+		if csp := a.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "script-src 'nonce-"+s.attr["nonce"]+"';") {
+			t.Errorf("the script's nonce %q is not the one in %q", s.attr["nonce"], csp)
+		}
+		scripts = append(scripts, s)
+	}
+	if asks != (len(scripts) == 1) || len(scripts) > 1 {
+		t.Errorf("asks for a passkey: %v, scripts: %d", asks, len(scripts))
+	}
+	for _, f := range page.all("form") {
+		if f.attr["data-passkey"] == "" {
+			continue
+		}
+		for _, name := range []string{"data-fresh", "data-unable", "data-cancelled", "data-exists", "data-failed"} {
+			if f.attr[name] == "" {
+				t.Errorf("the passkey form has no %s", name)
+			}
+		}
+		if !json.Valid([]byte(f.attr["data-ask"])) {
+			t.Errorf("the passkey form asks %q", f.attr["data-ask"])
+		}
+		if len(f.all("noscript")) != 1 {
+			t.Error("the passkey form says nothing without scripts")
+		}
+	}
+}
+
+var attributes = regexp.MustCompile(`(href|action|value|src|content|data-ask|data-fresh)="[^"]*"`)
 
 // strip removes addresses and values, where a key-like word is no message.
 func strip(body string) string { return attributes.ReplaceAllString(body, "") }
@@ -287,8 +406,13 @@ func check(t *testing.T, lang string, page *element) {
 	checkErrors(t, page)
 	for _, name := range []string{"a", "button"} {
 		for _, e := range page.all(name) {
-			if strings.TrimSpace(e.text) == "" && e.attr["aria-label"] == "" {
+			shown, said := strings.TrimSpace(e.text), e.attr["aria-label"]
+			if shown == "" && said == "" {
 				t.Errorf("%s %v has no name", name, e.attr)
+			}
+			// Whoever speaks to their computer says what they see (WCAG 2.5.3).
+			if said != "" && !strings.Contains(strings.ToLower(said), strings.ToLower(shown)) {
+				t.Errorf("%s shows %q and is called %q", name, shown, said)
 			}
 		}
 	}

@@ -84,6 +84,7 @@ type view struct {
 	Switch    string // this page in the other language
 	CSRF      string
 	Return    string // rd, if it is safe
+	ACR       string // how strongly the reader was sent here to sign in; "" for no more than usual
 	RequestID string
 	Told      bool // the page itself says the RequestID
 	Wide      bool
@@ -157,6 +158,14 @@ func (v *view) Bind(field string, described ...string) template.HTMLAttr {
 		attr += ` aria-invalid="true"`
 	}
 	return template.HTMLAttr(attr)
+}
+
+// Along is a path with what goes along from step to step.
+func (v *view) Along(path string) string {
+	if v.Return == "" {
+		return path
+	}
+	return path + "?" + url.Values{"rd": {v.Return}}.Encode()
 }
 
 // view begins a page. step is what the reader's cookie stands for; the zero

@@ -2,6 +2,7 @@ package page
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 
 	"sekisho/authn"
 	"sekisho/authn/account"
+	"sekisho/authn/passkey"
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
 	"sekisho/authn/totp"
@@ -56,6 +58,9 @@ type services struct {
 	step      signin.Step // what the next act answers
 	err       error
 	enrolment totp.Enrolment
+	ceremony  signin.Ceremony
+	askErr    error // what beginning a passkey answers
+	second    string
 	factors   []account.Factor
 	sessions  []session.Session
 	proposals []charter.Proposal
@@ -70,6 +75,25 @@ func (s *services) Password(_ context.Context, _ signin.Origin, _, login string,
 }
 func (s *services) TOTP(_ context.Context, _ signin.Origin, _, code string) (signin.Step, error) {
 	s.ask("totp", code)
+	return s.step, s.err
+}
+func (s *services) BeginPasskey(_ context.Context, _ signin.Origin, cookie, _ string) (signin.Ceremony, error) {
+	c := s.ceremony
+	if c.CSRF == "" {
+		c.CSRF = token(cookie)
+	}
+	return c, s.askErr
+}
+func (s *services) Passkey(_ context.Context, _ signin.Origin, cookie string, credential []byte) (signin.Step, error) {
+	s.ask("passkey", cookie, string(credential))
+	return s.step, s.err
+}
+func (s *services) Card(context.Context, signin.Origin, string) (signin.Step, error) {
+	s.ask("card")
+	return s.step, s.err
+}
+func (s *services) RecoveryCode(_ context.Context, _ signin.Origin, _ string, code secret.Text) (signin.Step, error) {
+	s.ask("recovery", string(code.Reveal()))
 	return s.step, s.err
 }
 func (s *services) NewPassword(_ context.Context, _ signin.Origin, _ string, pw secret.Text) (signin.Step, error) {
@@ -111,6 +135,14 @@ func (s *services) FinishTOTP(_ context.Context, _ signin.Origin, _, id, code, n
 	s.ask("finish", id, code, name)
 	return s.step, s.err
 }
+func (s *services) FinishPasskey(_ context.Context, _ signin.Origin, _, id, name string, credential []byte) (signin.Step, error) {
+	s.ask("finish key", id, name, string(credential))
+	return s.step, s.err
+}
+func (s *services) RenameFactor(_ context.Context, _ signin.Origin, _, id, name string) error {
+	s.ask("rename", id, name)
+	return s.err
+}
 func (s *services) RemoveFactor(_ context.Context, _ signin.Origin, _, id string) (signin.Step, error) {
 	s.ask("remove", id)
 	return s.step, s.err
@@ -126,6 +158,13 @@ func (s *services) EndSession(_ context.Context, _ signin.Origin, _, id string) 
 	s.ask("end", id)
 	return s.err
 }
+func (s *services) Second(context.Context, signin.Origin, string) (string, error) {
+	return s.second, nil
+}
+func (s *services) SetSecond(_ context.Context, _ signin.Origin, _, address string) (signin.Step, error) {
+	s.ask("address", address)
+	return s.step, s.err
+}
 func (s *services) ReportLeak(_ context.Context, _ signin.Origin, _, what string) (signin.Step, error) {
 	s.ask("leak", what)
 	return s.step, s.err
@@ -137,6 +176,14 @@ func (s *services) Proposals(context.Context) ([]charter.Proposal, error) {
 func (s *services) Approve(_ context.Context, by charter.Approver, id string) (int64, error) {
 	s.ask("approve", by.Login, id)
 	return 8, s.err
+}
+
+// ways are the services as a person's own factors: they begin a new passkey
+// where the steps of a sign-in ask for one.
+type ways struct{ *services }
+
+func (w ways) BeginPasskey(context.Context, signin.Origin, string) (passkey.Enrolment, error) {
+	return passkey.Enrolment{ID: "k1", PublicKey: json.RawMessage(`{"challenge":"bmV3","rp":{"id":"localhost"}}`)}, w.askErr
 }
 
 func token(cookie string) string { return "token-of-" + cookie }
@@ -153,11 +200,12 @@ func newWorld(t testing.TB) *world {
 		URI: secret.NewText([]byte("otpauth://totp/Rei:tanaka?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Rei")),
 		QR:  picture,
 	}
+	w.ceremony = signin.Ceremony{PublicKey: json.RawMessage(`{"challenge":"YXNr","rpId":"localhost","timeout":300000}`)}
 	w.srv = web.New(web.Config{
 		PublicURL: public, Now: w.clock.Now, Policy: func() *policy.Policy { return w.policy },
 		Guard: w.services, LoopbackZone: policy.LGWAN, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
-	Mount(w.srv, Services{Steps: w.services, Presence: w.services, Factors: w.services, Account: w.services, Charter: w.services, Terminal: w.services})
+	Mount(w.srv, Services{Steps: w.services, Presence: w.services, Factors: ways{w.services}, Account: w.services, Charter: w.services, Terminal: w.services})
 	return w
 }
 
@@ -174,15 +222,24 @@ func samplePolicy() *policy.Policy {
 		{ID: "juki", Name: policy.Words{JA: "住民基本台帳", EN: "Resident register"}, Host: "juki.localhost", Zone: policy.MyNumber, Class: 1},
 		{ID: "kansa", Name: policy.Words{JA: "監査台帳", EN: "Audit register"}, Host: "kansa.localhost", Zone: policy.LGWAN, Class: 2, Posts: []policy.PostID{policy.Auditor}},
 	}
+	p.Terminals = []policy.Terminal{{ID: "madoguchi-1", Zone: policy.LGWAN, Class: policy.TerminalCounter, Name: policy.Words{JA: "住民窓口1番", EN: "Counter 1"}}}
 	for i, post := range p.Posts {
 		p.Posts[i].Group = "cn=" + string(post.ID) + ",dc=example"
 	}
 	return p
 }
 
-// at puts the reader's cookie at a state.
-func (w *world) at(state signin.State) *world {
-	w.cookie, w.now = "abc", signin.Step{State: state}
+// at puts the reader's cookie at a state; methods are those that may be used
+// there: by default codes at the second factor, and all at enrol.
+func (w *world) at(state signin.State, methods ...string) *world {
+	switch {
+	case len(methods) > 0:
+	case state == authn.SecondFactor:
+		methods = []string{"totp"}
+	case state == authn.Enrol:
+		methods = []string{"passkey", "totp"}
+	}
+	w.cookie, w.now = "abc", signin.Step{State: state, Methods: methods}
 	return w
 }
 
@@ -191,7 +248,7 @@ func (w *world) at(state signin.State) *world {
 func (w *world) signedIn(posts ...string) *world {
 	w.at(authn.SignedIn)
 	person := directory.Person{
-		ID: "p1", Login: "tanaka", Name: "田中 一郎", Section: "joho",
+		ID: "p1", Login: "tanaka", Name: "田中 一郎", Section: "joho", Mail: "tanaka@pref.example",
 		Account: directory.Account{PasswordChangedAt: t0.AddDate(0, -1, 0)},
 	}
 	for _, p := range append(posts, "staff") {
@@ -199,7 +256,7 @@ func (w *world) signedIn(posts ...string) *world {
 	}
 	agent := "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36 Edg/140.0"
 	s := session.Session{
-		ID: "s1", Person: "p1", Login: "tanaka", Name: person.Name, Zone: policy.LGWAN, ACR: policy.AAL2,
+		ID: "s1", Person: "p1", Login: "tanaka", Name: person.Name, Zone: policy.LGWAN, ACR: policy.AAL2, AMR: []string{"pwd", "otp", "mfa"},
 		From: "10.2.0.7", UserAgent: agent, StartedAt: t0, AuthAt: t0, SeenAt: t0,
 		ExpiresAt: t0.Add(9 * time.Hour), IdleExpiresAt: t0.Add(30 * time.Minute),
 		Previous: session.Previous{At: t0.AddDate(0, 0, -1), From: "10.2.0.7", OutAt: t0.AddDate(0, 0, -1).Add(8 * time.Hour)},
@@ -211,6 +268,24 @@ func (w *world) signedIn(posts ...string) *world {
 	w.now.Person, w.now.Session = person, &s
 	w.sessions = []session.Session{s, other, child}
 	w.factors = []account.Factor{{ID: "f1", Kind: "totp", Name: "庁用スマートフォン", AddedAt: t0.AddDate(-1, 0, 0), LastUsedAt: t0}}
+	return w
+}
+
+// withEverything is signedIn with one of everything that my page can show.
+func (w *world) withEverything() *world {
+	w.signedIn("cio", "system_administrator")
+	s := w.now.Session
+	s.ACR, s.AMR, s.Terminal, s.TerminalClass = policy.PHR, []string{"hwk", "mfa"}, "madoguchi-1", policy.TerminalCounter
+	s.Previous.FailuresSince, s.Previous.OutAt = 3, time.Time{}
+	w.sessions[0] = *s
+	w.second = "ichiro@example.jp"
+	old := t0.AddDate(-1, 0, 0)
+	w.factors = append(w.factors,
+		account.Factor{ID: "f2", Kind: "token", Name: "窓口のトークン", Serial: "A1234567", AddedAt: old},
+		account.Factor{ID: "f3", Kind: "passkey", Name: "Windows端末のパスキー", AddedAt: old, LastUsedAt: t0},
+		account.Factor{ID: "f4", Kind: "passkey", Name: "私のスマートフォン", Synced: true, AddedAt: old, LastUsedAt: t0},
+		account.Factor{ID: "f5", Kind: "card", Name: "職員証", AddedAt: old, LastUsedAt: t0},
+	)
 	return w
 }
 

@@ -1,0 +1,186 @@
+package passkey_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
+	"math/big"
+	"testing"
+	"time"
+
+	"sekisho/authn/passkey"
+	"sekisho/authn/passkey/passkeytest"
+	"sekisho/policy"
+	"sekisho/policy/secret"
+)
+
+func maker(t *testing.T, name string) *passkeytest.Maker {
+	t.Helper()
+	m, err := passkeytest.NewMaker(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// TestAttestation: a demand for the maker's word takes the word of a maker that
+// the policy trusts, and nobody else's.
+func TestAttestation(t *testing.T) {
+	t.Parallel()
+	trusted, other := maker(t, "Trusted Keys"), maker(t, "Other Keys")
+	// What was good for a year had ended when the clock of the tests starts.
+	year := func(y int) (time.Time, time.Time) {
+		return time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	elsewhere := [16]byte{1, 2, 3}
+	from, until := year(2026)
+	for name, tt := range map[string]struct {
+		by     passkeytest.Attestation
+		at     time.Duration // from the bench's clock
+		reason string        // "": accepted
+	}{
+		"a trusted maker":                {by: trusted.Packed},
+		"another maker":                  {by: other.Packed, reason: "attestation"},
+		"the key itself":                 {by: passkeytest.Self, reason: "attestation"},
+		"nobody":                         {by: passkeytest.None, reason: "attestation"},
+		"a certificate of this year":     {by: trusted.PackedAs(passkeytest.Model, from, until)},
+		"the same, by a clock of before": {by: trusted.PackedAs(passkeytest.Model, from, until), at: -365 * 24 * time.Hour, reason: "attestation"},
+		"a chain without its middle":     {by: shortened(trusted.Packed), reason: "attestation"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.clock.Advance(tt.at)
+			b.pol.Passkey.Roots = []string{maker(t, "Unrelated").Root, trusted.Root}
+			b.pol.Passkey.Demands = []policy.PasskeyDemand{{Attestation: true, AAGUIDs: []string{passkeytest.ModelID}}}
+			e := b.begin(mira)
+			answer, key := create(t, passkeytest.New(rpID, origin), e, func(t *passkeytest.Tweak) { t.Attestation = tt.by })
+			kept, err := b.finish(mira, e.ID, "key", answer)
+			var no *passkey.NotAccepted
+			if tt.reason != "" {
+				if !errors.As(err, &no) || no.Reason != tt.reason {
+					t.Errorf("FinishEnrol: %v, want %q", err, tt.reason)
+				}
+				return
+			}
+			if err != nil || !kept.Attested {
+				t.Fatalf("FinishEnrol = %+v, %v", kept, err)
+			}
+			// It stays attested, and is so when it is used.
+			if keys, err := b.List(t.Context(), mira.ID); err != nil || !keys[0].Attested {
+				t.Errorf("listed: %+v, %v", keys, err)
+			}
+			a, err := b.verify(b.answer(key))
+			if err != nil || passkey.Acceptable(b.pol, nil, "", a.Key) != nil {
+				t.Errorf("used: %+v, %v", a.Key, err)
+			}
+		})
+	}
+	t.Run("for another model", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t)
+		b.pol.Passkey.Roots, b.pol.Passkey.Demands = []string{trusted.Root}, []policy.PasskeyDemand{{Attestation: true}}
+		e := b.begin(mira)
+		answer, _ := create(t, passkeytest.New(rpID, origin), e, func(t *passkeytest.Tweak) { t.Attestation = trusted.PackedAs(elsewhere, from, until) })
+		_, err := b.finish(mira, e.ID, "key", answer)
+		refused(t, "a certificate of another model", err, passkey.ErrWrong, "wrong_attestation")
+	})
+	t.Run("of another model", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t)
+		b.pol.Passkey.Roots = []string{trusted.Root}
+		b.pol.Passkey.Demands = []policy.PasskeyDemand{{Attestation: true, AAGUIDs: []string{passkeytest.ModelID}}}
+		e := b.begin(mira)
+		answer, _ := create(t, passkeytest.New(rpID, origin), e, func(t *passkeytest.Tweak) { t.AAGUID, t.Attestation = elsewhere, trusted.Packed })
+		_, err := b.finish(mira, e.ID, "key", answer)
+		if no := (*passkey.NotAccepted)(nil); !errors.As(err, &no) || no.Reason != "model" {
+			t.Errorf("FinishEnrol: %v", err)
+		}
+	})
+	t.Run("a broken signature", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t)
+		b.pol.Passkey.Roots, b.pol.Passkey.Demands = []string{trusted.Root}, []policy.PasskeyDemand{{Attestation: true}}
+		e := b.begin(mira)
+		answer, _ := create(t, passkeytest.New(rpID, origin), e, func(t *passkeytest.Tweak) { t.Attestation, t.BreakSignature = trusted.Packed, true })
+		_, err := b.finish(mira, e.ID, "key", answer)
+		refused(t, "a broken signature", err, passkey.ErrWrong, "wrong_attestation")
+	})
+	t.Run("no roots", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t)
+		b.pol.Passkey.Roots, b.pol.Passkey.Demands = []string{"not PEM"}, []policy.PasskeyDemand{{Attestation: true}}
+		e := b.begin(mira)
+		answer, _ := create(t, passkeytest.New(rpID, origin), e, func(t *passkeytest.Tweak) { t.Attestation = trusted.Packed })
+		_, err := b.finish(mira, e.ID, "key", answer)
+		if no := (*passkey.NotAccepted)(nil); !errors.As(err, &no) || no.Reason != "attestation" {
+			t.Errorf("FinishEnrol: %v", err)
+		}
+	})
+	t.Run("nobody asked", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t)
+		b.pol.Passkey.Roots = []string{trusted.Root}
+		kept, key := b.enrolled(mira, "key", func(t *passkeytest.Tweak) { t.Attestation = trusted.Packed })
+		if kept.Attested {
+			t.Error("attested although nobody asked")
+		}
+		// A demand made later finds it wanting.
+		b.pol.Passkey.Demands = []policy.PasskeyDemand{{Attestation: true}}
+		a, err := b.verify(b.answer(key))
+		if err != nil || passkey.Acceptable(b.pol, nil, "", a.Key) == nil {
+			t.Errorf("used: %+v, %v", a.Key, err)
+		}
+	})
+}
+
+// shortened leaves a statement only its first certificate.
+func shortened(by passkeytest.Attestation) passkeytest.Attestation {
+	return func(m passkeytest.Made) (string, map[string]any, error) {
+		format, statement, err := by(m)
+		if err == nil {
+			statement["x5c"] = statement["x5c"].([][]byte)[:1]
+		}
+		return format, statement, err
+	}
+}
+
+// TestHeavyCertificate: a statement must not hold up the store by the work it
+// makes.
+func TestHeavyCertificate(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A modulus of 4104 bits that nobody knows the primes of: it is only read.
+	large := &rsa.PublicKey{N: new(big.Int).SetBytes(append([]byte{0x80}, secret.Bytes(512)...)), E: 65537}
+	large.N.SetBit(large.N, 0, 1)
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: b.clock.Now(), NotAfter: b.clock.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, large, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := b.begin(mira)
+	good := maker(t, "Keys")
+	for name, chain := range map[string]func([][]byte) [][]byte{
+		"a large key":           func(c [][]byte) [][]byte { return append(c, der) },
+		"too many certificates": func(c [][]byte) [][]byte { return append(c, c[1], c[1], c[1], c[1], c[1], c[1], c[1]) },
+	} {
+		answer, _ := create(t, passkeytest.New(rpID, origin), e, func(t *passkeytest.Tweak) {
+			t.Attestation = func(m passkeytest.Made) (string, map[string]any, error) {
+				format, statement, err := good.Packed(m)
+				if err == nil {
+					statement["x5c"] = chain(statement["x5c"].([][]byte))
+				}
+				return format, statement, err
+			}
+		})
+		_, err = b.finish(mira, e.ID, "key", answer)
+		refused(t, name, err, passkey.ErrWrong, "wrong_attestation")
+	}
+}

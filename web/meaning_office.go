@@ -1,0 +1,76 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+
+	"sekisho/authn/terminal"
+	"sekisho/authn/totp/oath"
+	"sekisho/authz/people"
+	"sekisho/policy"
+)
+
+// mostFaults of a file are listed; a file of another kind has one a line.
+const mostFaults = 100
+
+// ofOthers says what the errors mean of what administrators do to others, to
+// terminals and to tokens. Whoever gets them holds a post, so they say what the
+// state is.
+func ofOthers(err error) (Problem, bool) {
+	var (
+		denied *people.Denied
+		bad    *people.Invalid
+		lame   *terminal.Invalid
+		faults *oath.Faults
+		state  = func(ja, en string) (Problem, bool) {
+			return Problem{Code: CodeState, Detail: policy.Words{JA: ja, EN: en}}, true
+		}
+	)
+	switch {
+	case errors.As(err, &denied):
+		return Problem{Code: CodeForbidden, Detail: denied.Permission.Says, Articles: denied.Permission.Articles}, true
+	case errors.As(err, &bad):
+		return Problem{Code: CodeInvalid, Errors: []FieldError{{bad.Field, bad.Rule, bad.Says}}}, true
+	case errors.As(err, &lame):
+		return Problem{Code: CodeInvalid, Errors: []FieldError{{lame.Field, lame.Rule, lame.Says}}}, true
+	case errors.As(err, &faults):
+		return Problem{Code: CodeInvalid, Errors: lines(faults)}, true
+	case errors.Is(err, people.ErrNotFound), errors.Is(err, terminal.ErrNotFound):
+		return Problem{Code: CodeNotFound}, true
+	case errors.Is(err, people.ErrNothingToLift):
+		return state("利用停止でも、未利用による停止でもありません。休職中の方は、人事の手続で戻ります。",
+			"This ID is neither suspended nor closed as unused. Somebody on leave comes back by the personnel change.")
+	case errors.Is(err, people.ErrUnusable):
+		return state("このIDは今は使えないため、認証の手段を渡せません。先に利用できる状態に戻してください。",
+			"This ID cannot be used now, so nothing can be given to sign in with. Open it again first.")
+	case errors.Is(err, people.ErrNoFactor):
+		return state("二つ目の認証要素が登録されていないので、回復コードは要りません。本人がサインインすると登録に進みます。",
+			"No second factor is enrolled, so no recovery code is needed: signing in leads to enrolling one.")
+	case errors.Is(err, terminal.ErrLost):
+		return state("この端末機は、既に紛失の届出があります。", "This terminal was reported lost already.")
+	case errors.Is(err, terminal.ErrExists):
+		return state("この端末機は既に登録されています。", "This terminal is enrolled already.")
+	case errors.Is(err, people.ErrState):
+		return Problem{Code: CodeState}, true
+	}
+	return Problem{}, false
+}
+
+// lines are the faults of a file, one error each. What is wrong with the key
+// that opens it is about that field; the rest is about the file.
+func lines(f *oath.Faults) []FieldError {
+	var out []FieldError
+	for i, one := range f.List {
+		if i == mostFaults {
+			n := len(f.List) - i
+			return append(out, FieldError{"data", "more", policy.Words{
+				JA: fmt.Sprintf("ほかに%d件あります。", n), EN: fmt.Sprintf("There are %d more.", n)}})
+		}
+		name := "data"
+		if one.Line == 0 && one.Field == "key" {
+			name = "key"
+		}
+		out = append(out, FieldError{name, one.Rule, policy.Words{JA: one.Text("ja"), EN: one.Text("en")}})
+	}
+	return out
+}
