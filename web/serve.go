@@ -162,6 +162,12 @@ func (s *Server) admit(w http.ResponseWriter, r *Request, cookie string, h Handl
 	}
 	r.Origin.Source = addr
 	r.Origin.Zone, r.Origin.Outside = s.zone(addr, named)
+	if r.Origin.Certificate, err = s.certificates(r.Request); err != nil {
+		return err
+	}
+	if r.Origin.Terminal, err = spoken(r.Request); err != nil {
+		return err
+	}
 	if unsafe(r.Method) {
 		if err := s.genuine(r, cookie); err != nil {
 			return err

@@ -55,6 +55,10 @@ type Config struct {
 	ExtraHosts []string
 	// TrustedProxies may speak for others in X-Forwarded-*. Empty: nobody may.
 	TrustedProxies []netip.Prefix
+	// CertificateHeader is the header in which a trusted proxy passes on the
+	// certificate of its client: RFC 9440's Client-Cert, or nginx's escaped PEM.
+	// Empty: none is read.
+	CertificateHeader string
 	// LoopbackZone is the zone of a request from loopback that names no other
 	// source. Empty but in dev.
 	LoopbackZone policy.ZoneID

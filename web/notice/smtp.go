@@ -2,19 +2,14 @@ package notice
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/wneessen/go-mail"
-	"github.com/wneessen/go-mail/smtp"
 
 	"sekisho/policy/secret"
 )
@@ -117,13 +112,6 @@ type smtpBatch struct {
 	line *line // nil: none is open
 }
 
-func (b *smtpBatch) hangUp() {
-	if b.line != nil {
-		b.line.hangUp()
-		b.line = nil
-	}
-}
-
 func (b *smtpBatch) Send(ctx context.Context, m Message) error {
 	letter, err := compose(m)
 	if err != nil {
@@ -134,66 +122,36 @@ func (b *smtpBatch) Send(ctx context.Context, m Message) error {
 			return err
 		}
 	}
-	err = b.line.send(ctx, letter)
-	if err != nil && !errors.Is(err, ErrRefused) {
-		b.hangUp() // whatever state the conversation is in, the next begins anew
+	if err = b.line.send(ctx, letter); err != nil {
+		// Wherever the conversation broke off, the next begins anew.
+		b.line.cut()
+		b.line = nil
 	}
 	return err
 }
 
-// A line is a connection to the server, open for messages.
-type line struct {
-	client  *mail.Client
-	server  *smtp.Client
-	conn    net.Conn
-	timeout time.Duration
+func (b *smtpBatch) hangUp() {
+	if b.line != nil {
+		b.line.hangUp()
+		b.line = nil
+	}
 }
 
-// dial opens a connection and does everything that comes before a message. Its
-// errors are ErrAway.
-func (s *SMTP) dial(ctx context.Context) (_ *line, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("%w: %s: %w", ErrAway, s.c.Server, err)
-		}
-	}()
-	ctx, cancel := context.WithTimeout(ctx, s.c.Timeout)
-	defer cancel()
-	l := &line{timeout: s.c.Timeout}
-	conf := &tls.Config{ServerName: s.host, RootCAs: s.c.Roots, MinVersion: tls.VersionTLS12}
-	options := []mail.Option{
-		mail.WithPort(s.port), mail.WithTimeout(s.c.Timeout), mail.WithTLSConfig(conf), mail.WithoutSMTPUTF8(), mail.WithoutNoop(),
-		// The connection is made here, to be closed here whatever happens: the
-		// library leaves it open when TLS or the sign-in fails.
-		mail.WithDialContextFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
-			var err error
-			if s.c.TLS == WholeTLS {
-				l.conn, err = (&tls.Dialer{Config: conf}).DialContext(ctx, network, address)
-			} else {
-				l.conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
-			}
-			return l.conn, err
-		}),
+// compose writes the message as RFC 5322 has it. The library encodes what is not
+// ASCII in a header, and with it whatever could end one.
+func compose(m Message) (*mail.Msg, error) {
+	letter := mail.NewMsg(mail.WithNoDefaultUserAgent(), mail.WithEncoding(mail.EncodingB64))
+	if err := letter.From(m.From); err != nil {
+		return nil, fmt.Errorf("composing a mail: %w", err)
 	}
-	switch s.c.TLS {
-	case StartTLS:
-		options = append(options, mail.WithTLSPolicy(mail.TLSMandatory))
-	default:
-		options = append(options, mail.WithTLSPolicy(mail.NoTLS))
+	if err := letter.To(m.To); err != nil {
+		return nil, fmt.Errorf("composing a mail: %w", err)
 	}
-	if s.c.Username != "" {
-		options = append(options, mail.WithUsername(s.c.Username), mail.WithPassword(string(s.c.Password.Reveal())),
-			mail.WithOpportunisticSMTPAuth(mail.SMTPAuthSCRAMSHA256, mail.SMTPAuthPlain, mail.SMTPAuthLogin))
-	}
-	if l.client, err = mail.NewClient(s.host, options...); err != nil {
-		return nil, err
-	}
-	stop := context.AfterFunc(ctx, func() { l.close() })
-	_ = stop
-	l.server, err = l.client.DialToSMTPClientWithContext(ctx)
-	if err != nil {
-		l.close()
-		return nil, err
-	}
-	return l, nil
+	letter.Subject(m.Subject)
+	letter.SetMessageIDWithValue(m.ID)
+	letter.SetDateWithValue(m.At.In(japan))
+	// RFC 3834 section 5: nobody's holiday notice answers this.
+	letter.SetGenHeader("Auto-Submitted", "auto-generated")
+	letter.SetBodyString(mail.TypeTextPlain, strings.ReplaceAll(m.Text, "\n", "\r\n"))
+	return letter, nil
 }

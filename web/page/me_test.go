@@ -21,10 +21,10 @@ func TestMySessionIsExplained(t *testing.T) {
 	a := newWorld(t).signedIn("security_manager").get("/me").is(200)
 	a.says("田中 一郎", "tanaka", "情報システム課", "職員、情報セキュリティ管理者", "二要素", "パスワード、確認コード", "LGWAN接続系", "10.2.0.7",
 		`datetime="2026-04-01T00:05:00Z">今日 09:05 日本時間`, // signed in
-		"今日 18:05 日本時間", // the absolute end
-		"今日 09:35 日本時間", // the end unless it is used
-		"昨日 09:05 日本時間", // the last sign-in
-		"昨日 17:05 日本時間", // and its end
+		"今日 18:05 日本時間",                                 // the absolute end
+		"今日 09:35 日本時間",                                 // the end unless it is used
+		"昨日 09:05 日本時間",                                 // the last sign-in
+		"昨日 17:05 日本時間",                                 // and its end
 		"サインインの失敗はありません", "庁用スマートフォン", "Microsoft Edge（Windows）", "Firefox（Linux）", "自分のIDだけを使い")
 	if got := strings.Count(a.body, "/end\""); got != 2 || !strings.Contains(a.body, `action="/me/sessions/s2/end"`) {
 		t.Errorf("%d buttons end sessions, want the other one's and that for all others: neither this nor an application's", got)
