@@ -6,10 +6,15 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/pem"
 	"errors"
 	"math/big"
 	"testing"
 	"time"
+
+	"github.com/go-webauthn/webauthn/protocol"
 
 	"sekisho/authn/passkey"
 	"sekisho/authn/passkey/passkeytest"
@@ -182,5 +187,53 @@ func TestHeavyCertificate(t *testing.T) {
 		})
 		_, err = b.finish(mira, e.ID, "key", answer)
 		refused(t, name, err, passkey.ErrWrong, "wrong_attestation")
+	}
+}
+
+// TestTPM: the certificates of TPMs name their maker in a critical extension that
+// crypto/x509 does not know. It is borne in their own format and in no other.
+func TestTPM(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "TPM Root"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: b.clock.Now(), NotAfter: b.clock.Now().Add(time.Hour),
+	}
+	names, err := asn1.Marshal([]asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: 4, IsCompound: true}}) // one directory name
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := func(c *x509.Certificate, extensions ...pkix.Extension) []byte {
+		c.ExtraExtensions = extensions
+		der, err := x509.CreateCertificate(rand.Reader, c, root, &private.PublicKey, private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: root.NotBefore, NotAfter: root.NotAfter}
+	san := pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Critical: true, Value: names}
+	unknown := pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}}
+	roots := []string{string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate(root)}))}
+	for name, tt := range map[string]struct {
+		format string
+		leaf   []byte
+		want   bool
+	}{
+		"a TPM's":                      {"tpm", certificate(leaf, san), true},
+		"in another format":            {"packed", certificate(leaf, san), false},
+		"with what nobody knows":       {"tpm", certificate(leaf, san, unknown), false},
+		"of another kind, in its form": {"packed", certificate(leaf), true},
+	} {
+		got := passkey.Vouched(protocol.AttestationObject{
+			Format: tt.format, AttStatement: map[string]any{"x5c": []any{tt.leaf}},
+		}, roots, b.clock.Now())
+		if got != tt.want {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
 	}
 }

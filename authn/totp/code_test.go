@@ -8,32 +8,81 @@ import (
 	"time"
 
 	"sekisho/authn/totp"
+	"sekisho/authn/totp/oath"
 )
 
 var seed = []byte("12345678901234567890") // RFC 6238 appendix B, SHA-1
 
-// TestVectors are RFC 6238 appendix B's for SHA-1. They have eight digits; a code
-// of six is their last six (RFC 4226 section 5.3).
+// TestVectors are RFC 6238 appendix B's. They have eight digits; a code of six is
+// their last six (RFC 4226 section 5.3). The seeds for SHA-256 and SHA-512 are
+// those of the appendix's program, 32 and 64 bytes.
 func TestVectors(t *testing.T) {
-	for _, tt := range []struct {
-		unix int64
-		step int64
-		code string
+	const digits = "1234567890123456789012345678901234567890123456789012345678901234"
+	forms := []struct {
+		form totp.Form
+		seed []byte
 	}{
-		{59, 0x1, "94287082"},
-		{1111111109, 0x23523EC, "07081804"},
-		{1111111111, 0x23523ED, "14050471"},
-		{1234567890, 0x273EF07, "89005924"},
-		{2000000000, 0x3F940AA, "69279037"},
-		{20000000000, 0x27BC86AA, "65353130"},
+		{totp.Form{Algorithm: oath.SHA1, Digits: 8, Period: 30 * time.Second}, seed},
+		{totp.Form{Algorithm: oath.SHA256, Digits: 8, Period: 30 * time.Second}, []byte(digits[:32])},
+		{totp.Form{Algorithm: oath.SHA512, Digits: 8, Period: 30 * time.Second}, []byte(digits[:64])},
+	}
+	for _, tt := range []struct {
+		unix  int64
+		step  int64
+		codes [3]string
+	}{
+		{59, 0x1, [3]string{"94287082", "46119246", "90693936"}},
+		{1111111109, 0x23523EC, [3]string{"07081804", "68084774", "25091201"}},
+		{1111111111, 0x23523ED, [3]string{"14050471", "67062674", "99943326"}},
+		{1234567890, 0x273EF07, [3]string{"89005924", "91819424", "93441116"}},
+		{2000000000, 0x3F940AA, [3]string{"69279037", "90698825", "38618901"}},
+		{20000000000, 0x27BC86AA, [3]string{"65353130", "77737706", "47863826"}},
 	} {
 		if step := totp.StepAt(time.Unix(tt.unix, 0)); step != tt.step {
 			t.Errorf("StepAt(%d) = %d, want %d", tt.unix, step, tt.step)
 		}
-		code, err := totp.Code(seed, tt.step)
-		if err != nil || code != tt.code[2:] {
-			t.Errorf("Code at %d = %s, %v, want %s", tt.unix, code, err, tt.code[2:])
+		for i, f := range forms {
+			code, err := f.form.Code(f.seed, f.form.StepAt(time.Unix(tt.unix, 0)))
+			if err != nil || code != tt.codes[i] {
+				t.Errorf("%s at %d = %s, %v, want %s", f.form.Algorithm, tt.unix, code, err, tt.codes[i])
+			}
+			f.form.Digits = 6
+			if code, err := f.form.Code(f.seed, tt.step); err != nil || code != tt.codes[i][2:] {
+				t.Errorf("%s of six digits at %d = %s, %v", f.form.Algorithm, tt.unix, code, err)
+			}
 		}
+		if code, err := totp.Code(seed, tt.step); err != nil || code != tt.codes[0][2:] {
+			t.Errorf("Code at %d = %s, %v, want %s", tt.unix, code, err, tt.codes[0][2:])
+		}
+	}
+}
+
+// TestForm: what is no form makes no codes, and accepts none.
+func TestForm(t *testing.T) {
+	minute := totp.Form{Algorithm: oath.SHA1, Digits: 6, Period: time.Minute}
+	if step := minute.StepAt(time.Unix(119, 0)); step != 1 {
+		t.Errorf("a minute's step at 119 s is %d", step)
+	}
+	if step := minute.StepAt(time.Unix(-1, 0)); step != -1 {
+		t.Errorf("a minute's step at -1 s is %d", step)
+	}
+	for name, f := range map[string]totp.Form{
+		"zero":         {},
+		"no algorithm": {Digits: 6, Period: time.Minute},
+		"MD5":          {Algorithm: "MD5", Digits: 6, Period: time.Minute},
+		"no digits":    {Algorithm: oath.SHA1, Period: time.Minute},
+		"7 digits":     {Algorithm: oath.SHA1, Digits: 7, Period: time.Minute},
+	} {
+		if code, err := f.Code(seed, 1); err == nil {
+			t.Errorf("%s: a code %s", name, code)
+		}
+		if _, ok, _ := f.Match(seed, "", time.Unix(60, 0), 1, 1); ok {
+			t.Errorf("%s: a match", name)
+		}
+	}
+	timeless := totp.Form{Algorithm: oath.SHA1, Digits: 6}
+	if code, err := timeless.Code(seed, timeless.StepAt(time.Unix(60, 0))); err == nil {
+		t.Errorf("no period: a code %s", code)
 	}
 }
 
@@ -128,8 +177,11 @@ func TestNormal(t *testing.T) {
 		"１２３　４５６":                            "123456",
 		"123\u00a0456\n":                     "123456",
 		"":                                   "",
+		"12345678":                           "12345678",
+		"１２３４ ５６７８":                          "12345678",
 		"12345":                              "",
 		"1234567":                            "",
+		"123456789":                          "",
 		"12345a":                             "",
 		"-12345":                             "",
 		"+12345":                             "",
@@ -147,9 +199,10 @@ func TestNormal(t *testing.T) {
 func FuzzNormal(f *testing.F) {
 	f.Add("123 456")
 	f.Add("１２３４５６")
+	f.Add("12345678")
 	f.Fuzz(func(t *testing.T, typed string) {
 		code, ok := totp.Normal(typed)
-		if ok && (len(code) != totp.Digits || strings.Trim(code, "0123456789") != "") || !ok && code != "" {
+		if ok && (len(code) != 6 && len(code) != 8 || strings.Trim(code, "0123456789") != "") || !ok && code != "" {
 			t.Errorf("Normal(%q) = %q, %v", typed, code, ok)
 		}
 	})

@@ -15,6 +15,7 @@ import (
 
 	"sekisho/authn/totp"
 	"sekisho/directory"
+	"sekisho/policy"
 	"sekisho/policy/clock"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
@@ -25,11 +26,12 @@ const mira directory.PersonID = "6f1c0d9e-mira"
 // bench is a store on a file that can be closed and opened again.
 type bench struct {
 	*totp.Devices
-	t     *testing.T
-	path  string
-	db    *store.DB
-	ring  *secret.KeyRing
-	clock *clock.Fake
+	tokens *totp.Tokens
+	t      *testing.T
+	path   string
+	db     *store.DB
+	ring   *secret.KeyRing
+	clock  *clock.Fake
 }
 
 func newBench(t *testing.T) *bench {
@@ -52,6 +54,7 @@ func (b *bench) open() {
 		b.t.Fatal(err)
 	}
 	b.Devices = totp.New(b.db, b.ring, b.clock.Now)
+	b.tokens = totp.NewTokens(b.db, b.ring, b.clock.Now, func() policy.TOTPRules { return policy.TOTPRules{Skew: totp.Skew} })
 }
 
 // restart is what a crash and a new start leave of the store.

@@ -17,7 +17,6 @@ import (
 	"sekisho/authz/people"
 	"sekisho/directory"
 	"sekisho/policy"
-	"sekisho/policy/secret"
 	"sekisho/policy/store"
 )
 
@@ -96,10 +95,10 @@ func TestWhoMayNot(t *testing.T) {
 	must(t, err)
 	app, err := w.in.Sessions.RedeemHandover(ctx, code, "juki.localhost", "10.2.0.9")
 	must(t, err)
-	under, err := w.in.Password(ctx, w.origin, "", "suzuki", secret.NewText([]byte(pw)))
+	under, err := w.in.Password(ctx, w.origin, "", "suzuki", text(pw))
 	must(t, err)
 	w.device(t, "suzuki")
-	flow, err := w.in.Password(ctx, w.origin, under.Cookie, "suzuki", secret.NewText([]byte(pw)))
+	flow, err := w.in.Password(ctx, w.origin, under.Cookie, "suzuki", text(pw))
 	must(t, err)
 	if flow.State != "second_factor" {
 		t.Fatal(flow.State)

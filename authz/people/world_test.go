@@ -108,7 +108,7 @@ func groupOf(id policy.PostID) string { return "cn=" + string(id) + ",ou=groups,
 
 func (w *world) openDirectory(t *testing.T, hasher *secret.Hasher) {
 	t.Helper()
-	password := secret.NewText([]byte("admin-of-the-test"))
+	password := text("admin-of-the-test")
 	srv, err := embedded.Start(ctx, embedded.Config{
 		Dir: filepath.Join(w.folder, "ldap"), BaseDN: base, AdminPassword: password, Hasher: hasher, Now: w.clock.Now,
 		Seed: func(add func(string, map[string][]string) error) error {
@@ -146,7 +146,7 @@ func (w *world) person(t *testing.T, login string, change ...func(*directory.New
 	t.Helper()
 	n := directory.NewPerson{
 		Login: login, Name: "例 " + login, Mail: login + "@pref.example", Section: "jinji",
-		Kind: directory.KindStaff, Password: secret.NewText([]byte(pw)),
+		Kind: directory.KindStaff, Password: text(pw),
 	}
 	for _, c := range change {
 		c(&n)
@@ -187,6 +187,8 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+func text(s string) secret.Text { return secret.NewText([]byte(s)) }
 
 // session is the cookie of somebody who has just proved themselves so strongly.
 func (w *world) session(t testing.TB, login string, acr policy.ACR, change ...func(*session.Session)) string {

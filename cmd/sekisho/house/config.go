@@ -11,6 +11,7 @@ import (
 	"sekisho/policy"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
+	mail "sekisho/web/notice"
 )
 
 // A Config is what a house is built from. dev, serve and tests make one each;
@@ -44,6 +45,13 @@ type Config struct {
 	LoopbackZone   policy.ZoneID   // of a request from loopback that names no other source; dev alone
 	Zones          []policy.ZoneID // served here; empty: the policy's only one
 	SampleApps     bool            // show the built-in sample where an application has no URL; dev alone
+
+	// CertificateHeader is where a trusted proxy passes a card's certificate on;
+	// "" nowhere. RevocationLists are files by card authority.
+	CertificateHeader string
+	RevocationLists   map[string][]string
+
+	Mailer mail.Mailer // takes notices for delivery; nil: this gateway sends none
 
 	Log *slog.Logger // nil: nothing is logged
 }

@@ -33,6 +33,7 @@ import (
 	"sekisho/authn/ticket"
 	"sekisho/authn/token"
 	"sekisho/authn/totp"
+	"sekisho/authz/people"
 	"sekisho/cmd/sekisho/say"
 	"sekisho/directory/ldap"
 	"sekisho/policy"
@@ -44,6 +45,7 @@ import (
 	"sekisho/web"
 	"sekisho/web/api"
 	"sekisho/web/gate"
+	mail "sekisho/web/notice"
 	"sekisho/web/page"
 )
 
@@ -67,6 +69,9 @@ type House struct {
 	Notices   *notice.Queue
 	Signin    *signin.Service
 	Account   *account.Service
+	Stock     *totp.Tokens
+	People    *people.Service
+	Mail      *mail.Sender
 	Tokens    *token.Keys
 	Registry  *prometheus.Registry
 	Web       *web.Server
@@ -129,6 +134,10 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	})
 	h.Account = account.New(h.Signin, h.Directory)
 
+	// What administrators do to others.
+	h.Stock = totp.NewTokens(h.DB, h.Sealing, now, func() policy.TOTPRules { return rules().TOTP })
+	h.People = people.New(people.House{In: h.Signin, Account: h.Account, Directory: h.Directory, Stock: h.Stock})
+
 	// What applications are told.
 	if h.Tokens, err = token.Open(ctx, h.DB, h.Sealing, h.Trail, now); err != nil {
 		return fmt.Errorf("opening the signing keys: %w", err)
@@ -137,8 +146,13 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	// The way in.
 	h.Registry = prometheus.NewRegistry()
 	h.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	h.Mail = mail.New(mail.Config{
+		DB: h.DB, Queue: h.Notices, Trail: h.Trail, People: h.Directory, Mail: cfg.Mailer,
+		Policy: rules, Gate: h.PublicURL(), Now: now, Log: h.log, Registry: h.Registry,
+	})
 	h.Web = web.New(web.Config{
 		PublicURL: cfg.PublicURL, ExtraHosts: cfg.ExtraHosts, TrustedProxies: cfg.TrustedProxies, LoopbackZone: cfg.LoopbackZone,
+		CertificateHeader: cfg.CertificateHeader,
 		Now: now, Policy: rules, Guard: guard{h.Signin, h.Sessions}, Log: h.log, Registry: h.Registry,
 		Ready: []web.Check{
 			{Name: "store", Ask: h.DB.Ping},
@@ -148,11 +162,11 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 		},
 	})
 	api.Mount(h.Web, api.Services{
-		SignIn: h.Signin, Account: h.Account, Charter: h.Charter, Trail: h.Trail,
+		SignIn: h.Signin, Account: h.Account, Charter: h.Charter, Trail: h.Trail, People: h.People,
 		Note: h.note, Once: api.Answers{DB: h.DB, Now: now}, Seal: h.Sealing,
 	})
 	page.Mount(h.Web, page.Services{
-		Steps: h.Signin, Presence: h.Signin, Factors: h.Account, Account: h.Account, Charter: h.Charter,
+		Steps: h.Signin, Presence: h.Signin, Factors: h.Account, Account: h.Account, Charter: h.Charter, People: h.People,
 	})
 	h.Gate = gate.Mount(h.Web, gate.Services{
 		Sessions: h.Sessions, People: h.Watch, SignIn: h.Signin, Keys: h.Tokens, Denied: h.denied.hear, Opened: h.denied.opened,
@@ -225,7 +239,7 @@ func (h *House) Run(ctx context.Context) {
 	h.askCeiling(ctx)
 	var wg sync.WaitGroup
 	for _, work := range []func(context.Context){
-		h.Seal.Run, h.Charter.Run, h.Sessions.Run, h.Account.Run, h.keepTime, h.enterDenials,
+		h.Seal.Run, h.Charter.Run, h.Sessions.Run, h.Account.Run, h.Mail.Run, h.keepTime, h.enterDenials,
 		func(ctx context.Context) { every(ctx, 15*time.Second, func() { h.askCeiling(ctx) }) },
 		func(ctx context.Context) {
 			every(ctx, 30*time.Second, func() { h.complain(ctx, "finishing password changes", h.Signin.Recover(ctx)) })

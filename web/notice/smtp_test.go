@@ -1,0 +1,428 @@
+package notice
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"io"
+	"mime"
+	"net"
+	"net/mail"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"sekisho/policy/secret"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	ctx = context.Background()
+	t0  = time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)
+)
+
+func decoded(t testing.TB, m *mail.Message) string {
+	t.Helper()
+	if got := m.Header.Get("Content-Transfer-Encoding"); got != "base64" {
+		t.Errorf("transfer encoding %q", got)
+	}
+	b, err := io.ReadAll(base64.NewDecoder(base64.StdEncoding, m.Body))
+	if err != nil {
+		t.Error("decoding a message:", err)
+	}
+	return string(b)
+}
+
+// quick is long enough for loopback on a busy machine and short enough to wait
+// for.
+const quick = 20 * time.Second
+
+func (p *post) smtp(t *testing.T, change func(c *SMTPConfig)) *SMTP {
+	t.Helper()
+	c := SMTPConfig{Server: p.addr, Roots: p.roots, Timeout: quick}
+	if change != nil {
+		change(&c)
+	}
+	s, err := NewSMTP(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func message(to string) Message {
+	return Message{
+		ID: "0123456789abcdef@pref.example", From: "sekisho@pref.example", To: to,
+		Subject: "［関所］パスワードが変わりました / Your password was changed", Text: "田中 花子 様\n\nパスワードが変わりました。\n.\n", At: t0,
+	}
+}
+
+func TestConfigRefuses(t *testing.T) {
+	pw := secret.NewText([]byte("hunter2"))
+	for _, tt := range []struct {
+		name string
+		c    SMTPConfig
+		ok   bool
+	}{
+		{"least", SMTPConfig{Server: "mail.pref.example:587"}, true},
+		{"whole", SMTPConfig{Server: "mail.pref.example:465", TLS: WholeTLS, Username: "sekisho", Password: pw}, true},
+		{"an address", SMTPConfig{Server: "[2001:db8::1]:25"}, true},
+		{"plain on loopback", SMTPConfig{Server: "127.0.0.1:25", TLS: NoTLS}, true},
+		{"plain on localhost", SMTPConfig{Server: "LocalHost:25", TLS: NoTLS}, true},
+		{"plain across the network", SMTPConfig{Server: "mail.pref.example:25", TLS: NoTLS}, false},
+		{"plain in as many words", SMTPConfig{Server: "mail.pref.example:25", TLS: NoTLS, PlaintextAllowed: true}, true},
+		{"a password in clear", SMTPConfig{Server: "127.0.0.1:25", TLS: NoTLS, Username: "sekisho", Password: pw}, false},
+		{"a password in clear, allowed", SMTPConfig{Server: "mail.pref.example:25", TLS: NoTLS, PlaintextAllowed: true, Username: "sekisho", Password: pw}, false},
+		{"unknown protection", SMTPConfig{Server: "mail.pref.example:25", TLS: "opportunistic"}, false},
+		{"nothing", SMTPConfig{}, false},
+		{"no port", SMTPConfig{Server: "mail.pref.example"}, false},
+		{"a named port", SMTPConfig{Server: "mail.pref.example:smtp"}, false},
+		{"port 0", SMTPConfig{Server: "mail.pref.example:0"}, false},
+		{"port beyond", SMTPConfig{Server: "mail.pref.example:70000"}, false},
+		{"no host", SMTPConfig{Server: ":25"}, false},
+		{"user without password", SMTPConfig{Server: "mail.pref.example:587", Username: "sekisho"}, false},
+		{"password without user", SMTPConfig{Server: "mail.pref.example:587", Password: pw}, false},
+		{"endless patience", SMTPConfig{Server: "mail.pref.example:587", Timeout: time.Hour}, false},
+	} {
+		_, err := NewSMTP(tt.c)
+		if (err == nil) != tt.ok {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s shows the password", tt.name)
+		}
+	}
+}
+
+func TestAMessageArrivesAsWritten(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		tell   func(p *post)
+		change func(c *SMTPConfig)
+	}{
+		{"STARTTLS", nil, nil},
+		{"whole TLS", func(p *post) { p.whole = true }, func(c *SMTPConfig) { c.TLS = WholeTLS }},
+		{"none, on loopback", func(p *post) { p.noTLS = true }, func(c *SMTPConfig) { c.TLS = NoTLS }},
+		{"signed in", func(p *post) { p.user, p.password = "sekisho", "hunter2" },
+			func(c *SMTPConfig) { c.Username, c.Password = "sekisho", secret.NewText([]byte("hunter2")) }},
+		{"signed in over whole TLS", func(p *post) { p.whole, p.user, p.password = true, "sekisho", "hunter2" },
+			func(c *SMTPConfig) {
+				c.TLS, c.Username, c.Password = WholeTLS, "sekisho", secret.NewText([]byte("hunter2"))
+			}},
+		{"a modern server", func(p *post) { p.offers = []string{"8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN", "PIPELINING"} }, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := openPost(t, tt.tell)
+			m := message("tanaka@pref.example")
+			if err := p.smtp(t, tt.change).Send(ctx, m); err != nil {
+				t.Fatal(err)
+			}
+			got := p.mail()
+			if len(got) != 1 {
+				t.Fatalf("%d messages", len(got))
+			}
+			g := got[0]
+			for _, x := range []struct{ what, got, want string }{
+				{"envelope from", g.from, m.From},
+				{"envelope to", g.to, m.To},
+				{"From", g.Header.Get("From"), "<" + m.From + ">"},
+				{"To", g.Header.Get("To"), "<" + m.To + ">"},
+				{"Message-ID", g.Header.Get("Message-ID"), "<" + m.ID + ">"},
+				{"Date", g.Header.Get("Date"), "Wed, 01 Apr 2026 09:00:00 +0900"},
+				{"Auto-Submitted", g.Header.Get("Auto-Submitted"), "auto-generated"},
+				{"User-Agent", g.Header.Get("User-Agent") + g.Header.Get("X-Mailer"), ""},
+				{"text", strings.ReplaceAll(g.text, "\r\n", "\n"), m.Text},
+			} {
+				if x.got != x.want {
+					t.Errorf("%s = %q, want %q", x.what, x.got, x.want)
+				}
+			}
+			if subject, err := new(mime.WordDecoder).DecodeHeader(g.Header.Get("Subject")); err != nil || subject != m.Subject {
+				t.Errorf("subject = %q, %v", subject, err)
+			}
+			for i, line := range strings.Split(g.raw, "\r\n") {
+				if len(line) > 78 || strings.ContainsFunc(line, func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }) {
+					t.Errorf("line %d is not plain: %q", i+1, line)
+				}
+			}
+			if tt.change == nil {
+				if want := []string{"EHLO", "STARTTLS"}; !slices.Equal(verbs(p.inClear), want) {
+					t.Errorf("in clear: %q, want %q alone", p.inClear, want)
+				}
+			}
+		})
+	}
+}
+
+func verbs(lines []string) (out []string) {
+	for _, l := range lines {
+		v, _, _ := strings.Cut(l, " ")
+		out = append(out, v)
+	}
+	return out
+}
+
+// TestAway: whatever stands in the way of every message is ErrAway, and the
+// password has not been shown to anybody by then.
+func TestAway(t *testing.T) {
+	t.Parallel()
+	pw := func(c *SMTPConfig) { c.Username, c.Password = "sekisho", secret.NewText([]byte("hunter2")) }
+	for _, tt := range []struct {
+		name   string
+		tell   func(p *post)
+		change func(c *SMTPConfig)
+		auth   bool // a password may have been sent
+	}{
+		{"no STARTTLS", func(p *post) { p.noTLS = true }, pw, false},
+		{"STARTTLS refused", func(p *post) { p.reply = on("STARTTLS", "454 not now") }, pw, false},
+		{"a certificate of strangers", nil, func(c *SMTPConfig) { pw(c); c.Roots = x509.NewCertPool() }, false},
+		{"a certificate for another", func(p *post) { p.tls, p.roots = certificate(p.t, "192.0.2.1") }, pw, false},
+		{"TLS where there is none", func(p *post) { p.noTLS = true }, func(c *SMTPConfig) { pw(c); c.TLS = WholeTLS; c.Timeout = time.Second }, false},
+		{"no AUTH", nil, pw, false},
+		{"wrong password", func(p *post) { p.user, p.password = "sekisho", "other" }, pw, true},
+		{"sender not taken", func(p *post) { p.reply = on("MAIL", "553 5.7.1 not your address") }, nil, false},
+		{"busy", func(p *post) { p.reply = on("MAIL", "451 4.3.2 later") }, nil, false},
+		{"cut at the greeting", func(p *post) { p.reply = on("EHLO", "cut") }, nil, false},
+		{"silent", func(p *post) { p.reply = on("EHLO", "hang") }, func(c *SMTPConfig) { c.Timeout = 300 * time.Millisecond }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := openPost(t, tt.tell)
+			s := p.smtp(t, tt.change)
+			err := s.Send(ctx, message("tanaka@pref.example"))
+			if !errors.Is(err, ErrAway) || errors.Is(err, ErrRefused) {
+				t.Errorf("Send = %v, want ErrAway", err)
+			}
+			if err != nil && strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("the error shows the password: %v", err)
+			}
+			if got := p.mail(); len(got) != 0 {
+				t.Errorf("%d messages went out", len(got))
+			}
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			for command := range p.counts {
+				if strings.HasPrefix(command, "AUTH") && !tt.auth {
+					t.Errorf("the server heard %q", command)
+				}
+			}
+		})
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewSMTP(SMTPConfig{Server: ln.Addr().String(), Timeout: quick})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
+	if err := s.Send(ctx, message("tanaka@pref.example")); !errors.Is(err, ErrAway) {
+		t.Errorf("Send = %v", err)
+	}
+	if err := s.Try(ctx); !errors.Is(err, ErrAway) {
+		t.Errorf("Try = %v", err)
+	}
+}
+
+// on answers one verb; everything else as usual.
+func on(verb, answer string) func(string, string, int) string {
+	return func(v, _ string, _ int) string {
+		if v == verb {
+			return answer
+		}
+		return ""
+	}
+}
+
+// TestOneMessage: what concerns one message is said of it alone, and the next
+// over the same batch goes out.
+func TestOneMessage(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, verb, answer string
+		refused            bool
+		taken              int // of the two messages
+	}{
+		{"no such recipient", "RCPT", "550 5.1.1 nobody <tanaka@pref.example>", true, 1},
+		{"mailbox full", "RCPT", "452 4.2.2 full", false, 1},
+		{"greylisted", "RCPT", "450 4.7.1 come again", false, 1},
+		{"no data", "DATA", "554 no", true, 1},
+		{"not now", "DATA", "451 no", false, 1},
+		{"content refused", "DATA", "end:554 5.7.1 spam", true, 1},
+		{"content deferred", "DATA", "end:451 4.3.0 no room", false, 1},
+		{"cut at the recipient", "RCPT", "cut", false, 1},
+		{"cut before the answer", "DATA", "end:cut", false, 1},
+		{"taken, and cut before the answer", "DATA", "end:take and cut", false, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			first := true
+			p := openPost(t, func(p *post) {
+				p.reply = func(verb, _ string, _ int) string { // of one conversation at a time
+					if verb == tt.verb && first {
+						first = false
+						return tt.answer
+					}
+					return ""
+				}
+			})
+			batch, hangUp := p.smtp(t, nil).Batch()
+			defer hangUp()
+			err := batch.Send(ctx, message("tanaka@pref.example"))
+			if err == nil || errors.Is(err, ErrRefused) != tt.refused || errors.Is(err, ErrAway) {
+				t.Errorf("first = %v, want refused %t", err, tt.refused)
+			}
+			if err != nil && strings.Contains(err.Error(), "affected") {
+				t.Errorf("the error names the recipient: %v", err)
+			}
+			if err := batch.Send(ctx, message("sato@pref.example")); err != nil {
+				t.Errorf("second = %v", err)
+			}
+			if got := p.mail(); len(got) != tt.taken || got[len(got)-1].to != "sato@pref.example" {
+				t.Errorf("%d messages taken, want %d", len(got), tt.taken)
+			}
+		})
+	}
+}
+
+func TestOneConnectionForABatch(t *testing.T) {
+	t.Parallel()
+	p := openPost(t, nil)
+	batch, hangUp := p.smtp(t, nil).Batch()
+	for _, to := range []string{"a@pref.example", "b@pref.example", "c@pref.example"} {
+		if err := batch.Send(ctx, message(to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hangUp()
+	if n := p.connections(); n != 1 || len(p.mail()) != 3 {
+		t.Errorf("%d connections for %d messages, want 1 for 3", n, len(p.mail()))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.counts["QUIT "] != 1 {
+		t.Error("we left without a word")
+	}
+}
+
+// TestAnEndedContextCutsTheLine: stopping a gateway does not wait for a mail
+// server, wherever it keeps us waiting.
+func TestAnEndedContextCutsTheLine(t *testing.T) {
+	t.Parallel()
+	for _, verb := range []string{"EHLO", "STARTTLS", "MAIL", "RCPT", "DATA"} {
+		t.Run(verb, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(ctx)
+			p := openPost(t, func(p *post) {
+				p.reply = func(v, _ string, _ int) string {
+					if v == verb {
+						cancel()
+						return "hang"
+					}
+					return ""
+				}
+			})
+			s := p.smtp(t, func(c *SMTPConfig) { c.Timeout = time.Minute })
+			if err := s.Send(ctx, message("tanaka@pref.example")); err == nil || errors.Is(err, ErrRefused) {
+				t.Errorf("Send = %v", err)
+			}
+		})
+	}
+}
+
+func TestTrySendsNothing(t *testing.T) {
+	t.Parallel()
+	p := openPost(t, func(p *post) { p.user, p.password = "sekisho", "hunter2" })
+	s := p.smtp(t, func(c *SMTPConfig) { c.Username, c.Password = "sekisho", secret.NewText([]byte("hunter2")) })
+	if err := s.Try(ctx); err != nil {
+		t.Fatal(err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for command := range p.counts {
+		if strings.HasPrefix(command, "MAIL") || strings.HasPrefix(command, "DATA") {
+			t.Errorf("Try said %q", command)
+		}
+	}
+	if len(p.counts) < 4 {
+		t.Errorf("Try said little: %v", p.counts)
+	}
+}
+
+// TestNothingEndsAHeader: what a name or a detail holds cannot add a header, a
+// recipient or a command.
+func TestNothingEndsAHeader(t *testing.T) {
+	t.Parallel()
+	const evil = "x\r\nBcc: mallory@evil.example\r\n\r\nVisit\r\n.\r\nRCPT TO:<mallory@evil.example>"
+	p := openPost(t, nil)
+	m := message("tanaka@pref.example")
+	m.Subject, m.Text, m.ID = "s"+evil, "t"+evil, "i"+evil
+	if err := p.smtp(t, nil).Send(ctx, m); err != nil {
+		t.Fatal(err)
+	}
+	got := p.mail()
+	if len(got) != 1 || got[0].to != m.To {
+		t.Fatalf("got %+v", got)
+	}
+	if got[0].Header.Get("Bcc") != "" || !strings.Contains(got[0].text, "RCPT TO") {
+		t.Errorf("headers %v\ntext %q", got[0].Header, got[0].text)
+	}
+	for _, to := range []string{evil, "tanaka@pref.example\r\nRCPT TO:<mallory@evil.example>", "a@b, c@d"} {
+		m.To = to
+		if err := p.smtp(t, nil).Send(ctx, m); err == nil {
+			t.Errorf("sent to %q", to)
+		}
+	}
+	if n := len(p.mail()); n != 1 {
+		t.Errorf("%d messages, want 1", n)
+	}
+}
+
+func FuzzCompose(f *testing.F) {
+	f.Add("subject", "text", "id@pref.example")
+	f.Add("s\r\nBcc: a@b", "t\r\n.\r\nMAIL", "i>\r\nTo: c@d")
+	f.Add(strings.Repeat("長い件名", 60), "", "")
+	f.Add("=?utf-8?q?=0D=0ABcc:_a?=", "\x00\xff", "\u2028")
+	f.Fuzz(func(t *testing.T, subject, text, id string) {
+		letter, err := compose(Message{ID: id, From: "sekisho@pref.example", To: "tanaka@pref.example", Subject: subject, Text: text, At: t0})
+		if err != nil {
+			return
+		}
+		var b strings.Builder
+		if _, err := letter.WriteTo(&b); err != nil {
+			t.Fatal(err)
+		}
+		head, _, ok := strings.Cut(b.String(), "\r\n\r\n")
+		if !ok {
+			t.Fatalf("no end of headers in %q", b.String())
+		}
+		names := map[string]bool{}
+		for _, line := range strings.Split(head, "\r\n") {
+			if strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t") {
+				continue
+			}
+			name, _, ok := strings.Cut(line, ":")
+			if !ok || names[name] {
+				t.Errorf("header line %q", line)
+			}
+			names[name] = true
+		}
+		for name := range names {
+			if !slices.Contains([]string{"Date", "MIME-Version", "Message-ID", "Subject", "Auto-Submitted", "From", "To", "Content-Type", "Content-Transfer-Encoding"}, name) {
+				t.Errorf("a header %q", name)
+			}
+		}
+	})
+}
