@@ -45,20 +45,22 @@ func TestReadTakes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for name, write := range map[string]func(*terminaltest.Assertion){
-		"one audience in a list":            func(a *terminaltest.Assertion) { a.Claims = map[string]any{"aud": []string{gate}} },
-		"the audience with a slash":         func(a *terminaltest.Assertion) { a.Audience = gate + "/" },
-		"no typ":                            func(a *terminaltest.Assertion) { a.Header = map[string]any{"typ": nil} },
-		"a small typ":                       func(a *terminaltest.Assertion) { a.Header = map[string]any{"typ": "jwt"} },
-		"a kid":                             func(a *terminaltest.Assertion) { a.Header = map[string]any{"kid": "2026-04"} },
-		"nobody at it":                      func(a *terminaltest.Assertion) { a.Login, a.Methods, a.AuthAt = "", nil, time.Time{} },
-		"an empty list of methods":          func(a *terminaltest.Assertion) { a.Methods = []string{} },
-		"sixteen methods":                   func(a *terminaltest.Assertion) { a.Methods = slices.Repeat([]string{"pwd", "geo"}, 8) },
-		"times with fractions":              func(a *terminaltest.Assertion) { a.Claims = map[string]any{"iat": 1775034000.25} },
-		"a whole minute":                    func(a *terminaltest.Assertion) { a.ExpiresAt = a.IssuedAt.Add(time.Minute) },
-		"a clock five seconds fast":         func(a *terminaltest.Assertion) { a.IssuedAt = t0.Add(5 * time.Second) },
-		"a clock so slow that it has ended": func(a *terminaltest.Assertion) { a.IssuedAt, a.ExpiresAt = t0.Add(-34*time.Second), t0.Add(-4*time.Second) },
-		"a sign-in by a fast clock":         func(a *terminaltest.Assertion) { a.AuthAt = t0.Add(5 * time.Second) },
-		"a claim nobody asked for":          func(a *terminaltest.Assertion) { a.Claims = map[string]any{"jti": "1", "host": "PC-0123"} },
+		"one audience in a list":    func(a *terminaltest.Assertion) { a.Claims = map[string]any{"aud": []string{gate}} },
+		"the audience with a slash": func(a *terminaltest.Assertion) { a.Audience = gate + "/" },
+		"no typ":                    func(a *terminaltest.Assertion) { a.Header = map[string]any{"typ": nil} },
+		"a small typ":               func(a *terminaltest.Assertion) { a.Header = map[string]any{"typ": "jwt"} },
+		"a kid":                     func(a *terminaltest.Assertion) { a.Header = map[string]any{"kid": "2026-04"} },
+		"nobody at it":              func(a *terminaltest.Assertion) { a.Login, a.Methods, a.AuthAt = "", nil, time.Time{} },
+		"an empty list of methods":  func(a *terminaltest.Assertion) { a.Methods = []string{} },
+		"sixteen methods":           func(a *terminaltest.Assertion) { a.Methods = slices.Repeat([]string{"pwd", "geo"}, 8) },
+		"times with fractions":      func(a *terminaltest.Assertion) { a.Claims = map[string]any{"iat": 1775034000.25} },
+		"a whole minute":            func(a *terminaltest.Assertion) { a.ExpiresAt = a.IssuedAt.Add(time.Minute) },
+		"a clock five seconds fast": func(a *terminaltest.Assertion) { a.IssuedAt = t0.Add(5 * time.Second) },
+		"a clock so slow that it has ended": func(a *terminaltest.Assertion) {
+			a.IssuedAt, a.ExpiresAt = t0.Add(-34*time.Second), t0.Add(-4*time.Second)
+		},
+		"a sign-in by a fast clock": func(a *terminaltest.Assertion) { a.AuthAt = t0.Add(5 * time.Second) },
+		"a claim nobody asked for":  func(a *terminaltest.Assertion) { a.Claims = map[string]any{"jti": "1", "host": "PC-0123"} },
 	} {
 		a := w.words("juki-1")
 		write(&a)
@@ -117,7 +119,9 @@ func TestReadRefuses(t *testing.T) {
 		{"a terminal without a key", func(a *terminaltest.Assertion) { a.Terminal = "lent-1" }, w.juki, "no_key"},
 
 		{"another gate", func(a *terminaltest.Assertion) { a.Audience = "https://evil.example" }, w.juki, "audience"},
-		{"our gate and another", func(a *terminaltest.Assertion) { a.Claims = map[string]any{"aud": []string{gate, "https://evil.example"}} }, w.juki, "audience"},
+		{"our gate and another", func(a *terminaltest.Assertion) {
+			a.Claims = map[string]any{"aud": []string{gate, "https://evil.example"}}
+		}, w.juki, "audience"},
 		{"our gate twice", func(a *terminaltest.Assertion) { a.Claims = map[string]any{"aud": []string{gate, gate}} }, w.juki, "audience"},
 		{"two slashes", func(a *terminaltest.Assertion) { a.Audience = gate + "//" }, w.juki, "audience"},
 		{"a path of our gate", func(a *terminaltest.Assertion) { a.Audience = gate + "/signin" }, w.juki, "audience"},
@@ -126,14 +130,18 @@ func TestReadRefuses(t *testing.T) {
 		{"no gate in a list", func(a *terminaltest.Assertion) { a.Claims = map[string]any{"aud": []string{}} }, w.juki, "malformed"},
 		{"a gate that is a number", func(a *terminaltest.Assertion) { a.Claims = map[string]any{"aud": 1} }, w.juki, "malformed"},
 
-		{"ended, and the leeway with it", func(a *terminaltest.Assertion) { a.IssuedAt, a.ExpiresAt = t0.Add(-35*time.Second), t0.Add(-5*time.Second) }, w.juki, "expired"},
+		{"ended, and the leeway with it", func(a *terminaltest.Assertion) {
+			a.IssuedAt, a.ExpiresAt = t0.Add(-35*time.Second), t0.Add(-5*time.Second)
+		}, w.juki, "expired"},
 		{"no end", func(a *terminaltest.Assertion) { a.ExpiresAt = time.Time{} }, w.juki, "malformed"},
 		{"an end in words", func(a *terminaltest.Assertion) { a.Claims = map[string]any{"exp": "tomorrow"} }, w.juki, "malformed"},
 		{"an end beyond all time", func(a *terminaltest.Assertion) { a.Claims = map[string]any{"exp": json.RawMessage("9e300")} }, w.juki, "expired"},
 		{"good for more than a minute", func(a *terminaltest.Assertion) { a.ExpiresAt = a.IssuedAt.Add(61 * time.Second) }, w.juki, "lifetime"},
 		{"good for a year", func(a *terminaltest.Assertion) { a.ExpiresAt = a.IssuedAt.AddDate(1, 0, 0) }, w.juki, "lifetime"},
 		{"issued before all time", func(a *terminaltest.Assertion) { a.Claims = map[string]any{"iat": json.RawMessage("-9e300")} }, w.juki, "lifetime"},
-		{"over before it began", func(a *terminaltest.Assertion) { a.IssuedAt, a.ExpiresAt = t0.Add(3*time.Second), t0.Add(2*time.Second) }, w.juki, "lifetime"},
+		{"over before it began", func(a *terminaltest.Assertion) {
+			a.IssuedAt, a.ExpiresAt = t0.Add(3*time.Second), t0.Add(2*time.Second)
+		}, w.juki, "lifetime"},
 		{"good for no time", func(a *terminaltest.Assertion) { a.ExpiresAt = a.IssuedAt }, w.juki, "lifetime"},
 		{"issued in the future", func(a *terminaltest.Assertion) { a.IssuedAt = t0.Add(6 * time.Second) }, w.juki, "early"},
 		{"good from later on", func(a *terminaltest.Assertion) { a.Claims = map[string]any{"nbf": t0.Add(6 * time.Second).Unix()} }, w.juki, "early"},
@@ -227,19 +235,25 @@ func TestReadRefusesNoJWT(t *testing.T) {
 func TestLengthOfAnAssertion(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	for pad := 2600; ; pad++ {
-		a := w.words("juki-1")
-		a.Claims = map[string]any{"x": strings.Repeat("x", pad)}
-		text := w.sign(a, w.juki)
-		_, err := w.Read(context.Background(), text)
-		if len(text) > 4096 {
-			wantWhy(t, "one byte too long", err, "malformed")
-			return
+	of := func(length int) string {
+		// Base64 skips one length in four, so both parts are stretched.
+		for kid := range 4 {
+			for pad := 2600; pad < 2900; pad++ {
+				a := w.words("juki-1")
+				a.Header = map[string]any{"kid": strings.Repeat("k", kid)}
+				a.Claims = map[string]any{"x": strings.Repeat("x", pad)}
+				if text := w.sign(a, w.juki); len(text) == length {
+					return text
+				}
+			}
 		}
-		if err != nil {
-			t.Fatalf("%d bytes: %v", len(text), err)
-		}
+		t.Fatalf("no assertion has %d bytes", length)
+		return ""
 	}
+	_, err := w.Read(context.Background(), of(4096))
+	wantWhy(t, "4096 bytes", err, "taken")
+	_, err = w.Read(context.Background(), of(4097))
+	wantWhy(t, "4097 bytes", err, "malformed")
 }
 
 func TestNonce(t *testing.T) {

@@ -320,6 +320,21 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+func TestRename(t *testing.T) {
+	b := newBench(t)
+	id, _ := b.enrolled(mira, "phone")
+	pending := b.begin(mira)
+	rename := func(person directory.PersonID, id, name string) error {
+		return b.db.WithTx(t.Context(), func(tx *store.Tx) error { return b.Rename(t.Context(), tx, person, id, name) })
+	}
+	want(t, "somebody else's", rename("somebody else", id, "x"), totp.ErrNoDevice)
+	want(t, "what is not confirmed", rename(mira, pending.ID, "x"), totp.ErrNoDevice)
+	want(t, "no name", rename(mira, id, " "), totp.ErrName)
+	if err := rename(mira, id, " 携帯 "); err != nil || b.names(mira)[0] != "携帯" {
+		t.Errorf("%v, named %v", err, b.names(mira))
+	}
+}
+
 func TestImport(t *testing.T) {
 	b := newBench(t)
 	want(t, "no secret", b.imported(mira, "canary!", "x"), totp.ErrSecret)

@@ -73,7 +73,7 @@ func (c serveCmd) Run(ctx context.Context, t *terminal) error {
 		defer metrics.Close()
 	}
 	if file.TLS.Certificate != "" {
-		ln = tls.NewListener(ln, &tls.Config{GetCertificate: certificate.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
+		ln = tls.NewListener(ln, tlsConfig(file.TLS, certificate))
 	}
 
 	hangup := make(chan os.Signal, 1)
@@ -91,6 +91,18 @@ func (c serveCmd) Run(ctx context.Context, t *terminal) error {
 	}()
 	t.line("準備ができました。%s（%s）", "ready at %s (%s)", file.PublicURL, ln.Addr())
 	return h.Serve(ctx, ln, file.ShutdownGrace)
+}
+
+// tlsConfig is how the gate ends TLS itself. Where it asks for a card's
+// certificate no connection is resumed: each one has the card sign anew. Whether
+// a certificate is good is not TLS's to say but authn/card's, which knows the
+// policy's authorities and what was revoked.
+func tlsConfig(files config.TLS, c *certificate) *tls.Config {
+	t := &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	if files.ClientCertificates {
+		t.ClientAuth, t.SessionTicketsDisabled = tls.RequestClientCert, true
+	}
+	return t
 }
 
 // reload reads again what may change under a running gate: the certificate and

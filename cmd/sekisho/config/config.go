@@ -32,6 +32,7 @@ type File struct {
 	// only one. More than one is a deviation that the policy must record.
 	Zones []string `yaml:"zones"`
 
+	Cards     Cards     `yaml:"cards"`
 	Metrics   Metrics   `yaml:"metrics"`
 	Store     Store     `yaml:"store"`
 	Directory Directory `yaml:"directory"`
@@ -53,6 +54,9 @@ type File struct {
 type TLS struct {
 	Certificate string `yaml:"certificate"`
 	Key         string `yaml:"key"`
+	// ClientCertificates asks browsers for the certificate of an IC card. They
+	// then ask their user, so leave it off where there are no cards.
+	ClientCertificates bool `yaml:"client_certificates"`
 }
 
 // Metrics is a listener of its own for Prometheus.

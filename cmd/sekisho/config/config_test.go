@@ -75,6 +75,12 @@ func TestFaults(t *testing.T) {
 		field      string
 		nearest    string
 	}{
+		{"a header without the proxy that sets it", least + "cards: {header: Client-Cert}\n", 10, "cards.header", ""},
+		{"a header that means something else", least + "trusted_proxies: [127.0.0.1]\ncards: {header: cookie}\n", 11, "cards.header", ""},
+		{"no header at all", least + "trusted_proxies: [127.0.0.1]\ncards: {header: 'a b'}\n", 11, "cards.header", ""},
+		{"a list without a file", least + "cards: {revocation_lists: {staff: []}}\n", 10, "cards.revocation_lists[staff]", ""},
+		{"lists that are none", least + "cards: {revocation_lists: [a]}\n", 10, "cards.revocation_lists", ""},
+		{"certificates asked for without TLS", least + "tls: {client_certificates: true}\n", 10, "tls.client_certificates", ""},
 		{"misspelt key", least + "listn: 127.0.0.1:1\n", 10, "listn", "listen"},
 		{"misspelt key below", strings.Replace(least, "bind_dn", "bind_nd", 1), 7, "directory.bind_nd", "bind_dn"},
 		{"nothing near", least + "colour: red\n", 10, "colour", ""},
@@ -128,5 +134,15 @@ func TestReadMissingFile(t *testing.T) {
 	var faults config.Faults
 	if !errors.As(err, &faults) {
 		t.Fatalf("Read = %v, want a fault", err)
+	}
+}
+
+func TestRevocationListsStartAtTheFile(t *testing.T) {
+	f, err := config.Parse("/etc/sekisho/sekisho.yaml", []byte(least+"cards: {revocation_lists: {staff: [crl/a.pem, /b.pem]}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := f.Cards.RevocationLists["staff"]; len(got) != 2 || got[0] != "/etc/sekisho/crl/a.pem" || got[1] != "/b.pem" {
+		t.Errorf("the lists are %v", got)
 	}
 }

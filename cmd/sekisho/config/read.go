@@ -154,6 +154,7 @@ var forms = map[reflect.Kind]policy.Words{
 	reflect.Int:    {JA: "数です。", EN: "is a number"},
 	reflect.Uint8:  {JA: "0 から 255 までの数です。", EN: "is a number from 0 to 255"},
 	reflect.Uint32: {JA: "0 以上の数です。", EN: "is a number that is not negative"},
+	reflect.Map:    {JA: "「名前: [ファイル]」の並びです。", EN: "is a map of lists, such as {staff: [crl.pem]}"},
 	reflect.Slice:  {JA: "一覧です（例 [a, b]）。", EN: "is a list, such as [a, b]"},
 }
 
@@ -213,6 +214,7 @@ func (f *File) anchorPaths(dir string) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
+	f.Cards.anchor(dir)
 }
 
 var levels = []string{"debug", "info", "warn", "error"}
@@ -248,6 +250,7 @@ func (f *File) check(lines map[string]int) Faults {
 		say("log.level", "debug, info, warn, error のどれかです。", "is one of debug, info, warn, error", nearest(f.Log.Level, levels))
 	}
 	f.checkAddresses(say)
+	f.checkCards(say)
 	for _, b := range []struct {
 		field         string
 		value, lo, hi int64

@@ -83,6 +83,8 @@ func FromFile(f *config.File) (Config, error) {
 		Queue:            f.Argon2.Queue,
 		PublicURL:        u,
 		TrustedProxies:   f.Prefixes(),
+
+		CertificateHeader: f.Cards.Header, RevocationLists: f.Cards.RevocationLists,
 	}
 	for _, z := range f.Zones {
 		c.Zones = append(c.Zones, policy.ZoneID(z))

@@ -153,7 +153,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	h.Web = web.New(web.Config{
 		PublicURL: cfg.PublicURL, ExtraHosts: cfg.ExtraHosts, TrustedProxies: cfg.TrustedProxies, LoopbackZone: cfg.LoopbackZone,
 		CertificateHeader: cfg.CertificateHeader,
-		Now: now, Policy: rules, Guard: guard{h.Signin, h.Sessions}, Log: h.log, Registry: h.Registry,
+		Now:               now, Policy: rules, Guard: guard{h.Signin, h.Sessions}, Log: h.log, Registry: h.Registry,
 		Ready: []web.Check{
 			{Name: "store", Ask: h.DB.Ping},
 			{Name: "directory", Ask: h.Directory.Ping},
