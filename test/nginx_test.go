@@ -74,19 +74,26 @@ func newFront(t *testing.T) *front {
 	f.pool = x509.NewCertPool()
 	f.pool.AddCert(ca.cert)
 
-	text, err := os.ReadFile("../docs/examples/nginx.conf")
+	f.run(t, binary, "nginx.conf", [][2]string{
+		{"127.0.0.1:8080", f.Listen}, {"127.0.0.1:9000", app.Listener.Addr().String()}, {"listen 443 ssl", "listen " + f.addr + " ssl"},
+		{"/etc/nginx/tls/fullchain.pem", f.Dir + "/nginx.pem"}, {"/etc/nginx/tls/key.pem", f.Dir + "/nginx.key"},
+	})
+	return f
+}
+
+// run starts nginx on a file of docs/examples, with ports and paths exchanged.
+func (f *front) run(t *testing.T, binary, example string, swaps [][2]string) {
+	t.Helper()
+	text, err := os.ReadFile("../docs/examples/" + example)
 	if err != nil {
 		t.Fatal(err)
 	}
 	conf := string(text)
-	for _, swap := range []struct{ old, new string }{
-		{"127.0.0.1:8080", f.Listen}, {"127.0.0.1:9000", app.Listener.Addr().String()}, {"listen 443 ssl", "listen " + f.addr + " ssl"},
-		{"/etc/nginx/tls/fullchain.pem", f.Dir + "/nginx.pem"}, {"/etc/nginx/tls/key.pem", f.Dir + "/nginx.key"},
-	} {
-		if !strings.Contains(conf, swap.old) {
-			t.Fatalf("docs/examples/nginx.conf has no %q", swap.old)
+	for _, swap := range swaps {
+		if !strings.Contains(conf, swap[0]) {
+			t.Fatalf("docs/examples/%s has no %q", example, swap[0])
 		}
-		conf = strings.ReplaceAll(conf, swap.old, swap.new)
+		conf = strings.ReplaceAll(conf, swap[0], swap[1])
 	}
 	var paths strings.Builder
 	for _, name := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
@@ -105,7 +112,6 @@ func newFront(t *testing.T) *front {
 		}
 		return err == nil
 	})
-	return f
 }
 
 // visitor is a browser: its jar obeys Secure, hosts and paths, and every name

@@ -120,20 +120,27 @@ func readDue(ctx context.Context, tx *store.Tx, now, wrong int64, n int) ([]Due,
 // Done says that a copy was sent. It holds whoever has claimed the copy
 // meanwhile: what is sent is sent.
 func (q *Queue) Done(ctx context.Context, d Due) error {
-	return q.db.WithTx(ctx, func(tx *store.Tx) error { return q.End(ctx, tx, d, Sent) })
+	return q.db.WithTx(ctx, func(tx *store.Tx) error {
+		_, err := q.End(ctx, tx, d, Sent)
+		return err
+	})
 }
 
-// End ends a copy in the caller's transaction. One that has ended stays as it
-// is.
-func (q *Queue) End(ctx context.Context, tx *store.Tx, d Due, how Outcome) error {
-	if _, err := tx.Exec(ctx, `
+// End ends a copy in the caller's transaction, and reports whether it had not
+// ended before.
+func (q *Queue) End(ctx context.Context, tx *store.Tx, d Due, how Outcome) (bool, error) {
+	err := tx.ExecOne(ctx, `
 		UPDATE notice_copy
 		SET    state = $1, tries = $2, refusals = $3, ended_at = $4
 		WHERE  notice_id = $5 AND address = $6 AND state = 'waiting'`,
-		string(how), d.Tries+1, d.refusals, store.Micros(q.now()), d.ID, d.Address); err != nil {
-		return fmt.Errorf("ending a notice: %w", err)
+		string(how), d.Tries+1, d.refusals, store.Micros(q.now()), d.ID, d.Address)
+	if errors.Is(err, store.ErrUntouched) {
+		return false, nil
 	}
-	return nil
+	if err != nil {
+		return false, fmt.Errorf("ending a notice: %w", err)
+	}
+	return true, nil
 }
 
 // Failed says, in the caller's transaction, that a try failed. The copy rests
@@ -162,10 +169,10 @@ func (q *Queue) Failed(ctx context.Context, tx *store.Tx, d Due, refused bool) (
 	if err != nil {
 		return "", fmt.Errorf("putting a notice back: %w", err)
 	}
-	if how == "" {
-		return "", nil
+	if how != "" {
+		_, err = q.End(ctx, tx, d, how)
 	}
-	return how, q.End(ctx, tx, d, how)
+	return how, err
 }
 
 // Release gives back copies that were claimed and not tried.

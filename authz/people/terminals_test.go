@@ -139,7 +139,6 @@ func TestTakenAwayTerminal(t *testing.T) {
 func TestWhoIsAtATerminal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.policy.Zones[0].CounterIdleEnd = 3 * time.Minute
 	admin := w.session(t, "admin", policy.PHR)
 	for _, id := range []string{"c1", "c2", "c3"} {
 		must(t, w.EnrolTerminal(ctx, w.origin, admin, counter(id), ""))

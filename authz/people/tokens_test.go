@@ -141,7 +141,7 @@ func TestNothingToTokensWithoutTheTrail(t *testing.T) {
 				t.Helper()
 				all, _, err := w.Stock.List(ctx, "", "", 10)
 				must(t, err)
-				return fmt.Sprint(all, w.count(t, `SELECT SUM(drift) FROM totp_device`), w.count(t, `SELECT COUNT(*) FROM notice`))
+				return fmt.Sprint(all, w.count(t, `SELECT COALESCE(SUM(drift), 0) FROM totp_device`), w.count(t, `SELECT COUNT(*) FROM notice`))
 			}
 			before, entries := state(), w.entries(t, `"action":"`+a.action+`"`)
 			mend := w.breakTrail(t, a.action)
@@ -175,7 +175,7 @@ func TestImportTokens(t *testing.T) {
 		t.Error("the trail does not count them")
 	}
 	var faults *oath.Faults
-	if _, err := w.ImportTokens(ctx, w.origin, admin, "csv", []byte("serial,seed\nT3,"+tokenSeed+"aa\nT4,zz\n"), secret.Text{}); !errors.As(err, &faults) || faults.List[0].Line != 3 {
+	if _, err := w.ImportTokens(ctx, w.origin, admin, "csv", []byte("serial,seed\nT3,"+tokenSeed+"aa\nT4,"+tokenSeed+"bb\n*,"+tokenSeed+"cc\n"), secret.Text{}); !errors.As(err, &faults) || faults.List[0].Line != 4 {
 		t.Errorf("a bad line: %v", err)
 	}
 	if _, err := w.ImportTokens(ctx, w.origin, admin, "pskc", []byte("<x/>"), secret.Text{}); !errors.As(err, &faults) {

@@ -91,7 +91,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { w.db.Close() })
 	w.policy = policy.Standard()
 	w.policy.Zones = []policy.Zone{{
-		ID: policy.LGWAN, SignInACR: policy.AAL1, IdleEnd: 30 * time.Minute, AbsoluteEnd: 9 * time.Hour, MailNotices: true,
+		ID: policy.LGWAN, SignInACR: policy.AAL1, IdleEnd: 30 * time.Minute, AbsoluteEnd: 9 * time.Hour, CounterIdleEnd: 3 * time.Minute, MailNotices: true,
 	}}
 	w.policy.Mail.From = "sekisho@pref.example"
 	w.policy.SignIn.SourceFailures = 100_000

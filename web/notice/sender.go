@@ -77,12 +77,16 @@ func (s *Sender) Run(ctx context.Context) {
 	defer look.Stop()
 	defer tidy.Stop()
 	for {
-		for more := s.Mail != nil; more; {
+		more := false
+		if s.Mail != nil {
 			var err error
 			more, err = s.Deliver(ctx)
 			s.complain(ctx, "mailing notices", err)
 		}
 		s.measure(ctx)
+		if more {
+			continue
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -159,14 +163,6 @@ var errDirectory = errors.New("the directory is away")
 // blocks reports whether an error stands in the way of every message.
 func blocks(err error) bool { return errors.Is(err, ErrAway) || errors.Is(err, errDirectory) }
 
-// end is an error that ends a copy without a message having been tried.
-type end struct {
-	how queue.Outcome
-	why string
-}
-
-func (e *end) Error() string { return e.why }
-
 // mail writes one copy and hands it over.
 func (s *Sender) mail(ctx context.Context, m Mailer, d queue.Due) error {
 	p := s.Policy()
@@ -193,125 +189,6 @@ func (s *Sender) mail(ctx context.Context, m Mailer, d queue.Due) error {
 	return m.Send(ctx, Message{
 		ID: messageID(d.ID, to, p.Mail.From), From: p.Mail.From, To: to, Subject: subject, Text: text, At: d.At,
 	})
-}
-
-// settle tells the queue what became of a copy. A copy that is given up is on
-// the trail: somebody was not told. It is done whether or not ctx has ended: a
-// message that is out must not go out again for want of a word.
-func (s *Sender) settle(ctx context.Context, d queue.Due, tried error) error {
-	stopped := tried != nil && errors.Is(ctx.Err(), context.Canceled)
-	ctx = context.WithoutCancel(ctx)
-	if stopped {
-		// We hung up because this gateway stops. The server may have the message
-		// or not; asked again, it gets one of the same name.
-		return s.Queue.Release(ctx, []queue.Due{d})
-	}
-	s.hear(d, tried)
-	if tried == nil {
-		s.meter.count(d.Kind, string(queue.Sent))
-		return s.Queue.Done(ctx, d)
-	}
-	var (
-		how queue.Outcome
-		e   *end
-	)
-	err := s.DB.WithTx(ctx, func(tx *store.Tx) (err error) {
-		if errors.As(tried, &e) {
-			how, err = e.how, s.Queue.End(ctx, tx, d, e.how)
-		} else {
-			how, err = s.Queue.Failed(ctx, tx, d, errors.Is(tried, ErrRefused))
-		}
-		if err != nil || how == "" {
-			return err
-		}
-		return s.Trail.Append(ctx, tx, lost(d, how, tried))
-	})
-	if err != nil {
-		return fmt.Errorf("settling a notice: %w", err)
-	}
-	if how == "" {
-		how = retried
-	}
-	s.meter.count(d.Kind, string(how))
-	return nil
-}
-
-// lost is the entry of a copy that was given up. It names no address: the
-// trail is read by more people than the directory.
-func lost(d queue.Due, how queue.Outcome, tried error) audit.Entry {
-	which := "directory"
-	if d.Address != "" {
-		which = "second"
-	}
-	why := "the mail server did not take it in all the time it was tried"
-	if how == queue.Refused {
-		why = "the mail server refuses it for this address"
-	}
-	if e := (*end)(nil); errors.As(tried, &e) {
-		why = e.why
-	}
-	return audit.Entry{
-		Actor: "system", Action: "notice." + string(how), Object: string(d.Person), Outcome: audit.Failed, Reason: why,
-		Articles: []policy.Article{"64-1"}, Zone: string(d.Zone),
-		Detail: map[string]string{"kind": string(d.Kind), "notice": d.ID, "address": which},
-	}
-}
-
-// hear logs a failure. What stands in the way of every message is said once, and
-// its end once, not for each notice that waits.
-func (s *Sender) hear(d queue.Due, tried error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var settled *end
-	switch {
-	case blocks(tried):
-		if !s.held {
-			s.Log.Warn("notices cannot be mailed; they are kept and tried again", "error", tried)
-		}
-		s.held = true
-	case tried == nil:
-		if s.held {
-			s.Log.Warn("notices are mailed again")
-		}
-		s.held = false
-	case !errors.As(tried, &settled): // what the trail is told of by itself
-		s.Log.Warn("a notice was not mailed", "notice", d.ID, "kind", string(d.Kind), "tries", d.Tries+1, "error", tried)
-	}
-}
-
-// Tidy removes what is old. What was never sent in all that time is on the
-// trail.
-func (s *Sender) Tidy(ctx context.Context) error {
-	for more := true; more; {
-		err := s.DB.WithTx(ctx, func(tx *store.Tx) (err error) {
-			var n int
-			if n, more, err = s.Queue.Tidy(ctx, tx); err != nil || n == 0 {
-				return err
-			}
-			return s.Trail.Append(ctx, tx, audit.Entry{
-				Actor: "system", Action: "notice.dropped", Outcome: audit.Failed, Articles: []policy.Article{"64-1"},
-				Reason: "nobody mailed them in time", Detail: map[string]string{"copies": fmt.Sprint(n)},
-			})
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Sender) measure(ctx context.Context) {
-	n, oldest, err := s.Queue.Waiting(ctx)
-	if err != nil {
-		s.complain(ctx, "counting notices", err)
-		return
-	}
-	s.meter.waiting.Set(float64(n))
-	age := time.Duration(0)
-	if n > 0 {
-		age = max(0, s.Now().Sub(oldest))
-	}
-	s.meter.oldest.Set(age.Seconds())
 }
 
 func (s *Sender) complain(ctx context.Context, what string, err error) {
