@@ -249,8 +249,8 @@ func TestRefusals(t *testing.T) {
 		{"maker that is no certificate", "  roots:\n    - |\n", "  roots:\n    - maker\n    - |\n", "passkey.roots[0]", "64-1", "", "- maker"},
 		{"maker without letters", "  roots:\n    - |\n", "  roots:\n    - \"\"\n    - |\n", "passkey.roots[0]", "64-1", "", "- \"\""},
 
-		{"card authority twice", "  - id: shokuin\n", "  - {id: shokuin, name: {ja: 別}, ca: x, policy_oids: [2.5], subject: email}\n  - id: shokuin\n", "cards[1].id", "", "", "  - id: shokuin\n"},
-		{"card authority without an id", "  - id: shokuin\n    name", "  - name", "cards[0].id", "", "", ""},
+		{"card authority twice", "  - id: shokuin\n", "  - {id: shokuin, name: {ja: 別}, ca: x, policy_oids: [2.5], subject: email}\n  - id: shokuin\n", "cards[1].id", "64-1", "", "  - id: shokuin\n"},
+		{"card authority without an id", "  - id: shokuin\n    name", "  - name", "cards[0].id", "", "", "  - name: {ja: 職"},
 		{"card authority with an odd id", "- id: shokuin", "- id: Shokuin", "cards[0].id", "", "shokuin", ""},
 		{"card authority without a name", "    name: {ja: 職員証, en: Staff card}\n", "", "cards[0].name.ja", "", "", "- id: shokuin"},
 		{"card authority without a certificate", "    ca: |\n", "    ca: \"\"\n    x: |\n", "cards[0].ca", "64-1", "", "ca: \"\""},

@@ -69,7 +69,7 @@ func meaning(err error) Problem {
 			JA: "承認できるのは、最高情報統括責任者又は情報セキュリティ責任者です。",
 			EN: "Only the CIO or a security officer may approve this."}}
 	case errors.Is(err, totp.ErrWrong), errors.Is(err, totp.ErrReplayed):
-		return Problem{Code: CodeInvalid, Errors: []FieldError{{"code", "wrong", policy.Words{
+		return Problem{Code: CodeInvalid, Errors: []FieldError{{fieldName(err, "code"), "wrong", policy.Words{
 			JA: "確認コードが正しくないか、使用済みです。次のコードを入力してください。",
 			EN: "The code is not right or was used already. Enter the next one."}}}}
 	case errors.Is(err, totp.ErrName):

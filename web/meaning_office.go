@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"sekisho/authn/terminal"
+	"sekisho/authn/totp"
 	"sekisho/authn/totp/oath"
 	"sekisho/authz/people"
 	"sekisho/policy"
@@ -46,6 +47,11 @@ func ofOthers(err error) (Problem, bool) {
 	case errors.Is(err, people.ErrNoFactor):
 		return state("二つ目の認証要素が登録されていないので、回復コードは要りません。本人がサインインすると登録に進みます。",
 			"No second factor is enrolled, so no recovery code is needed: signing in leads to enrolling one.")
+	case errors.Is(err, totp.ErrResyncHeld):
+		return Problem{Code: CodeHeld, RetryAfter: totp.ResyncRest}, true
+	case errors.Is(err, totp.ErrTokenState):
+		return state("このトークンは、在庫にない、だれにも渡していない、紛失済み又は期限切れのいずれかのため、この操作はできません。",
+			"This token is not in stock, or with nobody, or lost, or past its date, so this cannot be done with it.")
 	case errors.Is(err, terminal.ErrLost):
 		return state("この端末機は、既に紛失の届出があります。", "This terminal was reported lost already.")
 	case errors.Is(err, terminal.ErrExists):

@@ -22,8 +22,8 @@ var (
 const maxChain = 8
 
 // formats are the statements we let the library read: none, and those that
-// authenticators with user verification make today. The others are there for
-// U2F tokens, which cannot verify anybody, and for a service that has closed.
+// authenticators with user verification make today. A U2F token's signs neither
+// the flags nor the model, and the service behind SafetyNet has closed.
 var formats = []protocol.AttestationFormat{
 	protocol.AttestationFormatNone, protocol.AttestationFormatPacked, protocol.AttestationFormatTPM,
 	protocol.AttestationFormatApple, protocol.AttestationFormatAndroidKey,

@@ -5,12 +5,14 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"math/big"
+	"slices"
 	"testing"
 	"time"
 
@@ -218,6 +220,11 @@ func TestTPM(t *testing.T) {
 	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: root.NotBefore, NotAfter: root.NotAfter}
 	san := pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Critical: true, Value: names}
 	unknown := pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}}
+	elsewhere := pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 45724, 1, 1, 4}, Value: append([]byte{4, 16}, make([]byte, 16)...)}
+	here := elsewhere
+	here.Value = append([]byte{4, 16}, passkeytest.Model[:]...)
+	more := here
+	more.Value = append(more.Value[:len(more.Value):len(more.Value)], 0)
 	roots := []string{string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate(root)}))}
 	for name, tt := range map[string]struct {
 		format string
@@ -228,12 +235,45 @@ func TestTPM(t *testing.T) {
 		"in another format":            {"packed", certificate(leaf, san), false},
 		"with what nobody knows":       {"tpm", certificate(leaf, san, unknown), false},
 		"of another kind, in its form": {"packed", certificate(leaf), true},
+		"for this model":               {"tpm", certificate(leaf, san, here), true},
+		"for another":                  {"tpm", certificate(leaf, san, elsewhere), false},
+		"for this and something else":  {"tpm", certificate(leaf, san, more), false},
 	} {
 		got := passkey.Vouched(protocol.AttestationObject{
 			Format: tt.format, AttStatement: map[string]any{"x5c": []any{tt.leaf}},
+			AuthData: protocol.AuthenticatorData{AttData: protocol.AttestedCredentialData{AAGUID: passkeytest.Model[:]}},
 		}, roots, b.clock.Now())
 		if got != tt.want {
 			t.Errorf("%s: %v, want %v", name, got, tt.want)
 		}
 	}
+}
+
+// TestU2F: a token's statement is rightly signed and yet says nothing of what we
+// ask for.
+func TestU2F(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: b.clock.Now().Add(24 * 365 * 50 * time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := func(m passkeytest.Made) (string, map[string]any, error) {
+		point, err := m.Key.Private.PublicKey.Bytes()
+		if err != nil {
+			return "", nil, err
+		}
+		signed := sha256.Sum256(slices.Concat([]byte{0}, m.AuthData[:32], m.ClientDataHash, m.Key.CredentialID, point))
+		sig, err := ecdsa.SignASN1(rand.Reader, private, signed[:])
+		return "fido-u2f", map[string]any{"sig": sig, "x5c": [][]byte{der}}, err
+	}
+	e := b.begin(mira)
+	answer, _ := create(t, passkeytest.New(rpID, origin), e, func(t *passkeytest.Tweak) { t.AAGUID, t.Attestation = [16]byte{}, token })
+	_, err = b.finish(mira, e.ID, "key", answer)
+	refused(t, "a U2F token", err, passkey.ErrWrong, "wrong_attestation")
 }

@@ -171,15 +171,11 @@ func (k *Keys) checkMade(person directory.PersonID, user []byte, whose, id strin
 		return nil, nil, &refusal{ErrNoEnrolment, whyWrongEnrolment}
 	}
 	statement := made.Response.AttestationObject
-	attested := statement.AuthData.AttData
-	if len(attested.CredentialID) == 0 || len(attested.CredentialID) > maxCredentialID || len(attested.AAGUID) != aaguidSize {
-		return nil, nil, wrong(whyMalformed)
-	}
 	if !slices.Contains(formats, protocol.AttestationFormat(statement.Format)) || !bearable(statement) {
 		return nil, nil, wrong(whyAttestation)
 	}
 	for _, err := range []error{
-		k.checkPlace(s), k.checkAuthenticator(statement.AuthData), checkAlgorithm(attested.CredentialPublicKey),
+		k.checkPlace(s), k.checkAuthenticator(statement.AuthData), checkAlgorithm(statement.AuthData.AttData.CredentialPublicKey),
 	} {
 		if err != nil {
 			return nil, nil, err

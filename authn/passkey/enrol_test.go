@@ -236,6 +236,14 @@ func TestEnrolLies(t *testing.T) {
 	}
 }
 
+// respelt is another base64url text of the same bytes: its last character has
+// bits to spare.
+func respelt(challenge string) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	last := len(challenge) - 1
+	return challenge[:last] + alphabet[strings.IndexByte(alphabet, challenge[last])+1:][:1]
+}
+
 // statement is an attestation of any form.
 func statement(format string, fields map[string]any) passkeytest.Attestation {
 	return func(passkeytest.Made) (string, map[string]any, error) { return format, fields, nil }
@@ -298,14 +306,23 @@ func TestEnrolHolders(t *testing.T) {
 	refused(t, "another enrolment of the person", finish(mira, cookie, other.ID), passkey.ErrNoEnrolment, "wrong_enrolment")
 	refused(t, "no id", finish(mira, cookie, ""), passkey.ErrNoEnrolment, "wrong_enrolment")
 
-	// A challenge of a sign-in makes no key, and the other way round.
-	answer, key, err := passkeytest.New(rpID, origin).Create(e.PublicKey, func(tw *passkeytest.Tweak) { tw.Challenge = read(t, b.ask()).Challenge })
+	// A challenge of a sign-in makes no key, and the other way round, not even for
+	// a holder of the same name.
+	handle, err := base64.RawURLEncoding.DecodeString(read(t, e.PublicKey).User.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
+	same := passkey.Enrolling(mira.ID, handle, cookie)
+	ask, err := b.BeginSignIn(t.Context(), same, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, key := create(t, passkeytest.New(rpID, origin), e, func(tw *passkeytest.Tweak) { tw.Challenge = read(t, ask).Challenge })
 	refused(t, "a sign-in's challenge", finish(mira, cookie, e.ID), passkey.ErrNoEnrolment, "challenge_unknown")
-	_, err = b.verify(reply(t, key, e.PublicKey))
-	refused(t, "signing in by an enrolment's challenge", err, passkey.ErrWrong, "challenge_unknown")
+	for _, whose := range []string{cookie, same} {
+		_, err = b.Verify(t.Context(), whose, "", reply(t, key, e.PublicKey))
+		refused(t, "signing in by an enrolment's challenge", err, passkey.ErrWrong, "challenge_unknown")
+	}
 
 	answer, _ = create(t, passkeytest.New(rpID, origin), e)
 	b.clock.Advance(5*time.Minute - time.Microsecond)

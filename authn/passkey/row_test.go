@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-webauthn/webauthn/protocol/webauthncbor"
+
 	"sekisho/authn/passkey"
 	"sekisho/authn/passkey/passkeytest"
 	"sekisho/policy/secret"
@@ -182,6 +184,58 @@ func TestImport(t *testing.T) {
 	}
 	one, _ := sample(t)
 	want(t, "one too many", add(one), passkey.ErrFull)
+}
+
+// TestPublicKeys: what a key calls itself, what it is, and what we ask for agree.
+func TestPublicKeys(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.pol.Passkey.MaxKeys = 20
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	point, err := private.PublicKey.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, y := point[1:33], point[33:]
+	modulus := func(bits int) []byte {
+		n := make([]byte, (bits+7)/8)
+		n[0], n[len(n)-1] = 1<<((bits-1)%8), 1
+		return n
+	}
+	e := []byte{1, 0, 1}
+	for name, tt := range map[string]struct {
+		key  map[int]any // RFC 9053 section 7
+		good bool
+	}{
+		"ES256":                  {map[int]any{1: 2, 3: -7, -1: 1, -2: x, -3: y}, true},
+		"ES256 without a curve":  {map[int]any{1: 2, 3: -7, -2: x, -3: y}, false},
+		"ES256 on another curve": {map[int]any{1: 2, 3: -7, -1: 2, -2: x, -3: y}, false},
+		"ES512":                  {map[int]any{1: 2, 3: -36, -1: 3, -2: make([]byte, 66), -3: make([]byte, 66)}, false},
+		"EdDSA":                  {map[int]any{1: 1, 3: -8, -1: 6, -2: x}, true},
+		"Ed25519 by its name":    {map[int]any{1: 1, 3: -19, -1: 6, -2: x}, false},
+		"EdDSA of X25519":        {map[int]any{1: 1, 3: -8, -1: 4, -2: x}, false},
+		"EdDSA, short":           {map[int]any{1: 1, 3: -8, -1: 6, -2: x[1:]}, false},
+		"RS256 of 2047":          {map[int]any{1: 3, 3: -257, -1: modulus(2047), -2: e}, false},
+		"RS256 of 2048":          {map[int]any{1: 3, 3: -257, -1: modulus(2048), -2: e}, true},
+		"RS256 of 4096":          {map[int]any{1: 3, 3: -257, -1: modulus(4096), -2: e}, true},
+		"RS256 of 4097":          {map[int]any{1: 3, 3: -257, -1: modulus(4097), -2: e}, false},
+		"PS256":                  {map[int]any{1: 3, 3: -37, -1: modulus(2048), -2: e}, false},
+		"RS1":                    {map[int]any{1: 3, 3: -65535, -1: modulus(2048), -2: e}, false},
+		"a secret":               {map[int]any{1: 4, 3: 5, -1: x}, false},
+		"nothing":                {map[int]any{}, false},
+	} {
+		in, _ := sample(t)
+		if in.PublicKey, err = webauthncbor.Marshal(tt.key); err != nil {
+			t.Fatal(err)
+		}
+		err := b.tx(func(tx *store.Tx) error { return b.Import(t.Context(), tx, mira.ID, in) })
+		if tt.good && err != nil || !tt.good && passkey.Why(err) != "wrong_algorithm" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 func TestCOSE(t *testing.T) {

@@ -155,6 +155,12 @@ func (s *Service) IssuePassword(ctx context.Context, i Issue) (pw secret.Text, e
 	return pw, ends, nil
 }
 
+// HasLost reports whether a person's last further factor was taken away and no
+// other is bound yet.
+func (s *Service) HasLost(ctx context.Context, person directory.PersonID) (bool, error) {
+	return s.lost(ctx, person)
+}
+
 // IssueRecovery makes a recovery code for a person in the caller's transaction.
 // Failures were against the code before it.
 func (s *Service) IssueRecovery(ctx context.Context, tx *store.Tx, person directory.PersonID, by string) (secret.Text, time.Time, error) {

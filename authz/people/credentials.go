@@ -71,12 +71,8 @@ func (s *Service) RecoveryCode(ctx context.Context, o signin.Origin, cookie, log
 	if err := s.usable(ctx, d.on); err != nil {
 		return Slip{}, err
 	}
-	factors, err := s.Account.FactorsOf(ctx, d.on.ID)
-	if err != nil {
+	if err := s.recoverable(ctx, d.on.ID); err != nil {
 		return Slip{}, err
-	}
-	if len(factors) == 0 { // it would wait for the next factor, to open a way around it
-		return Slip{}, ErrNoFactor
 	}
 	var (
 		code secret.Text
@@ -110,8 +106,24 @@ func (s *Service) usable(ctx context.Context, p directory.Person) error {
 	return nil
 }
 
+// recoverable refuses a code to whom there is nothing to recover: it would wait
+// for their first factor, and open a way around it.
+func (s *Service) recoverable(ctx context.Context, id directory.PersonID) error {
+	factors, err := s.Account.FactorsOf(ctx, id)
+	if err != nil || len(factors) > 0 {
+		return err
+	}
+	lost, err := s.In.HasLost(ctx, id)
+	if err == nil && !lost {
+		err = ErrNoFactor
+	}
+	return err
+}
+
 // RemoveFactor takes one factor of a person away: a passkey, a card, a one-time
-// code app or a hardware token. What they have open ends.
+// code app or a hardware token. What they have open ends. If it was the last,
+// the password alone binds no other: that takes a recovery code, so that nobody
+// who knows the password has both (ASVS 6.4.4).
 func (s *Service) RemoveFactor(ctx context.Context, o signin.Origin, cookie, login, factorID string) error {
 	d, err := s.begin(ctx, o, cookie, authz.RemoveFactor, s.called(login))
 	if err != nil {
@@ -128,6 +140,9 @@ func (s *Service) RemoveFactor(ctx context.Context, o signin.Origin, cookie, log
 	f := factors[at]
 	err = s.commit(ctx, d, d.entry(object(d.on), "", of(f)), func(tx *store.Tx) error {
 		if err := s.Account.Unbind(ctx, tx, d.on.ID, f); err != nil {
+			return err
+		}
+		if err := s.In.FactorLost(ctx, tx, d.on.ID); err != nil {
 			return err
 		}
 		if err := s.end(ctx, tx, d, "a factor was removed"); err != nil {

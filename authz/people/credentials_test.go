@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -297,6 +298,51 @@ func TestRemoveFactor(t *testing.T) {
 	}
 	if w.factor(t, "suzuki") != others {
 		t.Error("somebody else's factor is gone")
+	}
+}
+
+// TestTheLastFactorComesBackInPerson: whoever takes a person's last factor away
+// and knows their password does not bind another with it.
+func TestTheLastFactorComesBackInPerson(t *testing.T) {
+	t.Parallel()
+	for name, take := range map[string]func(t *testing.T, w *world, admin string) error{
+		"removed": func(t *testing.T, w *world, admin string) error {
+			w.device(t, "tanaka")
+			return w.RemoveFactor(ctx, w.origin, admin, "tanaka", w.factor(t, "tanaka"))
+		},
+		"taken back": func(t *testing.T, w *world, admin string) error {
+			must(t, w.AssignToken(ctx, w.origin, admin, "T1", "tanaka"))
+			return w.UnassignToken(ctx, w.origin, admin, "T1")
+		},
+		"lost": func(t *testing.T, w *world, admin string) error {
+			must(t, w.AssignToken(ctx, w.origin, admin, "T1", "tanaka"))
+			return w.LoseToken(ctx, w.origin, admin, "T1")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			admin := w.stocked(t, "T1", "T2")
+			in := func() signin.Step {
+				t.Helper()
+				step, err := w.in.Password(ctx, w.origin, "", "tanaka", text(pw))
+				must(t, err)
+				return step
+			}
+			must(t, take(t, w, admin))
+			if step := in(); step.State != "second_factor" || !slices.Equal(step.Methods, []string{"recovery"}) {
+				t.Errorf("the password alone leads to %s with %v", step.State, step.Methods)
+			}
+			given, err := w.RecoveryCode(ctx, w.origin, admin, "tanaka")
+			must(t, err)
+			if step, err := w.in.RecoveryCode(ctx, w.origin, in().Cookie, given.Secret); err != nil || step.State != "enrol" {
+				t.Errorf("the code leads to %s, %v", step.State, err)
+			}
+			must(t, w.AssignToken(ctx, w.origin, admin, "T2", "tanaka"))
+			if step := in(); step.State != "second_factor" || !slices.Equal(step.Methods, []string{"totp"}) {
+				t.Errorf("with a new token: %s with %v", step.State, step.Methods)
+			}
+		})
 	}
 }
 

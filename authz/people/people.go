@@ -41,9 +41,9 @@ var (
 	// ErrUnusable means that the person may use nothing, so a new credential
 	// would be of no use either. It is an ErrState.
 	ErrUnusable = fmt.Errorf("%w: the person may use nothing", ErrState)
-	// ErrNoFactor means that the person has no further factor that could have
-	// been lost. It is an ErrState.
-	ErrNoFactor = fmt.Errorf("%w: the person has no further factor", ErrState)
+	// ErrNoFactor means that the person never had a further factor that could
+	// have been lost. It is an ErrState.
+	ErrNoFactor = fmt.Errorf("%w: the person has had no further factor", ErrState)
 )
 
 // Denied means that the posts of whoever acts, or of the one they act on, do not

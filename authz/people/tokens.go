@@ -84,6 +84,9 @@ func (s *Service) AssignToken(ctx context.Context, o signin.Origin, cookie, seri
 		if err := s.In.Rebound(ctx, tx, d.on.ID); err != nil {
 			return err
 		}
+		if err := s.In.FactorFound(ctx, tx, d.on.ID); err != nil {
+			return err
+		}
 		if err := s.end(ctx, tx, d, "a token was assigned"); err != nil {
 			return err
 		}
@@ -120,6 +123,9 @@ func (s *Service) takeBack(ctx context.Context, o signin.Origin, cookie string, 
 		}
 		// By the id that the token was assigned to, which is all that is left of
 		// somebody who has gone from the directory.
+		if err := s.In.FactorLost(ctx, tx, token.Person); err != nil {
+			return err
+		}
 		if err := s.In.Sessions.EndAll(ctx, tx, token.Person, token.Login, "", why); err != nil {
 			return err
 		}

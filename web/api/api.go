@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"sekisho/authn/account"
@@ -29,6 +30,7 @@ import (
 type SignIn interface {
 	Password(ctx context.Context, o signin.Origin, cookie, login string, pw secret.Text) (signin.Step, error)
 	TOTP(ctx context.Context, o signin.Origin, cookie, code string) (signin.Step, error)
+	KeySignIn
 	NewPassword(ctx context.Context, o signin.Origin, cookie string, pw secret.Text) (signin.Step, error)
 	Acknowledge(ctx context.Context, o signin.Origin, cookie, version string) (signin.Step, error)
 	Current(ctx context.Context, o signin.Origin, cookie string) (signin.Step, error)
@@ -41,6 +43,7 @@ type Account interface {
 	Factors(ctx context.Context, o signin.Origin, cookie string) ([]account.Factor, error)
 	BeginTOTP(ctx context.Context, o signin.Origin, cookie string) (totp.Enrolment, error)
 	FinishTOTP(ctx context.Context, o signin.Origin, cookie, id, code, name string) (signin.Step, error)
+	KeyAccount
 	RemoveFactor(ctx context.Context, o signin.Origin, cookie, id string) (signin.Step, error)
 	Sessions(ctx context.Context, o signin.Origin, cookie string) (list []session.Session, current string, err error)
 	EndSession(ctx context.Context, o signin.Origin, cookie, id string) error
@@ -76,6 +79,7 @@ type Services struct {
 	Account Account
 	Charter Charter
 	Trail   Trail
+	People  People
 	// Note enters one act on the trail in a transaction of its own. The act is
 	// not done if the entry is not made.
 	Note func(ctx context.Context, e audit.Entry) error
@@ -115,10 +119,16 @@ type operation struct {
 	open         bool // no session needed
 	once         bool // honours Idempotency-Key
 	query        []string
+	numbers      []string // of query: those that are numbers
 	codes        []string // refusals beside those every operation has
 }
 
 func (v *service) operations() []operation {
+	return slices.Concat(v.ownOperations(), v.keyOperations(), v.peopleOperations(), v.terminalOperations(), v.tokenOperations())
+}
+
+// ownOperations are about oneself, the policy and the trail.
+func (v *service) ownOperations() []operation {
 	return []operation{
 		{method: "POST", path: "/api/v1/signin", says: "First step: login and password.", handle: v.password,
 			body: credentials{}, status: 200, answer: step{}, open: true, codes: []string{web.CodeRefused, web.CodeHeld}},
@@ -151,7 +161,7 @@ func (v *service) operations() []operation {
 		{method: "POST", path: "/api/v1/policy/proposals/{id}/approve", says: "Approves a proposed policy, as its second person.", handle: v.approve,
 			body: struct{}{}, status: 200, answer: approved{}, codes: []string{web.CodeForbidden, web.CodeStepUp, web.CodeNotFound, web.CodeStale}},
 		{method: "GET", path: "/api/v1/audit", says: "Searches the trail.", handle: v.audit, status: 200, answer: list[auditItem]{},
-			query: auditQuery, codes: []string{web.CodeForbidden}},
+			query: auditQuery, numbers: []string{"limit", "after"}, codes: []string{web.CodeForbidden}},
 	}
 }
 
@@ -190,6 +200,14 @@ func stamp(t time.Time) *time.Time {
 	}
 	t = t.UTC().Truncate(time.Second)
 	return &t
+}
+
+// orNull is a text as the API writes it where there may be none.
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
 }
 
 // someone is who is signed in. A sign-in under way is nobody yet, and an

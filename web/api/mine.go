@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"sekisho/authn/account"
 	"sekisho/authn/signin"
 	"sekisho/policy/secret"
 	"sekisho/web"
@@ -91,8 +92,18 @@ type factorItem struct {
 	ID         string     `json:"id"`
 	Kind       string     `json:"kind"`
 	Name       string     `json:"name"`
+	Synced     bool       `json:"synced"` // a passkey that its maker copies between devices
+	Serial     *string    `json:"serial"` // of a hardware token
 	AddedAt    *time.Time `json:"added_at"`
 	LastUsedAt *time.Time `json:"last_used_at"`
+}
+
+func factorsOf(all []account.Factor) []factorItem {
+	items := make([]factorItem, 0, len(all))
+	for _, f := range all {
+		items = append(items, factorItem{f.ID, f.Kind, f.Name, f.Synced, orNull(f.Serial), stamp(f.AddedAt), stamp(f.LastUsedAt)})
+	}
+	return items
 }
 
 func (v *service) factors(w http.ResponseWriter, r *web.Request) error {
@@ -103,11 +114,7 @@ func (v *service) factors(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	items := make([]factorItem, 0, len(all))
-	for _, f := range all {
-		items = append(items, factorItem{f.ID, f.Kind, f.Name, stamp(f.AddedAt), stamp(f.LastUsedAt)})
-	}
-	return write(w, http.StatusOK, listOf(items))
+	return write(w, http.StatusOK, listOf(factorsOf(all)))
 }
 
 type enrolment struct {

@@ -57,7 +57,7 @@ func describe(op operation) map[string]any {
 	}
 	for _, q := range op.query {
 		kind := "string"
-		if q == "limit" || q == "after" {
+		if slices.Contains(op.numbers, q) {
 			kind = "integer"
 		}
 		params = append(params, param(q, "query", false, kind))
@@ -74,7 +74,9 @@ func describe(op operation) map[string]any {
 	if op.body != nil {
 		s := schemaOf(reflect.TypeOf(op.body))
 		out["requestBody"] = map[string]any{
-			"required": s["required"] != nil,
+			// An object of unknown members says nothing of which are needed, but
+			// there is no use in sending none.
+			"required": s["required"] != nil || s["properties"] == nil,
 			"content":  map[string]any{"application/json": map[string]any{"schema": s}},
 		}
 	}

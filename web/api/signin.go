@@ -149,6 +149,7 @@ type sessionAnswer struct {
 	SignedInAt    *time.Time      `json:"signed_in_at"`
 	ExpiresAt     *time.Time      `json:"expires_at"`
 	IdleExpiresAt *time.Time      `json:"idle_expires_at"`
+	Terminal      *string         `json:"terminal"` // id of the enrolled terminal it began on
 	Previous      previous        `json:"previous"` // an object also at the first sign-in
 	CSRFToken     string          `json:"csrf_token"`
 }
@@ -169,9 +170,7 @@ func (v *service) session(w http.ResponseWriter, r *web.Request) error {
 	if out.AMR == nil {
 		out.AMR = []string{}
 	}
-	if n.Previous.From != "" {
-		out.Previous.From = &n.Previous.From
-	}
+	out.Terminal, out.Previous.From = orNull(n.Terminal), orNull(n.Previous.From)
 	return write(w, http.StatusOK, out)
 }
 

@@ -121,7 +121,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	if h.Passkeys, err = passkey.New(h.DB, h.Sealing, once, relyingParty(cfg, rules()), now, rules); err != nil {
 		return fmt.Errorf("opening the passkeys: %w", err)
 	}
-	h.Cards = card.New(h.DB, nil, now, rules)
+	h.Cards = card.New(h.DB, card.NewFiles(cfg.RevocationLists, now), now, rules)
 	h.Terminals = terminal.New(h.DB, once, h.PublicURL(), now, rules)
 	h.Recovery = recovery.New(h.DB, h.Sealing, now, func() policy.RecoveryRules { return rules().Recovery })
 	h.Notices = notice.New(h.DB, now, rules)
