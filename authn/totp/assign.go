@@ -44,7 +44,7 @@ func (t *Tokens) Assign(ctx context.Context, tx *store.Tx, serial string, p dire
 	now, id := store.Micros(t.now()), secret.Token(16)
 	err := tx.ExecOne(ctx, `
 		UPDATE otp_token
-		SET    state = 'assigned', person = $1, login = $2, name = $3, device = $4, assigned_at = $5, last_used_at = 0
+		SET    state = 'assigned', person = $1, login = $2, name = $3, device = $4, assigned_at = $5
 		WHERE  serial = $6 AND state = 'stock' AND (valid_until = 0 OR valid_until >= $5)`,
 		string(p.ID), p.Login, p.Name, id, now, serial)
 	if errors.Is(err, store.ErrUntouched) {

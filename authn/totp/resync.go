@@ -49,16 +49,14 @@ func (t *Tokens) Resync(ctx context.Context, tx *store.Tx, serial, first, second
 		return err
 	}
 	var (
-		device         string
-		sealed         []byte
-		form           Form
-		period, latest int64
+		device string
+		sealed []byte
+		form   Form
+		period int64
 	)
 	err := tx.QueryRow(ctx, `
-		SELECT    t.device, t.seed, t.algorithm, t.digits, t.period, COALESCE(d.last_step, t.last_step)
-		FROM      otp_token t
-		LEFT JOIN totp_device d ON d.id = t.device
-		WHERE     t.serial = $1`, serial).Scan(&device, &sealed, &form.Algorithm, &form.Digits, &period, &latest)
+		SELECT device, seed, algorithm, digits, period FROM otp_token WHERE serial = $1`, serial).
+		Scan(&device, &sealed, &form.Algorithm, &form.Digits, &period)
 	if err != nil {
 		return fmt.Errorf("reading token %s: %w", serial, err)
 	}
@@ -71,11 +69,8 @@ func (t *Tokens) Resync(ctx context.Context, tx *store.Tx, serial, first, second
 	if err != nil {
 		return fmt.Errorf("setting token %s: %w", serial, err)
 	}
-	switch {
-	case !ok:
+	if !ok {
 		return ErrWrong
-	case step <= latest:
-		return ErrReplayed
 	}
 	return t.set(ctx, tx, serial, device, step, step+1-form.StepAt(now))
 }
@@ -130,8 +125,9 @@ func (f Form) pair(seed []byte, first, second string, now time.Time) (step int64
 }
 
 // set burns both codes and keeps the drift, in the row that Spend goes by: the
-// device's, or the inventory's while there is none. The guard decides between
-// this and a sign-in with one of the codes.
+// device's, or the inventory's while there is none. The guard asks that both be
+// newer than the last code accepted, and decides between this and a sign-in with
+// one of them at the same moment.
 func (t *Tokens) set(ctx context.Context, tx *store.Tx, serial, device string, step, drift int64) error {
 	var err error
 	if device != "" {

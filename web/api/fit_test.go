@@ -3,6 +3,7 @@ package api
 import (
 	"sekisho/authn/account"
 	"sekisho/authn/signin"
+	"sekisho/authz/people"
 	"sekisho/policy/audit"
 	"sekisho/policy/charter"
 	"sekisho/policy/secret"
@@ -14,5 +15,6 @@ var (
 	_ Account = (*account.Service)(nil)
 	_ Charter = (*charter.Charter)(nil)
 	_ Trail   = (*audit.Trail)(nil)
+	_ People  = (*people.Service)(nil)
 	_ Sealer  = (*secret.KeyRing)(nil)
 )

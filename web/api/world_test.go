@@ -44,6 +44,7 @@ type world struct {
 	filter audit.Filter
 	by     charter.Approver
 	kept   map[string][]byte
+	heard  heard
 }
 
 func (w *world) act() error {
@@ -222,7 +223,7 @@ func newWorld(t *testing.T) (*world, *web.Server) {
 		PublicURL: public, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, LoopbackZone: "lgwan",
 		Now: func() time.Time { return w.now }, Policy: func() *policy.Policy { return p }, Guard: w,
 	})
-	Mount(srv, Services{SignIn: w, Account: w, Charter: w, Trail: w, Note: w.note, Once: w, Seal: xor{}})
+	Mount(srv, Services{SignIn: keys{w}, Account: w, Charter: w, Trail: w, People: office{w}, Note: w.note, Once: w, Seal: xor{}})
 	return w, srv
 }
 

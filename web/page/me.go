@@ -50,12 +50,13 @@ type link struct{ Name, URL string }
 type factorLine struct {
 	ID, Kind, Name, Detail string
 	Named                  bool // its owner may call it something else
-	AddedAt, LastUsedAt    time.Time
+	AddedAt                time.Time
+	Used                   template.HTML // "" for never
 }
 
 type sessionLine struct {
 	ID, Browser, Zone, From, Terminal string
-	SeenAt                            time.Time
+	Seen                              template.HTML
 	Current                           bool
 }
 
@@ -78,7 +79,10 @@ func (h *house) me(w http.ResponseWriter, r *web.Request) error {
 	}
 	g := h.tongue(r)
 	for _, f := range factors {
-		line := factorLine{ID: f.ID, Kind: factorKind(g, f), Name: f.Name, Named: f.Kind != "card", AddedAt: f.AddedAt, LastUsedAt: f.LastUsedAt}
+		line := factorLine{ID: f.ID, Kind: factorKind(g, f), Name: f.Name, Named: f.Kind != "card", AddedAt: f.AddedAt}
+		if !f.LastUsedAt.IsZero() {
+			line.Used = g.near(f.LastUsedAt, h.srv.Now())
+		}
 		switch {
 		case f.Kind == "passkey" && f.Synced:
 			line.Detail = g.say("factor.synced")
@@ -93,7 +97,7 @@ func (h *house) me(w http.ResponseWriter, r *web.Request) error {
 	for _, s := range own(sessions) {
 		p.Sessions = append(p.Sessions, sessionLine{
 			ID: s.ID, Browser: browser(g, s.UserAgent), Zone: zoneName(r, s.Zone), From: s.From,
-			Terminal: h.terminalName(r, s), SeenAt: s.SeenAt, Current: s.ID == current,
+			Terminal: h.terminalName(r, s), Seen: g.near(s.SeenAt, h.srv.Now()), Current: s.ID == current,
 		})
 		p.Others = p.Others || s.ID != current
 	}

@@ -2,6 +2,12 @@ package oath_test
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -287,6 +293,45 @@ func TestSealedPSKCRefuses(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), "canary") {
 		t.Errorf("the key shows: %v", err)
 	}
+}
+
+// TestNoEmptyMACKey: whoever changes a file has no key, but can try blocks for the
+// MAC's key until one ends in a padding of sixteen. What is left is an empty key,
+// and with that anybody makes MACs.
+func TestNoEmptyMACKey(t *testing.T) {
+	const (
+		macKey = "ESIzRFVmd4iZABEiM0RVZgKn6WjLaTC1sbeBMSvIhRejN9vJa2BOlSaMrR7I5wSX"
+		value  = "AAECAwQFBgcICQoLDA0OD+cIHItlB3Wra1DUpxVvOx2lef1VmNPCMl8jwZqIUqGv"
+		mac    = "Su+NvtQfmvfJzF6bmQiJqoLRExc="
+	)
+	// sealed is a file whose MAC key is this one, and whose MAC fits it.
+	sealed := func(key []byte) []byte {
+		raw, err := hex.DecodeString(figure6Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		block, err := aes.NewCipher(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		padding := aes.BlockSize - len(key)%aes.BlockSize
+		padded := append(slices.Clone(key), bytes.Repeat([]byte{byte(padding)}, padding)...)
+		vector := make([]byte, aes.BlockSize)
+		cipher.NewCBCEncrypter(block, vector).CryptBlocks(padded, padded)
+		box, err := base64.StdEncoding.DecodeString(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := hmac.New(sha1.New, key)
+		sum.Write(box)
+		encode := base64.StdEncoding.EncodeToString
+		return read(t, "rfc6030-figure6.xml", asTOTP, [2]string{macKey, encode(append(vector, padded...))}, [2]string{mac, encode(sum.Sum(nil))})
+	}
+	if _, err := oath.ParsePSKC(sealed(bytes.Repeat([]byte("k"), 16)), key(figure6Key)); err != nil {
+		t.Fatal("a MAC key of 16 bytes:", err)
+	}
+	refused(t, sealed(bytes.Repeat([]byte("k"), 15)), figure6Key, []string{"42 seed mac"})
+	refused(t, sealed(nil), figure6Key, []string{"42 seed mac"})
 }
 
 // FuzzParsePSKC: whatever a stranger sends, with whatever key, the answer is
