@@ -200,11 +200,14 @@ func TestCards(t *testing.T) {
 		t.Errorf("it signed in %+v", s)
 	}
 	for name, card := range map[string]tls.Certificate{
-		"without the policy's OID": visitor, "that is for servers": server, "of nobody here": nobody, "of another authority": foreign,
+		"without the policy's OID": visitor, "of nobody here": nobody, "of another authority": foreign,
 	} {
 		if a := in(f.cardReader(t, card)); a.Status != http.StatusUnauthorized || a.Code() != "refused" {
 			t.Errorf("a card %s: %d %s", name, a.Status, a.Body)
 		}
+	}
+	if a := in(f.cardReader(t, server)); a.Status != http.StatusBadRequest {
+		t.Errorf("a certificate for servers, which nginx itself refuses: %d %s", a.Status, a.Body)
 	}
 	if a := in(f.cardReader(t)); a.Status != http.StatusUnauthorized {
 		t.Errorf("no card: %d %s", a.Status, a.Body)
