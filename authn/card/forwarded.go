@@ -13,7 +13,9 @@ import (
 const (
 	// MaxForwarded is the longest header that is read, in bytes.
 	MaxForwarded = 16 << 10
-	maxChain     = 4
+	// maxChain is how many certificates may come, the card's own among them: each
+	// is one more for a stranger to have us verify.
+	maxChain = 4
 )
 
 // ParseForwarded reads the certificate that a trusted proxy passes on, with what
@@ -46,17 +48,20 @@ func ParseForwarded(header string) ([]*x509.Certificate, error) {
 		return nil, fmt.Errorf("reading the certificate: %w", err)
 	}
 	var chain []*x509.Certificate
-	rest := []byte(text)
-	for strings.TrimSpace(string(rest)) != "" {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil || block.Type != "CERTIFICATE" || len(chain) == maxChain {
-			return nil, errors.New("the certificate is no PEM of one to four certificates")
+	for rest := strings.TrimSpace(text); rest != ""; {
+		// The decoder steps over what it cannot read. A proxy that adds its own
+		// word to what its client wrote must not have the client's count first.
+		block, after := pem.Decode([]byte(rest))
+		if block == nil || block.Type != "CERTIFICATE" || len(chain) == maxChain ||
+			!strings.HasPrefix(rest, "-----BEGIN") || strings.Count(rest, "-----BEGIN") != strings.Count(string(after), "-----BEGIN")+1 {
+			return nil, errors.New("the certificate is not PEM of one to four certificates alone")
 		}
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
 			return nil, fmt.Errorf("reading the certificate: %w", err)
 		}
 		chain = append(chain, c)
+		rest = strings.TrimSpace(string(after))
 	}
 	if len(chain) == 0 {
 		return nil, errors.New("the certificate is empty")

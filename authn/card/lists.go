@@ -1,8 +1,10 @@
 package card
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -32,15 +34,9 @@ type Files struct {
 
 type file struct {
 	looked time.Time
-	stamp  stamp
+	state  fs.FileInfo // when it was read
 	lists  []*x509.RevocationList
 	err    error
-}
-
-// A stamp tells one state of a file from another.
-type stamp struct {
-	size int64
-	at   time.Time
 }
 
 // NewFiles reads the lists of each authority, by its id, from its files: DER, or
@@ -75,49 +71,67 @@ func (f *Files) read(path string) ([]*x509.RevocationList, error) {
 		return h.lists, h.err
 	}
 	info, err := os.Stat(path)
-	if err != nil {
-		f.held[path] = &file{looked: now, err: fmt.Errorf("revocation list: %w", err)}
-		return nil, f.held[path].err
-	}
-	s := stampOf(info)
-	if h != nil && h.err == nil && h.stamp == s {
+	if err == nil && h != nil && h.err == nil && same(h.state, info) {
 		h.looked = now
 		return h.lists, nil
 	}
-	h = &file{looked: now, stamp: s}
-	h.lists, h.err = parse(path, info)
+	h = &file{looked: now, state: info, err: err}
+	if err == nil {
+		// Looked at before it is read: what is written meanwhile is seen next time.
+		h.lists, h.err = parse(path, info)
+	}
+	if h.err != nil {
+		h.err = fmt.Errorf("revocation list %s: %w", path, h.err)
+	}
 	f.held[path] = h
 	return h.lists, h.err
 }
 
-func stampOf(i fs.FileInfo) stamp { return stamp{i.Size(), i.ModTime()} }
+// same reports whether a file is as it was. A new one put in its place is
+// another, even if it is as long and keeps an old date.
+func same(a, b fs.FileInfo) bool {
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
 
 func parse(path string, info fs.FileInfo) ([]*x509.RevocationList, error) {
 	if !info.Mode().IsRegular() || info.Size() > MaxList {
-		return nil, fmt.Errorf("revocation list %s: not a file of at most %d bytes", path, MaxList)
+		return nil, fmt.Errorf("not a file of at most %d bytes", MaxList)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("revocation list: %w", err)
+		return nil, err
 	}
+	return ParseLists(data)
+}
+
+// ParseLists reads one revocation list in DER, or any number in PEM.
+func ParseLists(data []byte) ([]*x509.RevocationList, error) {
 	block, rest := pem.Decode(data)
 	if block == nil {
 		l, err := x509.ParseRevocationList(data)
 		if err != nil {
-			return nil, fmt.Errorf("revocation list %s: %w", path, err)
+			return nil, err
+		}
+		if len(l.Raw) != len(data) {
+			return nil, errors.New("something stands behind the list")
 		}
 		return []*x509.RevocationList{l}, nil
 	}
 	var lists []*x509.RevocationList
 	for ; block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "X509 CRL" {
-			return nil, fmt.Errorf("revocation list %s: holds a %s", path, block.Type)
+			return nil, fmt.Errorf("it holds a %q", block.Type)
 		}
 		l, err := x509.ParseRevocationList(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("revocation list %s: %w", path, err)
+			return nil, err
 		}
 		lists = append(lists, l)
+	}
+	// The decoder steps over a block it cannot read, and a list that is left out
+	// is one that revokes nobody.
+	if bytes.Count(data, []byte("-----BEGIN")) != len(lists) {
+		return nil, errors.New("a PEM block cannot be read")
 	}
 	return lists, nil
 }

@@ -23,6 +23,9 @@ var ErrNoCard = errors.New("no such card")
 // A card is for good the person's who first used it; one that was removed, or is
 // another's, is *Refused.
 func (r *Reader) Use(ctx context.Context, tx *store.Tx, person directory.PersonID, c Card) error {
+	if person == "" || c.ID == "" {
+		return &Refused{"not_read"} // a Card that Read did not make is nobody's
+	}
 	now := store.Micros(r.now())
 	_, err := tx.Exec(ctx, `
 		INSERT INTO card (id, person_id, authority, serial, name, added_at, last_used_at)

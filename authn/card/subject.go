@@ -7,6 +7,9 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/crypto/cryptobyte"
+	tags "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 var (
@@ -21,7 +24,8 @@ var (
 const maxSubject = 256
 
 // named is who a certificate names by one of policy.CardSubjects. There must be
-// exactly one: a certificate that names two persons is nobody's.
+// exactly one: a certificate that names two persons is nobody's, and so is one
+// of which a name cannot be read.
 func named(c *x509.Certificate, by string) (string, bool) {
 	var all []string
 	switch by {
@@ -40,16 +44,19 @@ func named(c *x509.Certificate, by string) (string, bool) {
 		return "", false
 	}
 	name := strings.TrimSpace(all[0])
-	if name == "" || len(name) > maxSubject || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+	unseen := func(r rune) bool { return unicode.Is(unicode.C, r) || r == utf8.RuneError }
+	if name == "" || len(name) > maxSubject || strings.ContainsFunc(name, unseen) {
 		return "", false
 	}
 	return name, true
 }
 
+// attributes are the values of one kind in a name; what is no text counts as "".
 func attributes(n pkix.Name, oid asn1.ObjectIdentifier) []string {
 	var out []string
 	for _, a := range n.Names {
-		if text, ok := a.Value.(string); ok && a.Type.Equal(oid) {
+		if a.Type.Equal(oid) {
+			text, _ := a.Value.(string)
 			out = append(out, text)
 		}
 	}
@@ -58,41 +65,33 @@ func attributes(n pkix.Name, oid asn1.ObjectIdentifier) []string {
 
 // principals are the otherName entries of the subject's alternative names that
 // hold a user principal name, which crypto/x509 does not read (RFC 5280, section
-// 4.2.1.6).
+// 4.2.1.6). One that is not UTF-8 text counts as "".
 func principals(c *x509.Certificate) []string {
 	var out []string
+	wrapped := tags.Tag(0).Constructed().ContextSpecific()
 	for _, e := range c.Extensions {
 		if !e.Id.Equal(oidAlternative) {
 			continue
 		}
-		var names asn1.RawValue
-		if rest, err := asn1.Unmarshal(e.Value, &names); err != nil || len(rest) > 0 || !names.IsCompound {
+		in := cryptobyte.String(e.Value)
+		var names cryptobyte.String
+		if !in.ReadASN1(&names, tags.SEQUENCE) || !in.Empty() {
 			return nil
 		}
-		for rest := names.Bytes; len(rest) > 0; {
-			var name asn1.RawValue
-			var err error
-			if rest, err = asn1.Unmarshal(rest, &name); err != nil {
+		for !names.Empty() {
+			var name, value, text cryptobyte.String
+			var tag tags.Tag
+			var kind asn1.ObjectIdentifier
+			if !names.ReadAnyASN1(&name, &tag) {
 				return nil
 			}
-			if name.Class != asn1.ClassContextSpecific || name.Tag != 0 {
+			if tag != wrapped || !name.ReadASN1ObjectIdentifier(&kind) || !kind.Equal(oidPrincipalName) {
 				continue
 			}
-			var kind asn1.ObjectIdentifier
-			value, err := asn1.Unmarshal(name.Bytes, &kind)
-			if err != nil || !kind.Equal(oidPrincipalName) {
-				continue
+			if !name.ReadASN1(&value, wrapped) || !name.Empty() || !value.ReadASN1(&text, tags.UTF8String) || !value.Empty() {
+				text = nil
 			}
-			var held struct {
-				Text string `asn1:"utf8"`
-			}
-			var wrapped asn1.RawValue
-			if _, err := asn1.Unmarshal(value, &wrapped); err != nil {
-				continue
-			}
-			if _, err := asn1.UnmarshalWithParams(wrapped.Bytes, &held.Text, "utf8"); err == nil {
-				out = append(out, held.Text)
-			}
+			out = append(out, string(text))
 		}
 	}
 	return out

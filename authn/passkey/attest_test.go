@@ -167,7 +167,7 @@ func TestHeavyCertificate(t *testing.T) {
 	// A modulus of 4104 bits that nobody knows the primes of: it is only read.
 	large := &rsa.PublicKey{N: new(big.Int).SetBytes(append([]byte{0x80}, secret.Bytes(512)...)), E: 65537}
 	large.N.SetBit(large.N, 0, 1)
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: b.clock.Now(), NotAfter: b.clock.Now().Add(time.Hour)}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: b.clock.Now().Add(50 * 365 * 24 * time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, large, private)
 	if err != nil {
 		t.Fatal(err)
@@ -258,7 +258,7 @@ func TestU2F(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: b.clock.Now().Add(24 * 365 * 50 * time.Hour)}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: b.clock.Now().Add(50 * 365 * 24 * time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, &private.PublicKey, private)
 	if err != nil {
 		t.Fatal(err)

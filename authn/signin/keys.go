@@ -60,6 +60,9 @@ func (s *Service) BeginPasskey(ctx context.Context, o Origin, cookie, _ string) 
 		person = step.Person.ID
 	}
 	ask, err := s.Passkeys.BeginSignIn(ctx, s.Holder(cookie), person)
+	if errors.Is(err, passkey.ErrNoKey) {
+		return Ceremony{}, ErrStep // the second factor is another one
+	}
 	if err != nil {
 		return Ceremony{}, err
 	}

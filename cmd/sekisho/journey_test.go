@@ -274,7 +274,7 @@ func TestDev(t *testing.T) {
 		if !strings.HasPrefix(d.Control.URL, "http://127.0.0.1:") || d.Control.Token == "" || d.PID == 0 || d.Trail.PublicKey == "" {
 			t.Errorf("control %+v, pid %d, trail %+v", d.Control, d.PID, d.Trail)
 		}
-		if len(d.Apps) != 3 || len(d.Networks) != 4 || len(d.Terminals) != 1 || !strings.Contains(d.Terminals[0].KeyPEM, "PRIVATE KEY") {
+		if len(d.Apps) != 3 || len(d.Networks) != 4 || len(d.Terminals) != 4 || !strings.Contains(d.Terminals[0].KeyPEM, "PRIVATE KEY") {
 			t.Errorf("%d apps, %d networks, %d terminals", len(d.Apps), len(d.Networks), len(d.Terminals))
 		}
 		if d.RADIUS != nil || d.Clients != nil || d.Privileges != nil {

@@ -96,6 +96,8 @@ func (w *world) Current(_ context.Context, _ signin.Origin, cookie string) (sign
 	case "k.flow", "k.flow2":
 		return signin.Step{State: "second_factor", Person: person, CSRF: "t." + cookie}, nil
 	case "k.live":
+	case "k.counter":
+		s.Terminal = "c1"
 	case "k.new":
 		s.ID = "s2"
 	case "k.old":

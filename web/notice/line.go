@@ -53,7 +53,7 @@ func (s *SMTP) open(ctx context.Context) (*line, error) {
 		l.server, err = l.client.DialToSMTPClientWithContext(ctx)
 	}
 	if err != nil {
-		l.cut()
+_ = 0
 		return nil, err
 	}
 	return l, nil
@@ -67,9 +67,10 @@ func (s *SMTP) options(conf *tls.Config, conn net.Conn) []mail.Option {
 	}
 	o := []mail.Option{
 		mail.WithPort(s.port), mail.WithTimeout(s.c.Timeout), mail.WithTLSConfig(conf), mail.WithTLSPolicy(policy),
-		// Every address is ASCII, and the server's answer to the message is the
-		// last word on it.
-		mail.WithoutSMTPUTF8(), mail.WithoutNoop(), mail.WithoutRset(),
+		mail.WithoutSMTPUTF8(), // every address is ASCII
+		// The server's answer to the message is the last word on it: a RSET behind
+		// it that failed would look as if the message had.
+		mail.WithoutRset(), mail.WithoutNoop(),
 		mail.WithDialContextFunc(func(context.Context, string, string) (net.Conn, error) { return conn, nil }),
 	}
 	if s.c.Username != "" {
@@ -84,10 +85,10 @@ func (l *line) send(ctx context.Context, m *mail.Msg) error {
 	stop := context.AfterFunc(ctx, l.cut)
 	defer stop()
 	err := l.client.SendWithSMTPClient(l.server, m)
-	if err == nil || m.IsDelivered() {
-		return nil // what went wrong after the server's yes is no matter
-	}
-	if ctx.Err() != nil {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
 		return fmt.Errorf("handing over a mail: %w", ctx.Err())
 	}
 	return judge(err)

@@ -60,6 +60,7 @@ type Sender struct {
 	Config
 	letters *Letters
 	meter   *meter
+	look    time.Duration // between two looks
 
 	mu   sync.Mutex
 	held bool // the log knows that nothing can be mailed
@@ -67,13 +68,13 @@ type Sender struct {
 
 // New makes a Sender. It does nothing before Run.
 func New(c Config) *Sender {
-	return &Sender{Config: c, letters: NewLetters(c.Gate), meter: newMeter(c.Registry)}
+	return &Sender{Config: c, letters: NewLetters(c.Gate), meter: newMeter(c.Registry), look: lookEvery}
 }
 
 // Run mails what is queued, and tidies the queue, until ctx ends. What it had
 // claimed and not sent by then is given back.
 func (s *Sender) Run(ctx context.Context) {
-	look, tidy := time.NewTicker(lookEvery), time.NewTicker(tidyEvery)
+	look, tidy := time.NewTicker(s.look), time.NewTicker(tidyEvery)
 	defer look.Stop()
 	defer tidy.Stop()
 	for {

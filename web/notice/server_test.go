@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"net/mail"
@@ -39,7 +40,6 @@ type post struct {
 	inClear   []string // commands before TLS
 	counts    map[string]int
 	conns     map[net.Conn]bool
-	quit      chan struct{}
 	listening sync.WaitGroup
 }
 
@@ -54,7 +54,7 @@ type received struct {
 // openPost starts the server; tell changes it before it listens.
 func openPost(t *testing.T, tell func(p *post)) *post {
 	t.Helper()
-	p := &post{t: t, counts: map[string]int{}, conns: map[net.Conn]bool{}, quit: make(chan struct{})}
+	p := &post{t: t, counts: map[string]int{}, conns: map[net.Conn]bool{}}
 	p.tls, p.roots = certificate(t, "127.0.0.1")
 	if tell != nil {
 		tell(p)
@@ -72,11 +72,6 @@ func openPost(t *testing.T, tell func(p *post)) *post {
 func (p *post) close() {
 	p.ln.Close()
 	p.mu.Lock()
-	select {
-	case <-p.quit:
-	default:
-		close(p.quit)
-	}
 	for c := range p.conns {
 		c.Close()
 	}
@@ -138,7 +133,7 @@ func (p *post) talk(conn net.Conn) {
 		case "cut":
 			return
 		case "hang":
-			<-p.quit
+			_, _ = io.Copy(io.Discard, conn) // until they have had enough
 			return
 		default:
 			if verb != "DATA" || !strings.HasPrefix(answer, "end:") {
@@ -258,6 +253,13 @@ func (p *post) connections() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.dialled
+}
+
+// open is how many connections there are now.
+func (p *post) open() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.conns)
 }
 
 // certificate makes an authority and a certificate of it for one address.

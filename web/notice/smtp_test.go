@@ -138,7 +138,7 @@ func TestAMessageArrivesAsWritten(t *testing.T) {
 				{"Date", g.Header.Get("Date"), "Wed, 01 Apr 2026 09:00:00 +0900"},
 				{"Auto-Submitted", g.Header.Get("Auto-Submitted"), "auto-generated"},
 				{"User-Agent", g.Header.Get("User-Agent") + g.Header.Get("X-Mailer"), ""},
-				{"text", strings.ReplaceAll(g.text, "\r\n", "\n"), m.Text},
+				{"text", g.text, strings.ReplaceAll(m.Text, "\n", "\r\n")},
 			} {
 				if x.got != x.want {
 					t.Errorf("%s = %q, want %q", x.what, x.got, x.want)
@@ -181,6 +181,7 @@ func TestAway(t *testing.T) {
 		auth   bool // a password may have been sent
 	}{
 		{"no STARTTLS", func(p *post) { p.noTLS = true }, pw, false},
+		{"no STARTTLS, and nobody to sign in", func(p *post) { p.noTLS = true }, nil, false},
 		{"STARTTLS refused", func(p *post) { p.reply = on("STARTTLS", "454 not now") }, pw, false},
 		{"a certificate of strangers", nil, func(c *SMTPConfig) { pw(c); c.Roots = x509.NewCertPool() }, false},
 		{"a certificate for another", func(p *post) { p.tls, p.roots = certificate(p.t, "192.0.2.1") }, pw, false},
@@ -206,6 +207,7 @@ func TestAway(t *testing.T) {
 			if got := p.mail(); len(got) != 0 {
 				t.Errorf("%d messages went out", len(got))
 			}
+			waitFor(t, func() bool { return p.open() == 0 })
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			for command := range p.counts {
@@ -279,7 +281,7 @@ func TestOneMessage(t *testing.T) {
 				}
 			})
 			batch, hangUp := p.smtp(t, nil).Batch()
-			defer hangUp()
+			defer hangUp() // twice is once
 			err := batch.Send(ctx, message("tanaka@pref.example"))
 			if err == nil || errors.Is(err, ErrRefused) != tt.refused || errors.Is(err, ErrAway) {
 				t.Errorf("first = %v, want refused %t", err, tt.refused)
@@ -290,6 +292,8 @@ func TestOneMessage(t *testing.T) {
 			if err := batch.Send(ctx, message("sato@pref.example")); err != nil {
 				t.Errorf("second = %v", err)
 			}
+			hangUp()
+			waitFor(t, func() bool { return p.open() == 0 })
 			if got := p.mail(); len(got) != tt.taken || got[len(got)-1].to != "sato@pref.example" {
 				t.Errorf("%d messages taken, want %d", len(got), tt.taken)
 			}

@@ -19,6 +19,7 @@ type question struct {
 	Kind   string // "get" or "create"
 	Action string // where the answer goes
 	Ask    string // options, as JSON
+	First  bool   // at the first step, beside the password
 	Offer  bool   // offer it where the name is typed, too
 	Fresh  string // where the same page is, with a question that is not too old
 	ID     string // of an enrolment
@@ -27,7 +28,7 @@ type question struct {
 
 // asking begins a page that asks for a passkey. Where none can be asked for,
 // the page is the same without it: there are other ways to sign in.
-func (h *house) asking(w http.ResponseWriter, r *web.Request, v *view, path string, offer bool) {
+func (h *house) asking(w http.ResponseWriter, r *web.Request, v *view, path string) {
 	c, err := h.Steps.BeginPasskey(r.Context(), r.Origin, r.Cookie, "")
 	if err != nil {
 		h.unasked(r, err)
@@ -35,7 +36,7 @@ func (h *house) asking(w http.ResponseWriter, r *web.Request, v *view, path stri
 	}
 	web.WriteStep(w, r, signin.Step{Cookie: c.Cookie})
 	v.CSRF = c.CSRF
-	v.Ask = &question{Kind: "get", Action: "/signin/passkey", Ask: string(c.PublicKey), Offer: offer, Fresh: fresh(r, path)}
+	v.Ask = &question{Kind: "get", Action: "/signin/passkey", Ask: string(c.PublicKey), Fresh: fresh(r, path)}
 }
 
 // unasked logs why a page stands without its question, where that is a fault of

@@ -118,8 +118,12 @@ func TestPasskeyRefusals(t *testing.T) {
 				w.err = tt.err
 				a := w.post("/signin/passkey", "credential", `{"id":"c2VjcmV0"}`, "rd", "/me/leak").is(tt.status).
 					says(tt.says, at.form, `name="rd" value="/me/leak"`).keepsSilentOn("c2VjcmV0", errStore.Error())
-				if q := ask(t, a); q["action"] != "/signin/passkey" || q["input credential"] != "" {
+				q := ask(t, a)
+				if q["action"] != "/signin/passkey" || q["input credential"] != "" {
 					t.Errorf("the page asks %v, want a new question", q)
+				}
+				if _, offered := q["data-offer"]; offered {
+					t.Error("what was just refused is offered again by itself")
 				}
 			}
 		})

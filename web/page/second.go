@@ -37,7 +37,7 @@ func (h *house) second(w http.ResponseWriter, r *web.Request, step signin.Step, 
 		v.Notice = notice{Says: h.why(r)}
 	}
 	if slices.Contains(step.Methods, "passkey") {
-		h.asking(w, r, v, stepPath[authn.SecondFactor], false)
+		h.asking(w, r, v, stepPath[authn.SecondFactor])
 	}
 	ways := 0
 	for _, there := range []bool{v.Ask != nil, p.Card, p.Code} {

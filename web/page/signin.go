@@ -49,7 +49,12 @@ func (h *house) first(w http.ResponseWriter, r *web.Request, step signin.Step, l
 	v := h.view(r, step, h.signinPage(r, login))
 	v.ACR = string(r.StepUp())
 	v.Notice, v.Faults, v.Articles = why, said.Faults, said.Articles
-	h.asking(w, r, v, "/signin", true)
+	h.asking(w, r, v, "/signin")
+	if v.Ask != nil {
+		v.Ask.First = true
+		// One that was refused a moment ago is not offered again by itself.
+		v.Ask.Offer = r.URL.Path != "/signin/passkey"
+	}
 	if r.URL.Path != "/signin" {
 		v.Switch = switchURL(r, "/signin")
 	}
