@@ -127,7 +127,9 @@ func TestSearchesAreBounded(t *testing.T) {
 	for range 2 {
 		must(t, <-done)
 	}
-	if _, _, err := s.Find(ctx, w.origin, cookie, "", "", 1); err != nil {
+	within, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if _, _, err := s.Find(within, w.origin, cookie, "", "", 1); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
 }

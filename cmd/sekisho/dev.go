@@ -102,6 +102,8 @@ func (c devCmd) run(ctx context.Context, t *terminal) (err error) {
 	cfg.PublicURL = &url.URL{Scheme: "http", Host: "localhost:" + portOf(ln)}
 	cfg.Argon2 = c.cost()
 	cfg.Directory = devDirectory("ldap://"+people.Addr(), bindPassword)
+	outbox := &control.Outbox{}
+	cfg.Mailer = outbox
 	cfg.BootstrapText = sample.Policy(secrets.Terminals)
 	cfg.Log = slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	h, err := house.Open(ctx, cfg, moved.Now)
@@ -114,7 +116,7 @@ func (c devCmd) run(ctx context.Context, t *terminal) (err error) {
 	}
 
 	door := &control.Door{
-		Token: secret.Token(32), Clock: moved, Keep: f.SetAdvance, Mail: &control.Outbox{}, Metrics: h.Web.MetricsHandler(),
+		Token: secret.Token(32), Clock: moved, Keep: f.SetAdvance, Mail: outbox, Metrics: h.Web.MetricsHandler(),
 	}
 	back, err := openControl(door)
 	if err != nil {

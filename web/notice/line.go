@@ -53,7 +53,7 @@ func (s *SMTP) open(ctx context.Context) (*line, error) {
 		l.server, err = l.client.DialToSMTPClientWithContext(ctx)
 	}
 	if err != nil {
-_ = 0
+		l.cut()
 		return nil, err
 	}
 	return l, nil
