@@ -170,6 +170,10 @@ func TestFilesThatAreNoLists(t *testing.T) {
 		if n := s.revoked(t); n != -1 {
 			t.Errorf("%s is taken for a list", name)
 		}
+		s.clock.Advance(time.Second)
+		if n := s.revoked(t); n != -1 {
+			t.Errorf("%s is taken for a list, the second time", name)
+		}
 		s.write(t, one)
 		s.clock.Advance(time.Second)
 		if n := s.revoked(t); n != 0 {

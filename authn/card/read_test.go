@@ -192,10 +192,12 @@ func TestRefusedCards(t *testing.T) {
 			changed.RawTBSRevocationList[len(changed.RawTBSRevocationList)-1] ^= 1
 			return []*x509.RevocationList{&changed}
 		}), "no_revocation_list"},
-		{"whose list says it was signed with SHA-1", publish(func(_ *testing.T, d *desk, _ *x509.Certificate) []*x509.RevocationList {
-			weak := *d.Publish(nil)
-			weak.SignatureAlgorithm = x509.ECDSAWithSHA1
-			return []*x509.RevocationList{&weak}
+		{"whose list was signed with SHA-1", publish(func(t *testing.T, d *desk, _ *x509.Certificate) []*x509.RevocationList {
+			weak := d.Publish(nil, func(l *x509.RevocationList) { l.SignatureAlgorithm = x509.ECDSAWithSHA1 })
+			if err := weak.CheckSignatureFrom(d.Cert); err != nil {
+				t.Fatal("crypto/x509 does not take it either: ", err)
+			}
+			return []*x509.RevocationList{weak}
 		}), "no_revocation_list"},
 		{"whose list is a delta", publish(func(_ *testing.T, d *desk, _ *x509.Certificate) []*x509.RevocationList {
 			return []*x509.RevocationList{d.Publish(nil, extension(27, true, []byte{2, 1, 1}))}

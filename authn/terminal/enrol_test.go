@@ -49,7 +49,7 @@ func TestEnrol(t *testing.T) {
 	}
 
 	silent := counter2()
-	silent.ID, silent.Class = "lent-2", policy.TerminalLent
+	silent.ID, silent.Class, silent.Key = "lent-2", policy.TerminalLent, w.juki.print()
 	wantIs(t, "one that cannot speak", w.enrol(silent, " \n"), nil)
 	silent.ID = "lent-3"
 	wantIs(t, "another one", w.enrol(silent, ""), nil)

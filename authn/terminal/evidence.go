@@ -49,7 +49,8 @@ func (a Assertion) StandsIn(login string, zone policy.Zone, now time.Time) bool 
 	if who == "" || directory.Canonical(a.Login) != who {
 		return false
 	}
-	if a.AuthAt.IsZero() || a.AuthAt.After(now) || now.Sub(a.AuthAt) >= zone.AbsoluteEnd {
+	// A time that is not said is the year 1, and long past.
+	if a.AuthAt.After(now) || now.Sub(a.AuthAt) >= zone.AbsoluteEnd {
 		return false
 	}
 	return twoKinds(a.Methods)

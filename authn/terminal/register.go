@@ -103,8 +103,8 @@ func (r *Register) Lose(ctx context.Context, tx *store.Tx, id, by string) error 
 	if err != nil {
 		return err
 	}
-	if !t.LostAt.IsZero() {
-		return ErrLost
+	if t.Key == "" && !t.LostAt.IsZero() {
+		return ErrLost // by a key that it no longer has; else the database decides
 	}
 	now := store.Micros(r.now())
 	err = tx.ExecOne(ctx, `
@@ -132,15 +132,16 @@ func (r *Register) Lose(ctx context.Context, tx *store.Tx, id, by string) error 
 // ErrNotFound. What the policy declares goes by changing the policy: *Invalid. A
 // lost key stays lost.
 func (r *Register) Remove(ctx context.Context, tx *store.Tx, id string) error {
-	if _, ok := r.pol().Terminal(id); ok {
+	t, err := r.Find(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	if t.Declared {
 		return invalid("id", "declared",
 			"この端末機は方針に書かれています。外すには方針を変更してください。",
 			"The policy declares this terminal. Change the policy to take it off.")
 	}
-	if !plainID.MatchString(id) {
-		return ErrNotFound
-	}
-	err := tx.ExecOne(ctx, `DELETE FROM terminal WHERE id = $1`, id)
+	err = tx.ExecOne(ctx, `DELETE FROM terminal WHERE id = $1`, id)
 	if errors.Is(err, store.ErrUntouched) {
 		return ErrNotFound
 	}

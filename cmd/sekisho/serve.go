@@ -42,6 +42,9 @@ func (c serveCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
+	if cfg.Mailer, err = house.Mailer(file.Mail); err != nil {
+		return err
+	}
 	level := new(slog.LevelVar)
 	level.Set(logLevel(file.Log.Level))
 	log := slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: level}))

@@ -77,6 +77,9 @@ func (s *Sender) Run(ctx context.Context) {
 	look, tidy := time.NewTicker(s.look), time.NewTicker(tidyEvery)
 	defer look.Stop()
 	defer tidy.Stop()
+	if s.Mail == nil && slices.ContainsFunc(s.Policy().Zones, func(z policy.Zone) bool { return z.MailNotices }) {
+		s.Log.Warn("this gate has no mail server: the notices that the policy has mailed wait for another gate")
+	}
 	for {
 		more := false
 		if s.Mail != nil {

@@ -22,6 +22,7 @@ import (
 	"sekisho/policy/clock"
 	"sekisho/policy/store"
 	"sekisho/policy/store/storetest"
+	"sekisho/web/notice/smtptest"
 )
 
 // outbox is a Mailer that keeps what it gets, unless fail says otherwise.
@@ -342,10 +343,10 @@ func TestTwoGatewaysSendOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.second("me@home.example")
-	server := openPost(t, nil)
+	server := smtptest.Open(t, nil)
 	gates := []*gateway{w.gateway, w.open(store.Config{}), w.open(store.Config{})}
 	for _, g := range gates {
-		g.Mail = server.smtp(t, nil)
+		g.Mail = smtpTo(t, server, nil)
 	}
 	const notices = 60
 	for range notices {
@@ -364,15 +365,15 @@ func TestTwoGatewaysSendOnce(t *testing.T) {
 	}
 	work.Wait()
 	seen := map[string]int{}
-	for _, m := range server.mail() {
+	for _, m := range server.Messages() {
 		seen[m.Header.Get("Message-ID")]++
 	}
-	if len(seen) != 2*notices || len(server.mail()) != 2*notices {
-		t.Errorf("%d messages of %d names, want %d", len(server.mail()), len(seen), 2*notices)
+	if len(seen) != 2*notices || len(server.Messages()) != 2*notices {
+		t.Errorf("%d messages of %d names, want %d", len(server.Messages()), len(seen), 2*notices)
 	}
 	// Three gateways open three lanes for every 40 copies, and one connection a
 	// lane: each carries several messages.
-	if n := server.connections(); n > 2*notices/2 {
+	if n, _ := server.Connections(); n > 2*notices/2 {
 		t.Errorf("%d connections for %d messages", n, 2*notices)
 	}
 }
@@ -587,8 +588,8 @@ func TestRun(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			server := openPost(t, nil)
-			w.Mail, w.look = server.smtp(t, nil), tt.look
+			server := smtptest.Open(t, nil)
+			w.Mail, w.look = smtpTo(t, server, nil), tt.look
 			from := w.gateway
 			if tt.other {
 				from = w.open(store.Config{})
@@ -602,7 +603,7 @@ func TestRun(t *testing.T) {
 				}); err != nil {
 					t.Fatal(err)
 				}
-				waitFor(t, func() bool { return len(server.mail()) == i+1 })
+				waitFor(t, func() bool { return len(server.Messages()) == i+1 })
 			}
 			waitFor(t, func() bool { return w.metric("sekisho_notices_waiting") == 0 })
 			stop()
@@ -640,6 +641,9 @@ func TestAGatewayWithoutMail(t *testing.T) {
 	waitFor(t, func() bool { return silent.metric("sekisho_notices_waiting") == 1 })
 	stop()
 	run.Wait()
+	if n := strings.Count(silent.log.String(), "no mail server"); n != 1 {
+		t.Errorf("said %d times that it has no mail server", n)
+	}
 	w.deliver()
 	if n := len(w.mail.all()); n != 1 {
 		t.Fatalf("%d told by the gateway that has mail", n)

@@ -3,12 +3,9 @@ package notice
 import (
 	"context"
 	"crypto/x509"
-	"encoding/base64"
 	"errors"
-	"io"
 	"mime"
 	"net"
-	"net/mail"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"sekisho/policy/secret"
+	"sekisho/web/notice/smtptest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -26,25 +24,13 @@ var (
 	t0  = time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)
 )
 
-func decoded(t testing.TB, m *mail.Message) string {
-	t.Helper()
-	if got := m.Header.Get("Content-Transfer-Encoding"); got != "base64" {
-		t.Errorf("transfer encoding %q", got)
-	}
-	b, err := io.ReadAll(base64.NewDecoder(base64.StdEncoding, m.Body))
-	if err != nil {
-		t.Error("decoding a message:", err)
-	}
-	return string(b)
-}
-
 // quick is long enough for loopback on a busy machine and short enough to wait
 // for.
 const quick = 20 * time.Second
 
-func (p *post) smtp(t *testing.T, change func(c *SMTPConfig)) *SMTP {
+func smtpTo(t *testing.T, p *smtptest.Server, change func(c *SMTPConfig)) *SMTP {
 	t.Helper()
-	c := SMTPConfig{Server: p.addr, Roots: p.roots, Timeout: quick}
+	c := SMTPConfig{Server: p.Addr, Roots: p.Roots(), Timeout: quick}
 	if change != nil {
 		change(&c)
 	}
@@ -103,42 +89,44 @@ func TestAMessageArrivesAsWritten(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
-		tell   func(p *post)
+		tell   func(p *smtptest.Server)
 		change func(c *SMTPConfig)
 	}{
 		{"STARTTLS", nil, nil},
-		{"whole TLS", func(p *post) { p.whole = true }, func(c *SMTPConfig) { c.TLS = WholeTLS }},
-		{"none, on loopback", func(p *post) { p.noTLS = true }, func(c *SMTPConfig) { c.TLS = NoTLS }},
-		{"signed in", func(p *post) { p.user, p.password = "sekisho", "hunter2" },
+		{"whole TLS", func(p *smtptest.Server) { p.WholeTLS = true }, func(c *SMTPConfig) { c.TLS = WholeTLS }},
+		{"none, on loopback", func(p *smtptest.Server) { p.NoTLS = true }, func(c *SMTPConfig) { c.TLS = NoTLS }},
+		{"signed in", func(p *smtptest.Server) { p.User, p.Password = "sekisho", "hunter2" },
 			func(c *SMTPConfig) { c.Username, c.Password = "sekisho", secret.NewText([]byte("hunter2")) }},
-		{"signed in over whole TLS", func(p *post) { p.whole, p.user, p.password = true, "sekisho", "hunter2" },
+		{"signed in over whole TLS", func(p *smtptest.Server) { p.WholeTLS, p.User, p.Password = true, "sekisho", "hunter2" },
 			func(c *SMTPConfig) {
 				c.TLS, c.Username, c.Password = WholeTLS, "sekisho", secret.NewText([]byte("hunter2"))
 			}},
-		{"a modern server", func(p *post) { p.offers = []string{"8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN", "PIPELINING"} }, nil},
+		{"a modern server", func(p *smtptest.Server) {
+			p.Offers = []string{"8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN", "PIPELINING"}
+		}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			p := openPost(t, tt.tell)
+			p := smtptest.Open(t, tt.tell)
 			m := message("tanaka@pref.example")
-			if err := p.smtp(t, tt.change).Send(ctx, m); err != nil {
+			if err := smtpTo(t, p, tt.change).Send(ctx, m); err != nil {
 				t.Fatal(err)
 			}
-			got := p.mail()
+			got := p.Messages()
 			if len(got) != 1 {
 				t.Fatalf("%d messages", len(got))
 			}
 			g := got[0]
 			for _, x := range []struct{ what, got, want string }{
-				{"envelope from", g.from, m.From},
-				{"envelope to", g.to, m.To},
+				{"envelope from", g.From, m.From},
+				{"envelope to", g.To, m.To},
 				{"From", g.Header.Get("From"), "<" + m.From + ">"},
 				{"To", g.Header.Get("To"), "<" + m.To + ">"},
 				{"Message-ID", g.Header.Get("Message-ID"), "<" + m.ID + ">"},
 				{"Date", g.Header.Get("Date"), "Wed, 01 Apr 2026 09:00:00 +0900"},
 				{"Auto-Submitted", g.Header.Get("Auto-Submitted"), "auto-generated"},
 				{"User-Agent", g.Header.Get("User-Agent") + g.Header.Get("X-Mailer"), ""},
-				{"text", g.text, strings.ReplaceAll(m.Text, "\n", "\r\n")},
+				{"text", g.Text, strings.ReplaceAll(m.Text, "\n", "\r\n")},
 			} {
 				if x.got != x.want {
 					t.Errorf("%s = %q, want %q", x.what, x.got, x.want)
@@ -147,14 +135,14 @@ func TestAMessageArrivesAsWritten(t *testing.T) {
 			if subject, err := new(mime.WordDecoder).DecodeHeader(g.Header.Get("Subject")); err != nil || subject != m.Subject {
 				t.Errorf("subject = %q, %v", subject, err)
 			}
-			for i, line := range strings.Split(g.raw, "\r\n") {
+			for i, line := range strings.Split(g.Raw, "\r\n") {
 				if len(line) > 78 || strings.ContainsFunc(line, func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }) {
 					t.Errorf("line %d is not plain: %q", i+1, line)
 				}
 			}
 			if tt.change == nil {
-				if want := []string{"EHLO", "STARTTLS"}; !slices.Equal(verbs(p.inClear), want) {
-					t.Errorf("in clear: %q, want %q alone", p.inClear, want)
+				if _, inClear := p.Heard(); !slices.Equal(verbs(inClear), []string{"EHLO", "STARTTLS"}) {
+					t.Errorf("in clear: %q", inClear)
 				}
 			}
 		})
@@ -169,6 +157,12 @@ func verbs(lines []string) (out []string) {
 	return out
 }
 
+// open is how many connections the server still has.
+func open(p *smtptest.Server) int {
+	_, now := p.Connections()
+	return now
+}
+
 // TestAway: whatever stands in the way of every message is ErrAway, and the
 // password has not been shown to anybody by then.
 func TestAway(t *testing.T) {
@@ -176,27 +170,27 @@ func TestAway(t *testing.T) {
 	pw := func(c *SMTPConfig) { c.Username, c.Password = "sekisho", secret.NewText([]byte("hunter2")) }
 	for _, tt := range []struct {
 		name   string
-		tell   func(p *post)
+		tell   func(p *smtptest.Server)
 		change func(c *SMTPConfig)
 		auth   bool // a password may have been sent
 	}{
-		{"no STARTTLS", func(p *post) { p.noTLS = true }, pw, false},
-		{"no STARTTLS, and nobody to sign in", func(p *post) { p.noTLS = true }, nil, false},
-		{"STARTTLS refused", func(p *post) { p.reply = on("STARTTLS", "454 not now") }, pw, false},
+		{"no STARTTLS", func(p *smtptest.Server) { p.NoTLS = true }, pw, false},
+		{"no STARTTLS, and nobody to sign in", func(p *smtptest.Server) { p.NoTLS = true }, nil, false},
+		{"STARTTLS refused", func(p *smtptest.Server) { p.Reply = on("STARTTLS", "454 not now") }, pw, false},
 		{"a certificate of strangers", nil, func(c *SMTPConfig) { pw(c); c.Roots = x509.NewCertPool() }, false},
-		{"a certificate for another", func(p *post) { p.tls, p.roots = certificate(p.t, "192.0.2.1") }, pw, false},
-		{"TLS where there is none", func(p *post) { p.noTLS = true }, func(c *SMTPConfig) { pw(c); c.TLS = WholeTLS; c.Timeout = time.Second }, false},
+		{"a certificate for another", func(p *smtptest.Server) { p.Names = "192.0.2.1" }, pw, false},
+		{"TLS where there is none", func(p *smtptest.Server) { p.NoTLS = true }, func(c *SMTPConfig) { pw(c); c.TLS = WholeTLS; c.Timeout = time.Second }, false},
 		{"no AUTH", nil, pw, false},
-		{"wrong password", func(p *post) { p.user, p.password = "sekisho", "other" }, pw, true},
-		{"sender not taken", func(p *post) { p.reply = on("MAIL", "553 5.7.1 not your address") }, nil, false},
-		{"busy", func(p *post) { p.reply = on("MAIL", "451 4.3.2 later") }, nil, false},
-		{"cut at the greeting", func(p *post) { p.reply = on("EHLO", "cut") }, nil, false},
-		{"silent", func(p *post) { p.reply = on("EHLO", "hang") }, func(c *SMTPConfig) { c.Timeout = 300 * time.Millisecond }, false},
+		{"wrong password", func(p *smtptest.Server) { p.User, p.Password = "sekisho", "other" }, pw, true},
+		{"sender not taken", func(p *smtptest.Server) { p.Reply = on("MAIL", "553 5.7.1 not your address") }, nil, false},
+		{"busy", func(p *smtptest.Server) { p.Reply = on("MAIL", "451 4.3.2 later") }, nil, false},
+		{"cut at the greeting", func(p *smtptest.Server) { p.Reply = on("EHLO", "cut") }, nil, false},
+		{"silent", func(p *smtptest.Server) { p.Reply = on("EHLO", "hang") }, func(c *SMTPConfig) { c.Timeout = 300 * time.Millisecond }, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			p := openPost(t, tt.tell)
-			s := p.smtp(t, tt.change)
+			p := smtptest.Open(t, tt.tell)
+			s := smtpTo(t, p, tt.change)
 			err := s.Send(ctx, message("tanaka@pref.example"))
 			if !errors.Is(err, ErrAway) || errors.Is(err, ErrRefused) {
 				t.Errorf("Send = %v, want ErrAway", err)
@@ -204,13 +198,12 @@ func TestAway(t *testing.T) {
 			if err != nil && strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("the error shows the password: %v", err)
 			}
-			if got := p.mail(); len(got) != 0 {
+			if got := p.Messages(); len(got) != 0 {
 				t.Errorf("%d messages went out", len(got))
 			}
-			waitFor(t, func() bool { return p.open() == 0 })
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			for command := range p.counts {
+			waitFor(t, func() bool { return open(p) == 0 })
+			heard, _ := p.Heard()
+			for _, command := range heard {
 				if strings.HasPrefix(command, "AUTH") && !tt.auth {
 					t.Errorf("the server heard %q", command)
 				}
@@ -239,8 +232,8 @@ func TestNobodyListens(t *testing.T) {
 }
 
 // on answers one verb; everything else as usual.
-func on(verb, answer string) func(string, string, int) string {
-	return func(v, _ string, _ int) string {
+func on(verb, answer string) func(string, string) string {
+	return func(v, _ string) string {
 		if v == verb {
 			return answer
 		}
@@ -271,8 +264,8 @@ func TestOneMessage(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			first := true
-			p := openPost(t, func(p *post) {
-				p.reply = func(verb, _ string, _ int) string { // of one conversation at a time
+			p := smtptest.Open(t, func(p *smtptest.Server) {
+				p.Reply = func(verb, _ string) string { // of one conversation at a time
 					if verb == tt.verb && first {
 						first = false
 						return tt.answer
@@ -280,7 +273,7 @@ func TestOneMessage(t *testing.T) {
 					return ""
 				}
 			})
-			batch, hangUp := p.smtp(t, nil).Batch()
+			batch, hangUp := smtpTo(t, p, nil).Batch()
 			defer hangUp() // twice is once
 			err := batch.Send(ctx, message("tanaka@pref.example"))
 			if err == nil || errors.Is(err, ErrRefused) != tt.refused || errors.Is(err, ErrAway) {
@@ -293,8 +286,8 @@ func TestOneMessage(t *testing.T) {
 				t.Errorf("second = %v", err)
 			}
 			hangUp()
-			waitFor(t, func() bool { return p.open() == 0 })
-			if got := p.mail(); len(got) != tt.taken || got[len(got)-1].to != "sato@pref.example" {
+			waitFor(t, func() bool { return open(p) == 0 })
+			if got := p.Messages(); len(got) != tt.taken || got[len(got)-1].To != "sato@pref.example" {
 				t.Errorf("%d messages taken, want %d", len(got), tt.taken)
 			}
 		})
@@ -303,20 +296,18 @@ func TestOneMessage(t *testing.T) {
 
 func TestOneConnectionForABatch(t *testing.T) {
 	t.Parallel()
-	p := openPost(t, nil)
-	batch, hangUp := p.smtp(t, nil).Batch()
+	p := smtptest.Open(t, nil)
+	batch, hangUp := smtpTo(t, p, nil).Batch()
 	for _, to := range []string{"a@pref.example", "b@pref.example", "c@pref.example"} {
 		if err := batch.Send(ctx, message(to)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	hangUp()
-	if n := p.connections(); n != 1 || len(p.mail()) != 3 {
-		t.Errorf("%d connections for %d messages, want 1 for 3", n, len(p.mail()))
+	if n, _ := p.Connections(); n != 1 || len(p.Messages()) != 3 {
+		t.Errorf("%d connections for %d messages, want 1 for 3", n, len(p.Messages()))
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.counts["QUIT "] != 1 {
+	if heard, _ := p.Heard(); heard[len(heard)-1] != "QUIT" {
 		t.Error("we left without a word")
 	}
 }
@@ -329,8 +320,8 @@ func TestAnEndedContextCutsTheLine(t *testing.T) {
 		t.Run(verb, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithCancel(ctx)
-			p := openPost(t, func(p *post) {
-				p.reply = func(v, _ string, _ int) string {
+			p := smtptest.Open(t, func(p *smtptest.Server) {
+				p.Reply = func(v, _ string) string {
 					if v == verb {
 						cancel()
 						return "hang"
@@ -338,7 +329,7 @@ func TestAnEndedContextCutsTheLine(t *testing.T) {
 					return ""
 				}
 			})
-			s := p.smtp(t, func(c *SMTPConfig) { c.Timeout = time.Minute })
+			s := smtpTo(t, p, func(c *SMTPConfig) { c.Timeout = time.Minute })
 			if err := s.Send(ctx, message("tanaka@pref.example")); err == nil || errors.Is(err, ErrRefused) {
 				t.Errorf("Send = %v", err)
 			}
@@ -348,20 +339,19 @@ func TestAnEndedContextCutsTheLine(t *testing.T) {
 
 func TestTrySendsNothing(t *testing.T) {
 	t.Parallel()
-	p := openPost(t, func(p *post) { p.user, p.password = "sekisho", "hunter2" })
-	s := p.smtp(t, func(c *SMTPConfig) { c.Username, c.Password = "sekisho", secret.NewText([]byte("hunter2")) })
+	p := smtptest.Open(t, func(p *smtptest.Server) { p.User, p.Password = "sekisho", "hunter2" })
+	s := smtpTo(t, p, func(c *SMTPConfig) { c.Username, c.Password = "sekisho", secret.NewText([]byte("hunter2")) })
 	if err := s.Try(ctx); err != nil {
 		t.Fatal(err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for command := range p.counts {
+	heard, _ := p.Heard()
+	for _, command := range heard {
 		if strings.HasPrefix(command, "MAIL") || strings.HasPrefix(command, "DATA") {
 			t.Errorf("Try said %q", command)
 		}
 	}
-	if len(p.counts) < 4 {
-		t.Errorf("Try said little: %v", p.counts)
+	if want := []string{"EHLO", "STARTTLS", "EHLO", "AUTH", "QUIT"}; !slices.Equal(verbs(heard), want) {
+		t.Errorf("Try said %q, want %q", heard, want)
 	}
 }
 
@@ -370,26 +360,26 @@ func TestTrySendsNothing(t *testing.T) {
 func TestNothingEndsAHeader(t *testing.T) {
 	t.Parallel()
 	const evil = "x\r\nBcc: mallory@evil.example\r\n\r\nVisit\r\n.\r\nRCPT TO:<mallory@evil.example>"
-	p := openPost(t, nil)
+	p := smtptest.Open(t, nil)
 	m := message("tanaka@pref.example")
 	m.Subject, m.Text, m.ID = "s"+evil, "t"+evil, "i"+evil
-	if err := p.smtp(t, nil).Send(ctx, m); err != nil {
+	if err := smtpTo(t, p, nil).Send(ctx, m); err != nil {
 		t.Fatal(err)
 	}
-	got := p.mail()
-	if len(got) != 1 || got[0].to != m.To {
+	got := p.Messages()
+	if len(got) != 1 || got[0].To != m.To {
 		t.Fatalf("got %+v", got)
 	}
-	if got[0].Header.Get("Bcc") != "" || !strings.Contains(got[0].text, "RCPT TO") {
-		t.Errorf("headers %v\ntext %q", got[0].Header, got[0].text)
+	if got[0].Header.Get("Bcc") != "" || !strings.Contains(got[0].Text, "RCPT TO") {
+		t.Errorf("headers %v\ntext %q", got[0].Header, got[0].Text)
 	}
 	for _, to := range []string{evil, "tanaka@pref.example\r\nRCPT TO:<mallory@evil.example>", "a@b, c@d"} {
 		m.To = to
-		if err := p.smtp(t, nil).Send(ctx, m); err == nil {
+		if err := smtpTo(t, p, nil).Send(ctx, m); err == nil {
 			t.Errorf("sent to %q", to)
 		}
 	}
-	if n := len(p.mail()); n != 1 {
+	if n := len(p.Messages()); n != 1 {
 		t.Errorf("%d messages, want 1", n)
 	}
 }

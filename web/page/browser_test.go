@@ -35,7 +35,9 @@ func TestEveryPageIsSeen(t *testing.T) {
 					b.Fits()
 					b.Roomy()
 				}
-				b.Accessible()
+				if lang == languages[0] { // the structure is the same in the other
+					b.Accessible()
+				}
 				b.Keep(name + "-390")
 			})
 		}

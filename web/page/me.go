@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sekisho/authn"
+	"sekisho/authn/account"
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
 	"sekisho/authz"
@@ -79,18 +80,7 @@ func (h *house) me(w http.ResponseWriter, r *web.Request) error {
 	}
 	g := h.tongue(r)
 	for _, f := range factors {
-		line := factorLine{ID: f.ID, Kind: factorKind(g, f), Name: f.Name, Named: f.Kind != "card", AddedAt: f.AddedAt}
-		if !f.LastUsedAt.IsZero() {
-			line.Used = g.near(f.LastUsedAt, h.srv.Now())
-		}
-		switch {
-		case f.Kind == "passkey" && f.Synced:
-			line.Detail = g.say("factor.synced")
-		case f.Kind == "passkey":
-			line.Detail = g.say("factor.bound")
-		case f.Serial != "":
-			line.Detail = g.say("factor.serial", "Serial", f.Serial)
-		}
+		line := h.factorLine(r, f)
 		p.HasPasskey = p.HasPasskey || f.Kind == "passkey"
 		p.Factors = append(p.Factors, line)
 	}
@@ -252,6 +242,24 @@ func (h *house) office(r *web.Request, posts []policy.PostID) []link {
 		add("/tokens", g.say("me.office_tokens"))
 	}
 	return links
+}
+
+// factorLine is one factor as its owner, or an administrator, sees it.
+func (h *house) factorLine(r *web.Request, f account.Factor) factorLine {
+	g := h.tongue(r)
+	line := factorLine{ID: f.ID, Kind: factorKind(g, f), Name: f.Name, Named: f.Kind != "card", AddedAt: f.AddedAt}
+	if !f.LastUsedAt.IsZero() {
+		line.Used = g.near(f.LastUsedAt, h.srv.Now())
+	}
+	switch {
+	case f.Kind == "passkey" && f.Synced:
+		line.Detail = g.say("factor.synced")
+	case f.Kind == "passkey":
+		line.Detail = g.say("factor.bound")
+	case f.Serial != "":
+		line.Detail = g.say("factor.serial", "Serial", f.Serial)
+	}
+	return line
 }
 
 func zoneName(r *web.Request, id policy.ZoneID) string {

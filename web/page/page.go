@@ -38,6 +38,7 @@ type Services struct {
 	Account  Account
 	Charter  Charter
 	Terminal TerminalCheck
+	People   People
 }
 
 // house is the pages and what stands behind them.
@@ -106,6 +107,9 @@ func Mount(srv *web.Server, s Services) {
 	srv.Mount("GET /me/leak", h.leakForm)
 	srv.Mount("POST /me/leak", h.leak)
 	srv.Mount("GET /leak-reported", h.leaked)
+	if s.People != nil {
+		h.mountOffice()
+	}
 	if s.Charter != nil {
 		srv.Mount("GET /policy", h.policy)
 		srv.Mount("POST /policy/proposals/{id}/approve", h.approve)

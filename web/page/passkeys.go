@@ -83,11 +83,7 @@ func (h *house) passkey(w http.ResponseWriter, r *web.Request) error {
 func (h *house) keyRefused(w http.ResponseWriter, r *web.Request, err error, wrong string) (refused, bool) {
 	var no *passkey.NotAccepted
 	if errors.As(err, &no) {
-		status := web.ProblemOf(err).Status
-		if status >= http.StatusInternalServerError {
-			status = http.StatusForbidden
-		}
-		return refused{status, []Fault{{"", r.Say(no.Says)}}, no.Articles}, true
+		return refused{web.ProblemOf(err).Status, []Fault{{"", r.Say(no.Says)}}, no.Articles}, true
 	}
 	return h.inPlace(w, r, err, Fault{"", wrong})
 }

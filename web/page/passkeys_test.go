@@ -202,12 +202,12 @@ func TestSecondFactorsAreChoices(t *testing.T) {
 func TestRecovery(t *testing.T) {
 	w := newWorld(t).at(authn.SecondFactor)
 	w.get("/signin/recovery?rd=/me").is(200).says("窓口で本人と確かめて", `href="/signin/totp?rd=%2Fme"`)
-	w.post("/signin/recovery", "recovery_code", "　").is(422).says("復旧コードを入力してください")
+	w.post("/signin/recovery", "recovery_code", "　").is(422).says("回復コードを入力してください")
 	if len(w.asked) != 0 {
 		t.Fatalf("asked %v", w.asked)
 	}
 	w.err = signin.ErrRefused
-	w.post("/signin/recovery", "recovery_code", "K7QW-typed").is(401).says("この復旧コードは使えません").keepsSilentOn("K7QW-typed")
+	w.post("/signin/recovery", "recovery_code", "K7QW-typed").is(401).says("この回復コードは使えません").keepsSilentOn("K7QW-typed")
 	w.err = &signin.Held{RetryAfter: time.Minute}
 	w.post("/signin/recovery", "recovery_code", "x").is(429)
 	w.err = signin.ErrNone
@@ -263,7 +263,7 @@ func TestNewPasskeyRefusals(t *testing.T) {
 		status int
 		says   string
 	}{
-		{synced, 403, "ほかの機器にも写される"},
+		{synced, 422, "ほかの機器にも写される"},
 		{passkey.ErrWrong, 422, "パスキーを登録できませんでした"},
 		{signin.ErrRefused, 401, "パスキーを登録できませんでした"},
 		{passkey.ErrTwice, 409, "もう登録されています"},

@@ -91,7 +91,7 @@ var scenes = []scene{
 	{"enrol-recovered", 200, func(w *world) *answer { return w.at(authn.Enrol).get("/signin/enrol?why=recovered") }},
 	{"enrol-passkey-alone", 200, func(w *world) *answer { return w.at(authn.Enrol, "passkey").get("/signin/enrol") }},
 	{"enrol-app-alone", 200, func(w *world) *answer { return w.at(authn.Enrol, "totp").get("/signin/enrol") }},
-	{"enrol-passkey-refused", 403, func(w *world) *answer {
+	{"enrol-passkey-refused", 422, func(w *world) *answer {
 		w.at(authn.Enrol).err = synced
 		return w.post("/signin/enrol/passkey", "id", "k1", "name", "鍵", "credential", "{}")
 	}},

@@ -36,8 +36,9 @@ type Assertion struct {
 	Nonce               string
 	IssuedAt, ExpiresAt time.Time
 
-	// Alg is the signature: "" for ES256; ES384 with the key's own SHA-384 digest;
-	// ES256-DER for an ES256 whose signature is ASN.1 instead of two numbers; HS256
+	// Alg is the signature: "" for ES256; ES384 for one that the P-256 key makes and
+	// that is right in all but the curve; ES256-DER for an ES256 whose signature is
+	// ASN.1 instead of two numbers; HS256
 	// keyed with the terminal's public key in PEM; RS256 by a key made on the spot;
 	// none for no signature at all. Anything else is written into the header and
 	// signed as ES256.
@@ -179,7 +180,7 @@ func (a Assertion) signer(key *ecdsa.PrivateKey) (alg string, sign func([]byte) 
 	case "ES384":
 		return "ES384", func(text []byte) ([]byte, error) {
 			sum := sha512.Sum384(text)
-			return numbers(key, sum[:])
+			return numbers(key, sum[:], 48)
 		}
 	case "ES256-DER":
 		return "ES256", func(text []byte) ([]byte, error) {
@@ -193,18 +194,20 @@ func (a Assertion) signer(key *ecdsa.PrivateKey) (alg string, sign func([]byte) 
 	}
 	return alg, func(text []byte) ([]byte, error) {
 		sum := sha256.Sum256(text)
-		return numbers(key, sum[:])
+		return numbers(key, sum[:], 32)
 	}
 }
 
-// numbers is a signature as RFC 7518 section 3.4 writes it: R and S, each as
-// long as the curve's order.
-func numbers(key *ecdsa.PrivateKey, digest []byte) ([]byte, error) {
+// numbers is a signature as RFC 7518 section 3.4 writes it: R and S, each in half
+// of the bytes that the algorithm has for it.
+func numbers(key *ecdsa.PrivateKey, digest []byte, half int) ([]byte, error) {
 	r, s, err := ecdsa.Sign(rand.Reader, key, digest)
 	if err != nil {
 		return nil, err
 	}
-	half := (key.Curve.Params().BitSize + 7) / 8
+	if r.BitLen() > 8*half || s.BitLen() > 8*half {
+		return nil, fmt.Errorf("a key of %s is too large", key.Curve.Params().Name)
+	}
 	out := make([]byte, 2*half)
 	r.FillBytes(out[:half])
 	s.FillBytes(out[half:])

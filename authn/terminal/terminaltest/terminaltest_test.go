@@ -87,6 +87,7 @@ func TestLies(t *testing.T) {
 	}{
 		{"none", jwt.UnsafeAllowNoneSignatureType},
 		{"HS256", []byte(public)},
+		{"ES384", parsePublic(t, public)}, // this library does not look at the curve
 	} {
 		a := terminaltest.True("juki-1", gate, "n-1", t0)
 		a.Alg = tt.alg
@@ -98,7 +99,7 @@ func TestLies(t *testing.T) {
 			t.Errorf("%s is not a good lie: %v", tt.alg, err)
 		}
 	}
-	for _, alg := range []string{"RS256", "ES384", "es256"} {
+	for _, alg := range []string{"RS256", "es256"} {
 		a := terminaltest.True("juki-1", gate, "n-1", t0)
 		a.Alg = alg
 		text, err := a.Sign(private)

@@ -39,6 +39,7 @@ type File struct {
 	Keys      Keys      `yaml:"keys"`
 	Trail     Trail     `yaml:"trail"`
 	Policy    Policy    `yaml:"policy"`
+	Mail      Mail      `yaml:"mail"`
 	Log       Log       `yaml:"log"`
 	Argon2    Argon2    `yaml:"argon2"`
 

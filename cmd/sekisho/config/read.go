@@ -215,6 +215,7 @@ func (f *File) anchorPaths(dir string) {
 		}
 	}
 	f.Cards.anchor(dir)
+	f.Mail.anchor(dir)
 }
 
 var levels = []string{"debug", "info", "warn", "error"}
@@ -251,6 +252,7 @@ func (f *File) check(lines map[string]int) Faults {
 	}
 	f.checkAddresses(say)
 	f.checkCards(say)
+	f.checkMail(say)
 	for _, b := range []struct {
 		field         string
 		value, lo, hi int64

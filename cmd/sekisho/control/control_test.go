@@ -127,8 +127,8 @@ func TestMailIsAListOldestFirst(t *testing.T) {
 	if got := strings.TrimSpace(ask(h, "GET", "/mail", "Bearer right", "").Body.String()); got != "[]" {
 		t.Errorf("no mail = %s, want []", got)
 	}
+	d.Mail.Put(control.Message{To: "b@pref.example", Subject: "second", At: start.Add(time.Microsecond)})
 	d.Mail.Put(control.Message{To: "a@pref.example", Subject: "first", At: start})
-	d.Mail.Put(control.Message{To: "b@pref.example", Subject: "second", At: start})
 	var got []map[string]any
 	if err := json.Unmarshal(ask(h, "GET", "/mail", "Bearer right", "").Body.Bytes(), &got); err != nil {
 		t.Fatal(err)

@@ -36,8 +36,11 @@ func (o *Outbox) Put(m Message) {
 }
 
 // All is every message, oldest first; never nil, so that it is a JSON list.
+// Several senders at once bring them in another order.
 func (o *Outbox) All() []Message {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return append([]Message{}, o.messages...)
+	all := append([]Message{}, o.messages...)
+	slices.SortStableFunc(all, func(a, b Message) int { return a.At.Compare(b.At) })
+	return all
 }

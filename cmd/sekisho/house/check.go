@@ -110,7 +110,9 @@ func Check(ctx context.Context, cfg Config, base clock.Now) []error {
 	}
 	rules, ruleFaults := rulesThatWouldBe(ctx, cfg, base, fresh, len(found) == 0)
 	found = append(found, ruleFaults...)
-	return append(found, checkDirectory(ctx, cfg, base, rules)...)
+	found = append(found, checkCards(cfg, base(), rules)...)
+	found = append(found, checkDirectory(ctx, cfg, base, rules)...)
+	return append(found, checkMail(ctx, cfg)...)
 }
 
 // rulesThatWouldBe are those in force, or those of the bootstrap file.

@@ -47,11 +47,14 @@ type Config struct {
 	SampleApps     bool            // show the built-in sample where an application has no URL; dev alone
 
 	// CertificateHeader is where a trusted proxy passes a card's certificate on;
-	// "" nowhere. RevocationLists are files by card authority.
-	CertificateHeader string
-	RevocationLists   map[string][]string
+	// "" nowhere. ClientCertificates: our own TLS asks for it. RevocationLists are
+	// files by card authority.
+	CertificateHeader  string
+	ClientCertificates bool
+	RevocationLists    map[string][]string
 
 	Mailer mail.Mailer // takes notices for delivery; nil: this gateway sends none
+	Mail   config.Mail // what Check tries; serve makes a Mailer of it
 
 	Log *slog.Logger // nil: nothing is logged
 }
@@ -84,7 +87,8 @@ func FromFile(f *config.File) (Config, error) {
 		PublicURL:        u,
 		TrustedProxies:   f.Prefixes(),
 
-		CertificateHeader: f.Cards.Header, RevocationLists: f.Cards.RevocationLists,
+		CertificateHeader: f.Cards.Header, ClientCertificates: f.TLS.ClientCertificates, RevocationLists: f.Cards.RevocationLists,
+		Mail: f.Mail,
 	}
 	for _, z := range f.Zones {
 		c.Zones = append(c.Zones, policy.ZoneID(z))

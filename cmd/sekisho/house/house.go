@@ -166,7 +166,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 		Note: h.note, Once: api.Answers{DB: h.DB, Now: now}, Seal: h.Sealing,
 	})
 	page.Mount(h.Web, page.Services{
-		Steps: h.Signin, Presence: h.Signin, Factors: h.Account, Account: h.Account, Charter: h.Charter,
+		Steps: h.Signin, Presence: h.Signin, Factors: h.Account, Account: h.Account, Charter: h.Charter, People: h.People,
 	})
 	h.Gate = gate.Mount(h.Web, gate.Services{
 		Sessions: h.Sessions, People: h.Watch, SignIn: h.Signin, Keys: h.Tokens, Denied: h.denied.hear, Opened: h.denied.opened,
