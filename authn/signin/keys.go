@@ -49,6 +49,9 @@ func (s *Service) BeginPasskey(ctx context.Context, o Origin, cookie, _ string) 
 	fresh := ""
 	step, err := s.Current(ctx, o, cookie)
 	switch {
+	case errors.Is(err, ErrNone) && s.opening(cookie):
+		// Another window of this browser has asked already. Its question stays
+		// good beside this one: each is its own ticket.
 	case errors.Is(err, ErrNone):
 		if cookie, _, _, err = s.Sessions.New(session.KindFlow); err != nil {
 			return Ceremony{}, err
@@ -67,6 +70,14 @@ func (s *Service) BeginPasskey(ctx context.Context, o Origin, cookie, _ string) 
 		return Ceremony{}, err
 	}
 	return Ceremony{PublicKey: ask, Cookie: fresh, CSRF: s.Sessions.CSRF(cookie)}, nil
+}
+
+// opening reports whether a cookie is a handle that a question came with, or of
+// a sign-in that is over: it stands for nothing, and a question can be tied to
+// it.
+func (s *Service) opening(cookie string) bool {
+	_, ok := s.Sessions.MAC(session.KindFlow, cookie)
+	return ok
 }
 
 // Passkey takes a passkey's answer, as the first step or as the second factor.

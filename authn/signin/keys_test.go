@@ -126,6 +126,26 @@ func TestPasskeyCeremonies(t *testing.T) {
 	}
 }
 
+// TestTwoWindows: a question in a second window leaves that of the first good.
+func TestTwoWindows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.person(t, "tanaka")
+	k := w.key(t, "tanaka")
+	first, err := w.BeginPasskey(ctx, w.origin, "", "")
+	must(t, err)
+	second, err := w.BeginPasskey(ctx, w.origin, first.Cookie, "")
+	must(t, err)
+	if second.Cookie != "" || second.CSRF != first.CSRF {
+		t.Errorf("the second window got a cookie of its own")
+	}
+	given, err := k.Get(first.PublicKey)
+	must(t, err)
+	if _, err := w.Passkey(ctx, w.origin, first.Cookie, given); err != nil {
+		t.Errorf("the first window's answer: %v", err)
+	}
+}
+
 // TestPasskeyOfWhoMayNot: closing a person closes this door too (design rule 9).
 func TestPasskeyOfWhoMayNot(t *testing.T) {
 	t.Parallel()

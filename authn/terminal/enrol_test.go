@@ -112,7 +112,7 @@ func TestEnrolRefuses(t *testing.T) {
 		tt.wrong(&mine)
 		err := w.enrol(mine, tt.key)
 		wantInvalid(t, tt.name, err, tt.field, tt.rule)
-		if got := errors.Is(err, terminal.ErrExists); got != (tt.also == terminal.ErrExists) {
+		if got := errors.Is(err, terminal.ErrExists); got != errors.Is(tt.also, terminal.ErrExists) {
 			t.Errorf("%s: ErrExists = %v", tt.name, got)
 		}
 		if err != nil && strings.Contains(err.Error(), "BEGIN") {

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"io"
 	"math/big"
 	"net"
 	"testing"
@@ -33,16 +34,18 @@ func dialTLS(t *testing.T, server, client *tls.Config) (seen, told tls.Connectio
 		}
 		defer c.Close()
 		// What the server writes carries the session tickets to the client.
-		if _, err := c.Write([]byte{1}); err == nil {
-			served <- c.(*tls.Conn).ConnectionState()
+		if _, err := c.Write([]byte{1}); err != nil {
+			t.Error("the server:", err)
+			return
 		}
+		served <- c.(*tls.Conn).ConnectionState()
 	}()
 	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", ln.Addr().String(), client)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := conn.Read(make([]byte, 1)); err != nil {
+	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
 	seen, ok := <-served
