@@ -179,21 +179,8 @@ func TestCards(t *testing.T) {
 	foreign := newCardOffice(t).issue(t, "foreign", "tanaka", "card")
 	f := cardFront(t, o)
 
-	in := func(c *harness.Client) harness.Answer {
-		t.Helper()
-		a := c.Do(t, "POST", "/api/v1/signin/card", map[string]string{})
-		var s harness.Step
-		if a.Status == http.StatusOK {
-			a.Into(t, &s)
-			c.CSRF = s.CSRF
-		}
-		if s.State == "acknowledge" {
-			_, a = c.Acknowledge(t, s.Version)
-		}
-		return a
-	}
 	c := f.cardReader(t, good)
-	if a := in(c); a.Status != http.StatusOK || !strings.Contains(string(a.Body), "signed_in") {
+	if a := cardIn(t, c); a.Status != http.StatusOK || !strings.Contains(string(a.Body), "signed_in") {
 		t.Fatalf("a good card: %d %s", a.Status, a.Body)
 	}
 	if s := keysWho(t, c); s.Login != "tanaka" || s.ACR != "phr" || strings.Join(s.AMR, " ") != "sc pin mfa" {
@@ -202,14 +189,14 @@ func TestCards(t *testing.T) {
 	for name, card := range map[string]tls.Certificate{
 		"without the policy's OID": visitor, "of nobody here": nobody, "of another authority": foreign,
 	} {
-		if a := in(f.cardReader(t, card)); a.Status != http.StatusUnauthorized || a.Code() != "refused" {
+		if a := cardIn(t, f.cardReader(t, card)); a.Status != http.StatusUnauthorized || a.Code() != "refused" {
 			t.Errorf("a card %s: %d %s", name, a.Status, a.Body)
 		}
 	}
-	if a := in(f.cardReader(t, server)); a.Status != http.StatusBadRequest {
+	if a := cardIn(t, f.cardReader(t, server)); a.Status != http.StatusBadRequest {
 		t.Errorf("a certificate for servers, which nginx itself refuses: %d %s", a.Status, a.Body)
 	}
-	if a := in(f.cardReader(t)); a.Status != http.StatusUnauthorized {
+	if a := cardIn(t, f.cardReader(t)); a.Status != http.StatusUnauthorized {
 		t.Errorf("no card: %d %s", a.Status, a.Body)
 	}
 
@@ -227,7 +214,7 @@ func TestCards(t *testing.T) {
 	}
 
 	// A card that was lost works until the list says so, and then no more.
-	if a := in(f.cardReader(t, lost)); a.Status != http.StatusOK {
+	if a := cardIn(t, f.cardReader(t, lost)); a.Status != http.StatusOK {
 		t.Fatalf("before it was lost: %d %s", a.Status, a.Body)
 	}
 	o.run(t, "ca", "-config", "ca.cnf", "-revoke", "lost.pem")
@@ -236,7 +223,7 @@ func TestCards(t *testing.T) {
 		a := f.cardReader(t, lost).Do(t, "POST", "/api/v1/signin/card", map[string]string{})
 		return a.Status == http.StatusUnauthorized
 	})
-	if a := in(f.cardReader(t, good)); a.Status != http.StatusOK {
+	if a := cardIn(t, f.cardReader(t, good)); a.Status != http.StatusOK {
 		t.Errorf("the others: %d %s", a.Status, a.Body)
 	}
 

@@ -269,6 +269,9 @@ func (s *Service) SetSecond(ctx context.Context, o signin.Origin, cookie, addres
 	if err := s.fresh(ctx, n); err != nil {
 		return signin.Step{}, err
 	}
+	if address, err = notice.SecondAddress(address, p.Mail); err != nil {
+		return signin.Step{}, err
+	}
 	err = s.in.DB.WithTx(ctx, func(tx *store.Tx) error {
 		if err := s.in.Notices.SetSecond(ctx, tx, p.ID, address, o.Zone); err != nil {
 			return err

@@ -165,7 +165,7 @@ func TestFailuresAreTriedUntilPatienceEnds(t *testing.T) {
 	for end := t0.Add(2 * Patience); w.clock.Now().Before(end); {
 		due := w.claim()
 		if len(due) == 0 {
-			w.clock.Advance(10 * time.Minute)
+			w.clock.Advance(30 * time.Minute)
 			continue
 		}
 		tries++

@@ -246,6 +246,9 @@ func (s *Service) finish(ctx context.Context, o Origin, cookie string, f *flow, 
 		if err := s.overtaken(ctx, tx, *f); err != nil {
 			return err
 		}
+		if err := s.still(ctx, tx, f); err != nil {
+			return err
+		}
 		if err := act(tx); err != nil {
 			return err
 		}
@@ -285,7 +288,7 @@ func (s *Service) finish(ctx context.Context, o Origin, cookie string, f *flow, 
 		})
 	})
 	if err != nil {
-		return Step{}, err
+		return Step{}, s.unheard(ctx, o, someone{facts: standing.Facts{Person: person}, name: f.Login}, err)
 	}
 	if _, err := s.take(ctx, cookie); err != nil {
 		return Step{}, err

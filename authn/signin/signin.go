@@ -234,9 +234,10 @@ func (s *Service) Password(ctx context.Context, o Origin, cookie, typed string, 
 		}
 		return clear(ctx, tx, credential("pw", string(f.Person)))
 	}, "sign_in.password")
-	if no := s.unheard(ctx, o, who, err); no != err {
+	if unspent := (*terminal.Refused)(nil); errors.As(err, &unspent) {
+		// Its word was used before: the password was right all the same.
 		s.release(context.WithoutCancel(ctx), ways)
-		return Step{}, no
+		return Step{}, s.unheard(ctx, o, who, err)
 	}
 	return step, err
 }

@@ -47,6 +47,27 @@ func (s *Service) sitting(f *flow, a *terminal.Assertion) {
 	}
 }
 
+// still refuses a sign-in whose terminal was lost, or became another, since it
+// spoke: what it said is asked for again when a session comes of it (design rule
+// 2).
+func (s *Service) still(ctx context.Context, tx *store.Tx, f *flow) error {
+	if f.Terminal == "" {
+		return nil
+	}
+	t, err := s.Terminals.Find(ctx, tx, f.Terminal)
+	switch {
+	case errors.Is(err, terminal.ErrNotFound):
+		return &terminal.Refused{Why: "unknown_terminal"}
+	case err != nil:
+		return err
+	case !t.LostAt.IsZero():
+		return &terminal.Refused{Why: "lost"}
+	case t.Class != f.TerminalClass:
+		return &terminal.Refused{Why: "changed"}
+	}
+	return nil
+}
+
 // heard uses an assertion up in the transaction of the step that it came with.
 func (s *Service) heard(ctx context.Context, tx *store.Tx, a *terminal.Assertion) error {
 	if a == nil {
@@ -59,7 +80,7 @@ func (s *Service) heard(ctx context.Context, tx *store.Tx, a *terminal.Assertion
 // nonce was used before, or the terminal was lost meanwhile. Other errors pass.
 func (s *Service) unheard(ctx context.Context, o Origin, who someone, err error) error {
 	var no *terminal.Refused
-	if errors.As(err, &no) {
+	if errors.As(err, &no) && !errors.Is(err, ErrRefused) { // else it was entered already
 		return errors.Join(s.refuse(ctx, o, who, "sign_in.terminal", no.Why), no)
 	}
 	return err
