@@ -182,6 +182,13 @@ func TestKeysEnrolOnce(t *testing.T) {
 	if won.Load() != 1 {
 		t.Errorf("%d enrolments of one", won.Load())
 	}
+	// What was enrolled is called by the enrolment's id.
+	in := harness.NewClient(d.URL)
+	nextStep(t, d)
+	in.SignIn(t, "tanaka", d.Person(t, "tanaka").Password, *d.Person(t, "tanaka").TOTPSecret, in.Now(t))
+	if a := in.Do(t, "DELETE", "/api/v1/factors/"+with.ID, nil); a.Status != http.StatusNoContent {
+		t.Errorf("removing it: %d %s", a.Status, a.Body)
+	}
 	acts, _ := trail(t, d)
 	if n := done(acts, "tanaka", "factor.added", "ok"); n != 1 {
 		t.Errorf("%d on the trail", n)

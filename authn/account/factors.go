@@ -104,6 +104,9 @@ func (s *Service) FinishTOTP(ctx context.Context, o signin.Origin, cookie, id, c
 		if errors.Is(err, totp.ErrWrong) {
 			err = signin.Keep(err) // the try stays counted
 		}
+		if err == nil {
+			err = s.in.Rebound(ctx, tx, person.ID)
+		}
 		return authn.OTP, err
 	})
 }

@@ -145,7 +145,7 @@ func (k *Keys) FinishEnrol(ctx context.Context, tx *store.Tx, person directory.P
 	if err := k.tickets.Spend(ctx, tx, forEnrolment, enrolling(person.ID, user, whose), challenge); err != nil {
 		return Key{}, notGood(ErrNoEnrolment, err)
 	}
-	return k.insert(ctx, tx, c, name, transports(made.Response.Transports), data.Flags.HasBackupState())
+	return k.insert(ctx, tx, id, c, name, transports(made.Response.Transports), data.Flags.HasBackupState())
 }
 
 // checkMade is W3C WebAuthn L3 section 7.1, but for who made the key.
@@ -233,7 +233,7 @@ func (k *Keys) Import(ctx context.Context, tx *store.Tx, person directory.Person
 	if err := k.giveHandle(ctx, tx, person, in.UserHandle); err != nil {
 		return err
 	}
-	_, err = k.insert(ctx, tx, credential{
+	_, err = k.insert(ctx, tx, secret.Token(16), credential{
 		Person: person, CredentialID: in.CredentialID, Handle: in.UserHandle, PublicKey: in.PublicKey,
 		AAGUID: make([]byte, aaguidSize), AddedAt: store.Micros(in.AddedAt),
 	}, name, "", false)

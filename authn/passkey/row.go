@@ -98,8 +98,7 @@ func model(aaguid []byte) string {
 }
 
 // insert adds a key in the caller's transaction: ErrTwice or ErrFull refuse it.
-func (k *Keys) insert(ctx context.Context, tx *store.Tx, c credential, name, transports string, backedUp bool) (Key, error) {
-	id := secret.Token(16)
+func (k *Keys) insert(ctx context.Context, tx *store.Tx, id string, c credential, name, transports string, backedUp bool) (Key, error) {
 	sealed, err := k.seal(id, c)
 	if err != nil {
 		return Key{}, err
