@@ -39,6 +39,9 @@ func TestWeight(t *testing.T) {
 // TestPagesAreQuick takes the best of several tries, so that what else the
 // machine does is not held against a page.
 func TestPagesAreQuick(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the run with the race detector, which is several times slower, measures nothing")
+	}
 	for _, sc := range scenes {
 		t.Run(sc.name, func(t *testing.T) {
 			w, best := newWorld(t), time.Hour
