@@ -80,6 +80,9 @@ var anybody = map[string]bool{
 	"GET /rules": true, "GET /leak-reported": true, "GET /signin": true,
 	"GET /.sekisho/signout":      true, // shows a button
 	"GET /.well-known/jwks.json": true, // public keys
+
+	// Questions: they say nothing of anybody, and answering one is a sign-in.
+	"GET /api/v1/signin/nonce": true, "POST /api/v1/signin/passkey/begin": true,
 }
 
 // bodies are what a script would send, so that a refusal is not for the body.
@@ -214,7 +217,8 @@ func try(t *testing.T, d *harness.Dev, c *harness.Client, r route, p folder.Pers
 	}
 	own := "/signin/" + page(state)
 	ofSignIn := r.path == own || r.path == own+"/begin" ||
-		state == "enrol" && r.path == "/api/v1/factors/totp/begin" || last(r) > 0 || strings.Contains(r.path, "sekisho.")
+		state == "enrol" && (r.path == "/api/v1/factors/totp/begin" || r.path == "/api/v1/factors/passkey/begin") ||
+		state == "second_factor" && r.path == "/signin/recovery" || last(r) > 0 || strings.Contains(r.path, "sekisho.")
 	switch {
 	case a.Status >= 500:
 		t.Errorf("%s %s: %d %s", r.method, path, a.Status, a.Body)
