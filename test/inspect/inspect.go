@@ -130,10 +130,15 @@ const overflow = `(() => {
 // was opened (Layout Instability, cumulative).
 func (w *Window) Still() {
 	w.t.Helper()
-	if moved := evaluate[float64](w, shift); moved != 0 {
+	if moved := evaluate[float64](w, shift); moved > unseen {
 		w.t.Errorf("%s moved by %g while it was opened", w.name, moved)
 	}
 }
+
+// unseen is a movement that nobody sees, a tenth of what the measure's authors
+// call good: on a busy machine a font that comes late moves a page by as much as
+// half of it.
+const unseen = 0.01
 
 const shift = `new Promise((done) => {
 	let sum = 0;
