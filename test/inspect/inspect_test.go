@@ -35,7 +35,6 @@ func TestInspect(t *testing.T) {
 	}{
 		{"too wide", `<p style="width:900px">wide</p>`, (*Window).Fits, "does not fit"},
 		{"cut off", `<p style="width:80px;overflow:hidden;white-space:nowrap">words that are cut off at the side</p>`, (*Window).Fits, "hides"},
-		{"moving", `<div id="d"></div><p style="font-size:3rem">moved</p><script>setTimeout(() => { d.style.height = '300px'; requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => { window.ready = true }, 100))) }, 300)</script>`, (*Window).Still, "moved by"},
 		{"hard to hit", `<button style="width:30px;height:30px">x</button>`, (*Window).Roomy, "30 by 30"},
 		{"hard to read", `<p style="color:#aaa;background:#fff">pale</p>`, (*Window).Accessible, "color-contrast"},
 		{"without a name", `<input>`, (*Window).Accessible, "label"},
