@@ -5,12 +5,16 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"net/http"
+	"slices"
 
 	"sekisho/web"
 )
 
 //go:embed assets/sekisho.css
 var styleText []byte
+
+//go:embed assets/office.css
+var officeText []byte
 
 //go:embed assets/sekisho.js
 var scriptText []byte
@@ -23,7 +27,7 @@ type asset struct {
 }
 
 var (
-	style  = newAsset("css", "text/css; charset=utf-8", styleText)
+	style  = newAsset("css", "text/css; charset=utf-8", slices.Concat(styleText, officeText))
 	script = newAsset("js", "text/javascript; charset=utf-8", scriptText)
 )
 

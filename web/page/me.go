@@ -233,13 +233,17 @@ func (h *house) office(r *web.Request, posts []policy.PostID) []link {
 	if mayApprove(posts) {
 		add("/policy", g.say("me.office_policy"))
 	}
-	if slices.ContainsFunc(posts, func(id policy.PostID) bool {
-		post, ok := r.Policy().Post(id)
-		return ok && (post.Administers || post.Approves || post.Audits)
-	}) {
-		add("/people", g.say("me.office_people"))
-		add("/terminals", g.say("me.office_terminals"))
-		add("/tokens", g.say("me.office_tokens"))
+	for _, one := range []struct {
+		act        authz.Act
+		path, says string
+	}{
+		{authz.ViewPeople, "/people", g.say("me.office_people")},
+		{authz.ViewTerminals, "/terminals", g.say("me.office_terminals")},
+		{authz.ViewTokens, "/tokens", g.say("me.office_tokens")},
+	} {
+		if authz.May(r.Policy(), one.act, posts, nil, false).OK() {
+			add(one.path, one.says)
+		}
 	}
 	return links
 }

@@ -2,10 +2,9 @@ package page
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
-	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,12 +15,14 @@ import (
 	"sekisho/authn/totp"
 	"sekisho/authz"
 	"sekisho/authz/people"
+	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/secret"
 	"sekisho/web"
 )
 
-// People is what administrators, and those who approve, do to others.
+// People is what administrators see of others and do to them. Who may is asked
+// there at every call; a page that shows a button grants nothing by it.
 type People interface {
 	Find(ctx context.Context, o signin.Origin, cookie, query, after string, limit int) (found []people.Listed, next string, err error)
 	Show(ctx context.Context, o signin.Origin, cookie, login string) (people.Detail, error)
@@ -31,20 +32,10 @@ type People interface {
 	TemporaryPassword(ctx context.Context, o signin.Origin, cookie, login string) (people.Slip, error)
 	RecoveryCode(ctx context.Context, o signin.Origin, cookie, login string) (people.Slip, error)
 	RemoveFactor(ctx context.Context, o signin.Origin, cookie, login, factorID string) error
-	Terminals
-	Tokens
-}
-
-// Terminals is the register of machines.
-type Terminals interface {
 	Terminals(ctx context.Context, o signin.Origin, cookie string) ([]people.TerminalSeen, error)
 	EnrolTerminal(ctx context.Context, o signin.Origin, cookie string, t terminal.Terminal, publicKeyPEM string) error
 	LoseTerminal(ctx context.Context, o signin.Origin, cookie, id string) error
 	RemoveTerminal(ctx context.Context, o signin.Origin, cookie, id string) error
-}
-
-// Tokens is the stock of hardware tokens.
-type Tokens interface {
 	Tokens(ctx context.Context, o signin.Origin, cookie, query, after string, limit int) (found []totp.Token, next string, err error)
 	ImportTokens(ctx context.Context, o signin.Origin, cookie, format string, data []byte, key secret.Text) (totp.Imported, error)
 	AssignToken(ctx context.Context, o signin.Origin, cookie, serial, login string) error
@@ -55,89 +46,187 @@ type Tokens interface {
 
 // mountOffice puts the administrators' pages on the server.
 func (h *house) mountOffice() {
-	h.srv.Mount("GET /people", h.people)
-	h.srv.Mount("GET /people/{login}", h.person)
-	h.srv.Mount("GET /people/{login}/{act}", h.actForm)
-	h.srv.Mount("POST /people/{login}/{act}", h.act)
-	h.srv.Mount("GET /people/{login}/factors/{id}/remove", h.unbindForm)
-	h.srv.Mount("POST /people/{login}/factors/{id}/remove", h.unbind)
-	h.srv.Mount("GET /terminals", h.terminals)
-	h.srv.Mount("POST /terminals", h.enrolTerminal)
-	h.srv.Mount("GET /terminals/{id}/{act}", h.machineForm)
-	h.srv.Mount("POST /terminals/{id}/{act}", h.machineAct)
-	h.srv.Mount("GET /tokens", h.tokens)
-	h.srv.Mount("POST /tokens/import", h.importTokens)
-	h.srv.Mount("GET /tokens/import", instead("/tokens"))
-	h.srv.Mount("GET /tokens/{serial}", h.token)
-	h.srv.Mount("POST /tokens/{serial}/{act}", h.tokenAct)
-	h.srv.Mount("GET /tokens/{serial}/{act}", h.token)
+	m := h.srv.Mount
+	m("GET /people", h.people)
+	m("GET /people/{login}", h.person)
+	m("GET /people/{login}/suspend", h.actForm(suspending))
+	m("POST /people/{login}/suspend", h.suspend)
+	m("GET /people/{login}/restore", h.actForm(restoring))
+	m("POST /people/{login}/restore", h.restore)
+	m("GET /people/{login}/unlock", h.actForm(unlocking))
+	m("POST /people/{login}/unlock", h.unlock)
+	m("GET /people/{login}/temporary-password", h.actForm(givingPassword))
+	m("POST /people/{login}/temporary-password", h.givePassword)
+	m("GET /people/{login}/recovery-code", h.actForm(givingCode))
+	m("POST /people/{login}/recovery-code", h.giveCode)
+	m("GET /people/{login}/factors/{id}/remove", h.actForm(dropping))
+	m("POST /people/{login}/factors/{id}/remove", h.drop)
+
+	m("GET /terminals", h.terminals)
+	m("GET /terminals/enrol", h.enrolTerminalForm)
+	m("POST /terminals/enrol", h.enrolTerminal)
+	m("GET /terminals/{id}/lost", h.terminalActForm(losingTerminal))
+	m("POST /terminals/{id}/lost", h.terminalAct(losingTerminal))
+	m("GET /terminals/{id}/remove", h.terminalActForm(removingTerminal))
+	m("POST /terminals/{id}/remove", h.terminalAct(removingTerminal))
+
+	m("GET /tokens", h.tokens)
+	m("GET /tokens/import", h.importForm)
+	m("POST /tokens/import", h.importTokens)
+	m("GET /tokens/{serial}", h.token)
+	m("GET /tokens/{serial}/assign", h.tokenActForm(assigning))
+	m("POST /tokens/{serial}/assign", h.tokenAct(assigning))
+	m("GET /tokens/{serial}/unassign", h.tokenActForm(unassigning))
+	m("POST /tokens/{serial}/unassign", h.tokenAct(unassigning))
+	m("GET /tokens/{serial}/resync", h.tokenActForm(resyncing))
+	m("POST /tokens/{serial}/resync", h.tokenAct(resyncing))
+	m("GET /tokens/{serial}/lost", h.tokenActForm(losingToken))
+	m("POST /tokens/{serial}/lost", h.tokenAct(losingToken))
 }
 
-// perPage is how many people or tokens one page lists.
-const perPage = 50
+// pageRows is how many rows a list shows at once.
+const pageRows = 50
+
+// A room is one part of the office, as its pages link to each other.
+type room struct {
+	Path, Name string
+	Here       bool
+}
+
+// rooms are those that the reader may look into.
+func (h *house) rooms(r *web.Request, step signin.Step, here string) []room {
+	g, posts := h.tongue(r), r.Policy().PostsOf(step.Person.Groups)
+	var open []room
+	for _, one := range []struct {
+		act        authz.Act
+		name, says string
+	}{
+		{authz.ViewPeople, "people", g.say("people.title")},
+		{authz.ViewTerminals, "terminals", g.say("terminals.title")},
+		{authz.ViewTokens, "tokens", g.say("tokens.title")},
+	} {
+		if authz.May(r.Policy(), one.act, posts, nil, false).OK() {
+			open = append(open, room{"/" + one.name, one.says, one.name == here})
+		}
+	}
+	return open
+}
+
+// A search is a list that is looked through by words and by pages.
+type search struct {
+	Path, Query string
+	Next, First string // addresses of other pages; "" for none
+}
+
+// searching reads a search from the address.
+func searching(r *web.Request, path string) (s search, after string) {
+	q := r.URL.Query()
+	s = search{Path: path, Query: strings.TrimSpace(q.Get("q"))}
+	if after = q.Get("after"); after != "" {
+		s.First = s.at("")
+	}
+	return s, after
+}
+
+// at is the address of the page of the list that begins after a row.
+func (s search) at(after string) string {
+	q := url.Values{}
+	if s.Query != "" {
+		q.Set("q", s.Query)
+	}
+	if after != "" {
+		q.Set("after", after)
+	}
+	if len(q) == 0 {
+		return s.Path
+	}
+	return s.Path + "?" + q.Encode()
+}
+
+// showList shows a list. In the other language it is the same search.
+func (h *house) showList(w http.ResponseWriter, r *web.Request, step signin.Step, s search, name string, page any) error {
+	v := h.view(r, step, page)
+	v.Wide, v.Notice = true, h.officeDone(r)
+	if s.Query != "" {
+		v.Switch += "&" + url.Values{"q": {s.Query}}.Encode()
+	}
+	return h.show(w, r, http.StatusOK, name, v)
+}
 
 type peoplePage struct {
-	Query   string
-	Found   []personLine
-	Next    string // address of the rest; "" for none
-	Asked   bool
-	Options []choice
+	Rooms []room
+	search
+	Found []personLine
 }
-
-type choice struct{ Value, Says string }
 
 type personLine struct {
-	Login, Name, Section, State string
-	Open                        bool
-	Posts                       string
+	Login, Name, Section, Kind string
+	State                      tag
+	Posts                      []string
 }
 
+// A tag is a state in a word. Tone makes some look different ("bad", "warn"),
+// but the word alone says it all.
+type tag struct{ Says, Tone string }
+
+// people finds people and lists them.
 func (h *house) people(w http.ResponseWriter, r *web.Request) error {
 	step, done, err := h.at(w, r, authn.SignedIn)
 	if done || err != nil {
 		return err
 	}
-	query := strings.TrimSpace(r.URL.Query().Get("q"))
-	found, next, err := h.People.Find(r.Context(), r.Origin, r.Cookie, query, r.URL.Query().Get("after"), perPage)
+	s, after := searching(r, "/people")
+	p := peoplePage{Rooms: h.rooms(r, step, "people"), search: s}
+	found, next, err := h.People.Find(r.Context(), r.Origin, r.Cookie, s.Query, after, pageRows)
 	if err != nil {
-		return h.officeError(w, r, err, "/people")
-	}
-	p := peoplePage{Query: query, Asked: query != ""}
-	for _, one := range found {
-		p.Found = append(p.Found, personLine{
-			Login: one.Login, Name: one.Name, Section: sectionName(r, one.Section), State: h.stateName(r, one.State), Open: one.State == "active",
-			Posts: h.postNames(r, one.Posts),
-		})
+		if said, ok := h.inOffice(w, r, err); ok {
+			return h.again(w, r, step, "people", p, said)
+		}
+		return h.turned(w, r, err, "/people")
 	}
 	if next != "" {
-		p.Next = "/people?" + url.Values{"q": {query}, "after": {next}}.Encode()
+		p.Next = s.at(next)
 	}
-	v := h.view(r, step, p)
-	v.Wide = true
-	return h.show(w, r, http.StatusOK, "people", v)
+	for _, one := range found {
+		p.Found = append(p.Found, personLine{
+			Login: one.Login, Name: one.Name, Section: sectionName(r, one.Section), Kind: h.kind(r, one.Kind),
+			State: h.state(r, one.State), Posts: postNames(r, one.Posts),
+		})
+	}
+	return h.showList(w, r, step, s, "people", p)
 }
 
-// stateName says a state in plain words.
-func (h *house) stateName(r *web.Request, state string) string {
-	g := h.tongue(r)
-	switch state {
-	case "active":
-		return g.say("people.active")
-	case "disabled":
-		return g.say("people.disabled")
-	case "expired":
-		return g.say("people.expired")
-	case "suspended":
-		return g.say("people.suspended")
-	case "dormant":
-		return g.say("people.dormant")
-	case "on_leave":
-		return g.say("people.on_leave")
+// proven asks, before anything is typed or decided, for the proof that an act
+// will need: the service asks again, and on the way to a stronger sign-in what
+// was typed would be lost.
+func (h *house) proven(r *web.Request, step signin.Step) error {
+	rules := r.Policy().Session
+	need := &account.StepUp{Required: rules.ElevatedACR, MaxAge: min(r.Policy().SignIn.FreshFor, rules.ElevatedIdleEnd)}
+	if n := step.Session; n == nil || !n.ACR.AtLeast(need.Required) || h.srv.Now().Sub(n.AuthAt) > need.MaxAge {
+		return need
 	}
-	return state
+	return nil
 }
 
-func (h *house) postNames(r *web.Request, posts []policy.PostID) string {
+// inOffice is inPlace, and says besides how the state of things stands against
+// an act: whoever meets it here can go and see.
+func (h *house) inOffice(w http.ResponseWriter, r *web.Request, err error) (refused, bool) {
+	if p := web.ProblemOf(err); p.Code == web.CodeState {
+		return refused{p.Status, []Fault{{"", r.Say(p.Detail)}}, p.Articles}, true
+	}
+	return h.inPlace(w, r, err, Fault{})
+}
+
+// turned answers an error of the administrators' service that belongs on
+// another page: a stronger sign-in leads back here.
+func (h *house) turned(w http.ResponseWriter, r *web.Request, err error, back string) error {
+	if done, failed := h.elsewhere(w, r, err, back); done {
+		return failed
+	}
+	return err
+}
+
+func postNames(r *web.Request, posts []policy.PostID) []string {
 	var names []string
 	for _, id := range posts {
 		name := string(id)
@@ -146,341 +235,84 @@ func (h *house) postNames(r *web.Request, posts []policy.PostID) string {
 		}
 		names = append(names, name)
 	}
-	return strings.Join(names, h.tongue(r).say("me.comma"))
+	return names
 }
 
-// officeError sends the reader to sign in more strongly where that is what is
-// missing; everything else belongs on the error page, which has its words.
-func (h *house) officeError(w http.ResponseWriter, r *web.Request, err error, back string) error {
-	if done, failed := h.elsewhere(w, r, err, back); done {
-		return failed
-	}
-	return err
-}
-
-type personPage struct {
-	Login, Name, Section, Company, Posts, State, Mail string
-	Open                                              bool
-	Closed                                            []closedLine
-	Sessions                                          int
-	Recovery                                          time.Time
-	Password                                          passwordLine
-	Attempts                                          []attemptLine
-	LastUsedAt                                        time.Time
-	Factors                                           []factorLine
-	Acts                                              []actLine
-	Unbind                                            actLine
-}
-
-type closedLine struct {
-	State, Reason, By string
-	Since, Until      time.Time
-}
-
-type passwordLine struct {
-	ChangedAt time.Time
-	Temporary bool
-}
-
-type attemptLine struct {
-	Code      bool
-	Failures  int
-	HeldUntil time.Time
-	Spent     bool
-}
-
-// An actLine is something that may be done, or why it may not.
-type actLine struct {
-	Slug, Name, Means string
-	May               bool
-	Why               string
-	Articles          []policy.Article
-	Danger            bool
-}
-
-// personActs are what can be done to a person, by address, in the order in
-// which they are shown.
-var personActs = []string{"temporary-password", "recovery-code", "unlock", "suspend", "restore"}
-
-// actLine says one of them, and whether the reader may do it to this person.
-func (h *house) actLine(r *web.Request, d people.Detail, slug string) (actLine, bool) {
+// kind says what sort of ID somebody's is.
+func (h *house) kind(r *web.Request, k directory.Kind) string {
 	g := h.tongue(r)
-	line := actLine{Slug: slug}
-	var act authz.Act
-	switch slug {
-	case "temporary-password":
-		act, line.Name, line.Means = authz.TemporaryPassword, g.say("act.password"), g.say("act.password_means")
-	case "recovery-code":
-		act, line.Name, line.Means = authz.RecoveryCode, g.say("act.recovery"), g.say("act.recovery_means")
-	case "unlock":
-		act, line.Name, line.Means = authz.Unlock, g.say("act.unlock"), g.say("act.unlock_means")
-	case "suspend":
-		act, line.Name, line.Means, line.Danger = authz.Suspend, g.say("act.suspend"), g.say("act.suspend_means"), true
-	case "restore":
-		act, line.Name, line.Means = authz.Restore, g.say("act.restore"), g.say("act.restore_means")
-	default:
-		return actLine{}, false
+	switch k {
+	case directory.KindStaff:
+		return g.say("office.kind_staff")
+	case directory.KindContractor:
+		return g.say("office.kind_contractor")
+	case directory.KindService:
+		return g.say("office.kind_service")
+	case directory.KindShared:
+		return g.say("office.kind_shared")
 	}
-	may := d.May[act]
-	line.May, line.Why, line.Articles = may.OK(), r.Say(may.Says), may.Articles
-	return line, true
+	return string(k)
 }
 
-func (h *house) person(w http.ResponseWriter, r *web.Request) error {
-	step, done, err := h.at(w, r, authn.SignedIn)
-	if done || err != nil {
-		return err
+// state says whether somebody may use anything, and why not.
+func (h *house) state(r *web.Request, state string) tag {
+	g := h.tongue(r)
+	switch state {
+	case people.Active:
+		return tag{Says: g.say("office.active")}
+	case people.Disabled:
+		return tag{g.say("office.disabled"), "bad"}
+	case people.Expired:
+		return tag{g.say("office.expired"), "bad"}
+	case people.Suspended:
+		return tag{g.say("office.suspended"), "bad"}
+	case people.Dormant:
+		return tag{g.say("office.dormant"), "warn"}
+	case people.OnLeave:
+		return tag{g.say("office.on_leave"), "warn"}
 	}
-	d, err := h.People.Show(r.Context(), r.Origin, r.Cookie, r.PathValue("login"))
-	if err != nil {
-		return h.officeError(w, r, err, r.URL.Path)
-	}
-	v := h.view(r, step, h.personPage(r, d))
-	v.Wide = true
-	v.Notice = h.officeDone(r)
-	return h.show(w, r, http.StatusOK, "person", v)
+	return tag{state, "bad"}
 }
 
-func (h *house) personPage(r *web.Request, d people.Detail) personPage {
-	a := d.Person.Account
-	p := personPage{
-		Login: d.Person.Login, Name: d.Person.Name, Section: sectionName(r, d.Person.Section), Company: d.Person.Company,
-		Posts: h.postNames(r, d.Posts), State: h.stateName(r, d.State), Open: d.State == "active", Mail: d.Person.Mail,
-		Sessions: d.Sessions, Recovery: d.Recovery, LastUsedAt: a.LastUsedAt,
-		Password: passwordLine{ChangedAt: a.PasswordChangedAt, Temporary: a.MustChange},
+// number is a count from an address, where anybody may have written something
+// else.
+func number(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 {
+		return 0
 	}
-	for _, c := range d.Closed {
-		p.Closed = append(p.Closed, closedLine{h.stateName(r, string(c.Kind)), c.Reason, c.By, c.Since, c.Until})
-	}
-	for _, t := range d.Attempts {
-		if t.Failures > 0 {
-			p.Attempts = append(p.Attempts, attemptLine{t.Kind == "code", t.Failures, t.HeldUntil, t.Spent})
-		}
-	}
-	for _, f := range d.Factors {
-		p.Factors = append(p.Factors, h.factorLine(r, f))
-	}
-	for _, slug := range personActs {
-		line, _ := h.actLine(r, d, slug)
-		if slug == "suspend" && !p.Open || slug == "restore" && len(d.Closed) == 0 {
-			continue
-		}
-		p.Acts = append(p.Acts, line)
-	}
-	may := d.May[authz.RemoveFactor]
-	p.Unbind = actLine{May: may.OK(), Why: r.Say(may.Says), Articles: may.Articles}
-	return p
+	return n
 }
 
 // officeDone says what the redirect that led here has done.
 func (h *house) officeDone(r *web.Request) notice {
-	g := h.tongue(r)
-	switch r.URL.Query().Get("done") {
-	case "suspend":
-		return notice{g.say("act.suspend_done"), "good"}
-	case "restore":
-		return notice{g.say("act.restore_done"), "good"}
-	case "unlock":
-		return notice{g.say("act.unlock_done"), "good"}
-	case "factor":
-		return notice{g.say("act.factor_done"), "good"}
-	case "enrolled":
-		return notice{g.say("terminals.enrolled"), "good"}
-	case "lost":
-		return notice{g.say("terminals.lost_done"), "good"}
-	case "removed":
-		return notice{g.say("terminals.removed"), "good"}
-	case "assign":
-		return notice{g.say("tokens.assign_done"), "good"}
-	case "unassign":
-		return notice{g.say("tokens.unassign_done"), "good"}
-	case "resync":
-		return notice{g.say("tokens.resync_done"), "good"}
-	case "token-lost":
-		return notice{g.say("tokens.lost_done"), "good"}
+	g, q := h.tongue(r), r.URL.Query()
+	good := func(says string) notice { return notice{says, "good"} }
+	switch q.Get("done") {
+	case "suspended":
+		return good(g.say("office.done_suspended"))
+	case "restored":
+		return good(g.say("office.done_restored"))
+	case "unlocked":
+		return good(g.say("office.done_unlocked"))
+	case "factor_removed":
+		return good(g.say("office.done_factor_removed"))
+	case "terminal_enrolled":
+		return good(g.say("office.done_terminal_enrolled"))
+	case "terminal_lost":
+		return good(g.say("office.done_terminal_lost"))
+	case "terminal_removed":
+		return good(g.say("office.done_terminal_removed"))
+	case "imported":
+		return good(g.say("office.done_imported", "Added", number(q.Get("added")), "Known", number(q.Get("known"))))
+	case "assigned":
+		return good(g.say("office.done_assigned"))
+	case "unassigned":
+		return good(g.say("office.done_unassigned"))
+	case "resynced":
+		return good(g.say("office.done_resynced"))
+	case "token_lost":
+		return good(g.say("office.done_token_lost"))
 	}
 	return notice{}
-}
-
-type actPage struct {
-	Login, Name, Section string
-	Act                  actLine
-	Action, Back         string
-	Reason, Until        string
-	AskReason, AskUntil  bool
-	Factor               string // what is removed
-}
-
-// actForm says what an act means before it is done.
-func (h *house) actForm(w http.ResponseWriter, r *web.Request) error {
-	step, done, err := h.at(w, r, authn.SignedIn)
-	if done || err != nil {
-		return err
-	}
-	p, err := h.actPage(r)
-	if err != nil {
-		return h.officeError(w, r, err, r.URL.Path)
-	}
-	return h.show(w, r, http.StatusOK, "personact", h.view(r, step, p))
-}
-
-func (h *house) actPage(r *web.Request) (actPage, error) {
-	slug := r.PathValue("act")
-	if !slices.Contains(personActs, slug) {
-		return actPage{}, web.ErrNoPage
-	}
-	d, err := h.People.Show(r.Context(), r.Origin, r.Cookie, r.PathValue("login"))
-	if err != nil {
-		return actPage{}, err
-	}
-	line, _ := h.actLine(r, d, slug)
-	back := "/people/" + url.PathEscape(d.Person.Login)
-	return actPage{
-		Login: d.Person.Login, Name: d.Person.Name, Section: sectionName(r, d.Person.Section), Act: line,
-		Action: back + "/" + slug, Back: back, AskReason: slug == "suspend" || slug == "restore", AskUntil: slug == "suspend",
-	}, nil
-}
-
-// maxReason bounds a reason, in characters.
-const maxReason = 500
-
-func (h *house) act(w http.ResponseWriter, r *web.Request) error {
-	g := h.tongue(r)
-	step, done, err := h.at(w, r, authn.SignedIn)
-	if done || err != nil {
-		return err
-	}
-	p, err := h.actPage(r)
-	if err != nil {
-		return h.officeError(w, r, err, r.URL.Path)
-	}
-	p.Reason, p.Until = strings.TrimSpace(r.PostForm.Get("reason")), strings.TrimSpace(r.PostForm.Get("until"))
-	var faults []Fault
-	if p.Act.Slug == "suspend" && p.Reason == "" {
-		faults = append(faults, Fault{"reason", g.say("act.need_reason")})
-	}
-	if len([]rune(p.Reason)) > maxReason {
-		faults = append(faults, Fault{"reason", g.say("act.long_reason")})
-	}
-	until, ok := endOfDay(p.Until)
-	if p.AskUntil && (!ok || !until.IsZero() && !until.After(h.srv.Now())) {
-		faults = append(faults, Fault{"until", g.say("act.bad_until")})
-	}
-	if len(faults) > 0 {
-		return h.again(w, r, step, "personact", p, refused{http.StatusUnprocessableEntity, faults, nil})
-	}
-	ctx, login := r.Context(), p.Login
-	var slip people.Slip
-	switch p.Act.Slug {
-	case "suspend":
-		err = h.People.Suspend(ctx, r.Origin, r.Cookie, login, p.Reason, until)
-	case "restore":
-		err = h.People.Restore(ctx, r.Origin, r.Cookie, login, p.Reason)
-	case "unlock":
-		err = h.People.Unlock(ctx, r.Origin, r.Cookie, login)
-	case "temporary-password":
-		if slip, err = h.People.TemporaryPassword(ctx, r.Origin, r.Cookie, login); err == nil {
-			return h.slip(w, r, step, slip, p, false)
-		}
-	case "recovery-code":
-		if slip, err = h.People.RecoveryCode(ctx, r.Origin, r.Cookie, login); err == nil {
-			return h.slip(w, r, step, slip, p, true)
-		}
-	}
-	if err != nil {
-		if said, ok := h.inPlace(w, r, err, Fault{}); ok && web.ProblemOf(err).Code == web.CodeInvalid {
-			return h.again(w, r, step, "personact", p, said)
-		}
-		return h.officeError(w, r, err, r.URL.Path)
-	}
-	return redirect(w, r, p.Back, url.Values{"done": {p.Act.Slug}})
-}
-
-// endOfDay is the end of a day in Japan; zero for none.
-func endOfDay(day string) (time.Time, bool) {
-	if day == "" {
-		return time.Time{}, true
-	}
-	t, err := time.ParseInLocation(time.DateOnly, day, japan)
-	if err != nil {
-		return time.Time{}, false
-	}
-	return t.AddDate(0, 0, 1).UTC(), true
-}
-
-type slipPage struct {
-	Login, Name, Section string
-	Secret               string
-	EndsAt               time.Time
-	By, Gate, Back       string
-	Recovery             bool
-	IssuedAt             time.Time
-}
-
-// slip shows a secret in the answer to the POST itself: it is shown once, to be
-// printed or read out, and is nowhere to be read again.
-func (h *house) slip(w http.ResponseWriter, r *web.Request, step signin.Step, s people.Slip, p actPage, recovery bool) error {
-	v := h.view(r, step, slipPage{
-		Login: s.Login, Name: s.Name, Section: sectionName(r, s.Section), Secret: string(s.Secret.Reveal()), EndsAt: s.EndsAt,
-		By: step.Person.Name, Gate: h.srv.PublicURL().String(), Back: p.Back, Recovery: recovery, IssuedAt: h.srv.Now(),
-	})
-	v.Switch = switchURL(r, p.Back)
-	return h.show(w, r, http.StatusOK, "slip", v)
-}
-
-// unbindForm asks before a factor of another person is taken away.
-func (h *house) unbindForm(w http.ResponseWriter, r *web.Request) error {
-	step, done, err := h.at(w, r, authn.SignedIn)
-	if done || err != nil {
-		return err
-	}
-	p, err := h.unbindPage(r)
-	if err != nil {
-		return h.officeError(w, r, err, r.URL.Path)
-	}
-	return h.show(w, r, http.StatusOK, "personact", h.view(r, step, p))
-}
-
-func (h *house) unbindPage(r *web.Request) (actPage, error) {
-	g := h.tongue(r)
-	d, err := h.People.Show(r.Context(), r.Origin, r.Cookie, r.PathValue("login"))
-	if err != nil {
-		return actPage{}, err
-	}
-	at := slices.IndexFunc(d.Factors, func(f account.Factor) bool { return f.ID == r.PathValue("id") })
-	if at < 0 {
-		return actPage{}, people.ErrNotFound
-	}
-	f, may := h.factorLine(r, d.Factors[at]), d.May[authz.RemoveFactor]
-	back := "/people/" + url.PathEscape(d.Person.Login)
-	return actPage{
-		Login: d.Person.Login, Name: d.Person.Name, Section: sectionName(r, d.Person.Section), Back: back,
-		Action: back + "/factors/" + url.PathEscape(f.ID) + "/remove", Factor: f.Kind + g.say("me.colon") + f.Name,
-		Act: actLine{"remove", g.say("act.factor"), g.say("act.factor_means"), may.OK(), r.Say(may.Says), may.Articles, true},
-	}, nil
-}
-
-func (h *house) unbind(w http.ResponseWriter, r *web.Request) error {
-	login := r.PathValue("login")
-	err := h.People.RemoveFactor(r.Context(), r.Origin, r.Cookie, login, r.PathValue("id"))
-	if err != nil {
-		return h.officeError(w, r, err, r.URL.Path)
-	}
-	return redirect(w, r, "/people/"+url.PathEscape(login), url.Values{"done": {"factor"}})
-}
-
-// formFaults are the faults of a form in place, or the error for another page.
-func (h *house) formFaults(w http.ResponseWriter, r *web.Request, err error) (refused, bool) {
-	var up *account.StepUp
-	if errors.As(err, &up) || none(err) {
-		return refused{}, false
-	}
-	p := web.ProblemOf(err)
-	switch p.Code {
-	case web.CodeInvalid:
-		return h.inPlace(w, r, err, Fault{})
-	case web.CodeState, web.CodeHeld:
-		return refused{p.Status, []Fault{{"", r.Say(p.Detail)}}, p.Articles}, true
-	}
-	return refused{}, false
 }

@@ -3,42 +3,72 @@ package page
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
 	"sekisho/authn"
 	"sekisho/authn/signin"
 	"sekisho/authn/terminal"
+	"sekisho/authz"
 	"sekisho/authz/people"
 	"sekisho/policy"
 	"sekisho/web"
 )
 
 type terminalsPage struct {
-	Lines   []terminalLine
-	Form    machineForm
-	Zones   []choice
-	Classes []choice
+	Rooms                        []room
+	Found                        []terminalLine
+	MayEnrol, MayLose, MayRemove bool // by their posts
 }
 
 type terminalLine struct {
-	ID, Name, Class, Zone, Key, Who string
-	Declared, Lost                  bool
-	LostAt, SeenAt                  time.Time
+	ID, Name, Class, Zone string
+	Key                   string // the beginning of its fingerprint; "" where it cannot speak for itself
+	Declared              bool
+	AddedAt               time.Time
+	AddedBy               string
+	LostAt, SeenAt        time.Time
+	Who, WhoName          string // signed in there now
 }
 
-// machineForm is what was typed to enrol one.
-type machineForm struct{ ID, JA, EN, Class, Zone, Key string }
+// A choice is one of several that a form offers.
+type choice struct {
+	Value, Says string
+	Chosen      bool
+}
 
+// A terminalForm is what was typed about a new terminal.
+type terminalForm struct{ ID, NameJA, NameEN, Class, Zone, Key string }
+
+type enrolTerminalPage struct {
+	Rooms          []room
+	Zones, Classes []choice
+	Form           terminalForm
+}
+
+// keyShown is how much of a fingerprint is shown: enough to tell two machines
+// apart, and to compare with what the machine says over the telephone.
+const keyShown = 16
+
+// terminals shows the register.
 func (h *house) terminals(w http.ResponseWriter, r *web.Request) error {
 	step, done, err := h.at(w, r, authn.SignedIn)
 	if done || err != nil {
 		return err
 	}
-	p, err := h.terminalsPage(r, machineForm{})
+	found, err := h.People.Terminals(r.Context(), r.Origin, r.Cookie)
 	if err != nil {
-		return h.officeError(w, r, err, "/terminals")
+		return h.turned(w, r, err, "/terminals")
+	}
+	may := func(act authz.Act) bool {
+		return authz.May(r.Policy(), act, r.Policy().PostsOf(step.Person.Groups), nil, false).OK()
+	}
+	p := terminalsPage{
+		Rooms: h.rooms(r, step, "terminals"), MayEnrol: may(authz.EnrolTerminal),
+		MayLose: may(authz.LoseTerminal), MayRemove: may(authz.RemoveTerminal),
+	}
+	for _, t := range found {
+		p.Found = append(p.Found, h.terminalLine(r, t))
 	}
 	v := h.view(r, step, p)
 	v.Wide = true
@@ -46,49 +76,57 @@ func (h *house) terminals(w http.ResponseWriter, r *web.Request) error {
 	return h.show(w, r, http.StatusOK, "terminals", v)
 }
 
-func (h *house) terminalsPage(r *web.Request, typed machineForm) (terminalsPage, error) {
-	g := h.tongue(r)
-	all, err := h.People.Terminals(r.Context(), r.Origin, r.Cookie)
-	if err != nil {
-		return terminalsPage{}, err
-	}
-	p := terminalsPage{Form: typed}
-	for _, t := range all {
-		p.Lines = append(p.Lines, h.terminalLine(r, t))
-	}
-	for _, z := range r.Policy().Zones {
-		p.Zones = append(p.Zones, choice{string(z.ID), zoneName(r, z.ID)})
-	}
-	p.Classes = []choice{{policy.TerminalCounter, g.say("terminals.counter")}, {policy.TerminalLent, g.say("terminals.lent")}}
-	return p, nil
-}
-
 func (h *house) terminalLine(r *web.Request, t people.TerminalSeen) terminalLine {
-	g := h.tongue(r)
 	line := terminalLine{
-		ID: t.ID, Name: r.Say(t.Name), Zone: zoneName(r, t.Zone), Key: short(t.Key), Who: t.WhoName,
-		Declared: t.Declared, Lost: !t.LostAt.IsZero(), LostAt: t.LostAt, SeenAt: t.SeenAt,
+		ID: t.ID, Name: r.Say(t.Name), Class: h.terminalClass(r, t.Class), Zone: zoneName(r, t.Zone), Key: t.Key,
+		Declared: t.Declared, AddedAt: t.AddedAt, AddedBy: t.AddedBy, LostAt: t.LostAt, SeenAt: t.SeenAt,
+		Who: t.Who, WhoName: t.WhoName,
 	}
-	switch t.Class {
-	case policy.TerminalDedicated:
-		line.Class = g.say("terminals.dedicated")
-	case policy.TerminalCounter:
-		line.Class = g.say("terminals.counter")
-	case policy.TerminalLent:
-		line.Class = g.say("terminals.lent")
-	}
-	if line.Who == "" {
-		line.Who = t.Who
+	if len(line.Key) > keyShown {
+		line.Key = line.Key[:keyShown] + "…"
 	}
 	return line
 }
 
-// short is the beginning of a fingerprint, enough to compare two by eye.
-func short(fingerprint string) string {
-	if len(fingerprint) > 16 {
-		return fours(fingerprint[:16])
+func (h *house) terminalClass(r *web.Request, class string) string {
+	g := h.tongue(r)
+	switch class {
+	case policy.TerminalDedicated:
+		return g.say("terminals.dedicated")
+	case policy.TerminalCounter:
+		return g.say("terminals.counter")
+	case policy.TerminalLent:
+		return g.say("terminals.lent")
 	}
-	return fingerprint
+	return class
+}
+
+func (h *house) enrolTerminalForm(w http.ResponseWriter, r *web.Request) error {
+	step, done, err := h.at(w, r, authn.SignedIn)
+	if done || err != nil {
+		return err
+	}
+	may := authz.May(r.Policy(), authz.EnrolTerminal, r.Policy().PostsOf(step.Person.Groups), nil, false)
+	if !may.OK() {
+		return &people.Denied{Permission: may}
+	}
+	if err := h.proven(r, step); err != nil {
+		return h.turned(w, r, err, "/terminals/enrol")
+	}
+	return h.show(w, r, http.StatusOK, "terminalenrol", h.view(r, step, h.enrolTerminalPage(r, step, terminalForm{})))
+}
+
+func (h *house) enrolTerminalPage(r *web.Request, step signin.Step, typed terminalForm) enrolTerminalPage {
+	p := enrolTerminalPage{Rooms: h.rooms(r, step, "terminals"), Form: typed}
+	for _, z := range r.Policy().Zones {
+		p.Zones = append(p.Zones, choice{string(z.ID), zoneName(r, z.ID), string(z.ID) == typed.Zone})
+	}
+	// A dedicated terminal comes with the policy: it can stand in for a factor
+	// (article 26no3-1), which two persons decide.
+	for _, c := range []string{policy.TerminalCounter, policy.TerminalLent} {
+		p.Classes = append(p.Classes, choice{c, h.terminalClass(r, c), c == typed.Class})
+	}
+	return p
 }
 
 func (h *house) enrolTerminal(w http.ResponseWriter, r *web.Request) error {
@@ -96,86 +134,134 @@ func (h *house) enrolTerminal(w http.ResponseWriter, r *web.Request) error {
 	if done || err != nil {
 		return err
 	}
-	get := func(name string) string { return strings.TrimSpace(r.PostForm.Get(name)) }
-	typed := machineForm{get("id"), get("name_ja"), get("name_en"), get("class"), get("zone"), get("public_key")}
-	err = h.People.EnrolTerminal(r.Context(), r.Origin, r.Cookie, terminal.Terminal{
-		ID: typed.ID, Zone: policy.ZoneID(typed.Zone), Class: typed.Class, Name: policy.Words{JA: typed.JA, EN: typed.EN},
-	}, typed.Key)
-	if err == nil {
-		return redirect(w, r, "/terminals", url.Values{"done": {"enrolled"}})
+	form := func(name string) string { return strings.TrimSpace(r.PostForm.Get(name)) }
+	typed := terminalForm{form("id"), form("name"), form("name_en"), form("class"), form("zone"), form("public_key")}
+	said := refused{Status: http.StatusUnprocessableEntity, Faults: h.terminalFaults(r, typed)}
+	if len(said.Faults) == 0 {
+		err = h.People.EnrolTerminal(r.Context(), r.Origin, r.Cookie, terminal.Terminal{
+			ID: typed.ID, Zone: policy.ZoneID(typed.Zone), Class: typed.Class,
+			Name: policy.Words{JA: typed.NameJA, EN: typed.NameEN},
+		}, typed.Key)
+		if err == nil {
+			return redirect(w, r, "/terminals", url.Values{"done": {"terminal_enrolled"}})
+		}
+		var ok bool
+		if said, ok = h.inOffice(w, r, err); !ok {
+			return h.turned(w, r, err, "/terminals/enrol")
+		}
 	}
-	said, ok := h.formFaults(w, r, err)
-	if !ok {
-		return h.officeError(w, r, err, "/terminals")
+	if strings.Contains(typed.Key, "PRIVATE") {
+		typed.Key = "" // what was pasted by mistake does not go over the wire again
 	}
-	p, failed := h.terminalsPage(r, typed)
-	if failed != nil {
-		return h.officeError(w, r, failed, "/terminals")
-	}
-	v := h.view(r, step, p)
-	v.Wide = true
-	v.Faults, v.Articles = said.Faults, said.Articles
-	return h.show(w, r, said.Status, "terminals", v)
+	return h.again(w, r, step, "terminalenrol", h.enrolTerminalPage(r, step, typed), said)
 }
 
-type machinePage struct {
-	Line             terminalLine
-	Title, Means, Do string
-	Action           string
-}
-
-// machineForm asks before a terminal is marked as lost, or taken off the
-// register.
-func (h *house) machineForm(w http.ResponseWriter, r *web.Request) error {
-	step, p, done, err := h.machine(w, r)
-	if done || err != nil {
-		return err
-	}
-	return h.show(w, r, http.StatusOK, "machine", h.view(r, step, p))
-}
-
-func (h *house) machine(w http.ResponseWriter, r *web.Request) (step signin.Step, p machinePage, done bool, err error) {
+// terminalFaults says everything that is missing at once; the register names
+// one thing at a time.
+func (h *house) terminalFaults(r *web.Request, t terminalForm) []Fault {
 	g := h.tongue(r)
-	if step, done, err = h.at(w, r, authn.SignedIn); done || err != nil {
-		return step, p, done, err
+	var faults []Fault
+	if t.ID == "" {
+		faults = append(faults, Fault{"id", g.say("terminals.need_id")})
 	}
-	id, act := r.PathValue("id"), r.PathValue("act")
-	all, err := h.People.Terminals(r.Context(), r.Origin, r.Cookie)
-	if err != nil {
-		return step, p, true, h.officeError(w, r, err, "/terminals")
+	if t.NameJA == "" {
+		faults = append(faults, Fault{"name", g.say("terminals.need_name")})
 	}
-	at := slices.IndexFunc(all, func(t people.TerminalSeen) bool { return t.ID == id })
-	if at < 0 {
-		return step, p, false, people.ErrNotFound
+	if t.Class == "" {
+		faults = append(faults, Fault{"class", g.say("terminals.need_class")})
 	}
-	p = machinePage{Line: h.terminalLine(r, all[at]), Action: "/terminals/" + url.PathEscape(id) + "/" + act}
-	switch act {
-	case "lost":
-		p.Title, p.Means, p.Do = g.say("terminals.lose"), g.say("terminals.lose_means"), g.say("terminals.lose_do")
-	case "remove":
-		p.Title, p.Means, p.Do = g.say("terminals.remove"), g.say("terminals.remove_means"), g.say("terminals.remove_do")
-	default:
-		return step, p, false, web.ErrNoPage
+	if t.Zone == "" {
+		faults = append(faults, Fault{"zone", g.say("terminals.need_zone")})
 	}
-	return step, p, false, nil
+	return faults
 }
 
-func (h *house) machineAct(w http.ResponseWriter, r *web.Request) error {
-	id := r.PathValue("id")
-	var (
-		err  error
-		what string
-	)
-	switch r.PathValue("act") {
-	case "lost":
-		what, err = "lost", h.People.LoseTerminal(r.Context(), r.Origin, r.Cookie, id)
-	case "remove":
-		what, err = "removed", h.People.RemoveTerminal(r.Context(), r.Origin, r.Cookie, id)
-	default:
-		return web.ErrNoPage
+// A terminalAct is one thing done to one terminal.
+type terminalAct struct {
+	id   authz.Act
+	fits func(people.TerminalSeen) bool
+	done string
+	says func(*tongue) actWords
+	do   func(h *house, r *web.Request, id string) error
+}
+
+var (
+	losingTerminal = terminalAct{authz.LoseTerminal, func(t people.TerminalSeen) bool { return t.LostAt.IsZero() }, "terminal_lost",
+		func(g *tongue) actWords {
+			return actWords{g.say("terminals.lose"), "", g.say("terminals.lose_submit"), []string{
+				g.say("terminals.lose_then_key"), g.say("terminals.lose_then_sessions"), g.say("terminals.lose_then_back"), g.say("act.then_record")}}
+		}, func(h *house, r *web.Request, id string) error {
+			return h.People.LoseTerminal(r.Context(), r.Origin, r.Cookie, id)
+		}}
+	removingTerminal = terminalAct{authz.RemoveTerminal, func(t people.TerminalSeen) bool { return !t.Declared }, "terminal_removed",
+		func(g *tongue) actWords {
+			return actWords{g.say("terminals.remove"), "", g.say("terminals.remove_submit"), []string{
+				g.say("terminals.remove_then_gone"), g.say("terminals.remove_then_sessions"), g.say("act.then_record")}}
+		}, func(h *house, r *web.Request, id string) error {
+			return h.People.RemoveTerminal(r.Context(), r.Origin, r.Cookie, id)
+		}}
+)
+
+// terminalActForm shows the page of an act, terminalAct does it.
+func (h *house) terminalActForm(a terminalAct) web.Handler {
+	return func(w http.ResponseWriter, r *web.Request) error {
+		step, done, err := h.at(w, r, authn.SignedIn)
+		if done || err != nil {
+			return err
+		}
+		p, err := h.terminalActPage(r, step, a)
+		if err == nil {
+			err = h.proven(r, step)
+		}
+		if err != nil {
+			return h.turned(w, r, err, r.URL.EscapedPath())
+		}
+		return h.show(w, r, http.StatusOK, "machine", h.view(r, step, p))
 	}
+}
+
+func (h *house) terminalActPage(r *web.Request, step signin.Step, a terminalAct) (actPage, error) {
+	may := authz.May(r.Policy(), a.id, r.Policy().PostsOf(step.Person.Groups), nil, false)
+	if !may.OK() {
+		return actPage{}, &people.Denied{Permission: may}
+	}
+	found, err := h.People.Terminals(r.Context(), r.Origin, r.Cookie)
 	if err != nil {
-		return h.officeError(w, r, err, r.URL.Path)
+		return actPage{}, err
 	}
-	return redirect(w, r, "/terminals", url.Values{"done": {what}})
+	for _, t := range found {
+		if t.ID != r.PathValue("id") {
+			continue
+		}
+		if !a.fits(t) {
+			return actPage{}, people.ErrState
+		}
+		g, says, line := h.tongue(r), a.says(h.tongue(r)), h.terminalLine(r, t)
+		return actPage{
+			Rooms: h.rooms(r, step, "terminals"), Title: says.Name, Then: says.Then, Button: says.Button, Danger: true,
+			Subject: g.say("terminals.subject", "Name", line.Name, "ID", line.ID, "Class", line.Class), Articles: may.Articles,
+			Action: r.URL.EscapedPath(), Back: "/terminals",
+		}, nil
+	}
+	return actPage{}, people.ErrNotFound
+}
+
+func (h *house) terminalAct(a terminalAct) web.Handler {
+	return func(w http.ResponseWriter, r *web.Request) error {
+		step, done, err := h.at(w, r, authn.SignedIn)
+		if done || err != nil {
+			return err
+		}
+		if err = a.do(h, r, r.PathValue("id")); err == nil {
+			return redirect(w, r, "/terminals", url.Values{"done": {a.done}})
+		}
+		if said, ok := h.inOffice(w, r, err); ok {
+			p, found := h.terminalActPage(r, step, a)
+			if found != nil {
+				return h.turned(w, r, found, r.URL.EscapedPath())
+			}
+			return h.again(w, r, step, "machine", p, said)
+		}
+		return h.turned(w, r, err, r.URL.EscapedPath())
+	}
 }

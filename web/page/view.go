@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"sekisho/authn"
 	"sekisho/authn/signin"
@@ -29,8 +30,11 @@ type pages struct {
 	templates map[string]map[string]*template.Template
 }
 
+// loaded are the pages of this process: they are parsed once and never change.
+var loaded = sync.OnceValues(load)
+
 func mustLoad() pages {
-	p, err := load()
+	p, err := loaded()
 	if err != nil {
 		panic("page: " + err.Error())
 	}

@@ -1,0 +1,236 @@
+package page
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"sekisho/authn"
+	"sekisho/authn/signin"
+	"sekisho/authz"
+	"sekisho/authz/people"
+	"sekisho/policy"
+	"sekisho/web"
+)
+
+// An act is one thing that administrators do to a person. It has a page of its
+// own that says what follows, before anything does.
+type act struct {
+	id     authz.Act
+	path   string // below the person's page; "" where the act has more in its path
+	danger bool   // takes something away from the person
+	reason bool   // asks why,
+	must   bool   // and takes no silence for an answer
+	until  bool   // asks for how long
+	says   func(*tongue) actWords
+}
+
+// actWords are what an act is called and what follows from it.
+type actWords struct {
+	Name, Brief string
+	Button      string
+	Then        []string
+}
+
+var (
+	suspending = act{authz.Suspend, "suspend", true, true, true, true, func(g *tongue) actWords {
+		return actWords{g.say("suspend.name"), g.say("suspend.brief"), g.say("suspend.submit"), []string{
+			g.say("suspend.then_sessions"), g.say("suspend.then_doors"), g.say("suspend.then_kept"), g.say("act.then_record")}}
+	}}
+	restoring = act{authz.Restore, "restore", false, true, false, false, func(g *tongue) actWords {
+		return actWords{g.say("restore.name"), g.say("restore.brief"), g.say("restore.submit"), []string{
+			g.say("restore.then_open"), g.say("restore.then_others"), g.say("act.then_record")}}
+	}}
+	unlocking = act{authz.Unlock, "unlock", false, false, false, false, func(g *tongue) actWords {
+		return actWords{g.say("unlock.name"), g.say("unlock.brief"), g.say("unlock.submit"), []string{
+			g.say("unlock.then_count"), g.say("unlock.then_same"), g.say("unlock.then_ask")}}
+	}}
+	givingPassword = act{authz.TemporaryPassword, "temporary-password", true, false, false, false, func(g *tongue) actWords {
+		return actWords{g.say("temporary.name"), g.say("temporary.brief"), g.say("temporary.submit"), []string{
+			g.say("temporary.then_old"), g.say("temporary.then_sessions"), g.say("temporary.then_change"),
+			g.say("act.then_once"), g.say("act.then_person")}}
+	}}
+	givingCode = act{authz.RecoveryCode, "recovery-code", true, false, false, false, func(g *tongue) actWords {
+		return actWords{g.say("recover.name"), g.say("recover.brief"), g.say("recover.submit"), []string{
+			g.say("recover.then_only"), g.say("recover.then_replaced"), g.say("recover.then_sessions"), g.say("recover.then_old"), g.say("act.then_once"), g.say("act.then_person")}}
+	}}
+	dropping = act{authz.RemoveFactor, "", true, false, false, false, func(g *tongue) actWords {
+		return actWords{g.say("drop.name"), g.say("drop.brief"), g.say("drop.submit"), []string{
+			g.say("drop.then_gone"), g.say("drop.then_sessions"), g.say("drop.then_last"), g.say("act.then_record")}}
+	}}
+)
+
+// at is where the act on somebody has its page.
+func (a act) at(login string) string { return personPath(login) + "/" + a.path }
+
+func personPath(login string) string { return "/people/" + url.PathEscape(login) }
+
+// An actPage is the last page before something is done: to whom, what follows,
+// and what else must be said.
+type actPage struct {
+	Rooms          []room
+	Title, Subject string
+	What           string // of the subject's; "" for all
+	Then           []string
+	Articles       []policy.Article
+	Action, Back   string
+	Button         string
+	Danger         bool
+	AsksReason     bool
+	NeedsReason    bool
+	AsksUntil      bool
+	AsksLogin      bool
+	AsksCodes      bool
+	Reason, Until  string
+	Login          string
+	Today          string // the first day that can be the last
+}
+
+// actForm shows the page of an act. One that the policy refuses has no page: a
+// form that can only fail is a trap.
+func (h *house) actForm(a act) web.Handler {
+	return func(w http.ResponseWriter, r *web.Request) error {
+		step, done, err := h.at(w, r, authn.SignedIn)
+		if done || err != nil {
+			return err
+		}
+		p, err := h.actPage(r, step, a)
+		if err == nil {
+			err = h.proven(r, step)
+		}
+		if err != nil {
+			return h.turned(w, r, err, r.URL.EscapedPath())
+		}
+		return h.show(w, r, http.StatusOK, "personact", h.view(r, step, p))
+	}
+}
+
+func (h *house) actPage(r *web.Request, step signin.Step, a act) (actPage, error) {
+	d, err := h.People.Show(r.Context(), r.Origin, r.Cookie, r.PathValue("login"))
+	if err != nil {
+		return actPage{}, err
+	}
+	may := d.May[a.id]
+	if !may.OK() {
+		return actPage{}, &people.Denied{Permission: may}
+	}
+	g, says := h.tongue(r), a.says(h.tongue(r))
+	p := actPage{
+		Rooms: h.rooms(r, step, "people"), Title: says.Name, Then: says.Then, Articles: may.Articles,
+		Subject: g.say("act.person", "Name", d.Person.Name, "Login", d.Person.Login, "Section", sectionName(r, d.Person.Section)),
+		Action:  r.URL.EscapedPath(), Back: personPath(d.Person.Login), Button: says.Button, Danger: a.danger,
+		AsksReason: a.reason, NeedsReason: a.must, AsksUntil: a.until, Today: h.srv.Now().In(japan).Format(time.DateOnly),
+	}
+	if a.id != authz.RemoveFactor {
+		return p, nil
+	}
+	for _, f := range d.Factors {
+		if f.ID == r.PathValue("id") {
+			p.What = factorKind(g, f) + g.say("me.colon") + f.Name
+			return p, nil
+		}
+	}
+	return actPage{}, people.ErrNotFound
+}
+
+// actAgain shows the page of an act once more, with what was typed.
+func (h *house) actAgain(w http.ResponseWriter, r *web.Request, step signin.Step, a act, said refused) error {
+	p, err := h.actPage(r, step, a)
+	if err != nil {
+		return h.turned(w, r, err, r.URL.EscapedPath())
+	}
+	p.Reason, p.Until = r.PostForm.Get("reason"), r.PostForm.Get("until")
+	return h.again(w, r, step, "personact", p, said)
+}
+
+// acted answers an act: what became of it stands on the person's page.
+func (h *house) acted(w http.ResponseWriter, r *web.Request, step signin.Step, a act, err error, done string) error {
+	if err == nil {
+		return redirect(w, r, personPath(r.PathValue("login")), url.Values{"done": {done}})
+	}
+	return h.actError(w, r, step, a, err)
+}
+
+func (h *house) actError(w http.ResponseWriter, r *web.Request, step signin.Step, a act, err error) error {
+	if said, ok := h.inOffice(w, r, err); ok {
+		return h.actAgain(w, r, step, a, said)
+	}
+	return h.turned(w, r, err, r.URL.EscapedPath())
+}
+
+func (h *house) suspend(w http.ResponseWriter, r *web.Request) error {
+	step, done, err := h.at(w, r, authn.SignedIn)
+	if done || err != nil {
+		return err
+	}
+	reason, faults := h.reason(r, suspending)
+	until, ok := lastDay(r.PostForm.Get("until"), h.srv.Now())
+	if !ok {
+		faults = append(faults, Fault{"until", h.tongue(r).say("suspend.until_wrong")})
+	}
+	if len(faults) > 0 {
+		return h.actAgain(w, r, step, suspending, refused{http.StatusUnprocessableEntity, faults, nil})
+	}
+	err = h.People.Suspend(r.Context(), r.Origin, r.Cookie, r.PathValue("login"), reason, until)
+	return h.acted(w, r, step, suspending, err, "suspended")
+}
+
+func (h *house) restore(w http.ResponseWriter, r *web.Request) error {
+	step, done, err := h.at(w, r, authn.SignedIn)
+	if done || err != nil {
+		return err
+	}
+	reason, faults := h.reason(r, restoring)
+	if len(faults) > 0 {
+		return h.actAgain(w, r, step, restoring, refused{http.StatusUnprocessableEntity, faults, nil})
+	}
+	err = h.People.Restore(r.Context(), r.Origin, r.Cookie, r.PathValue("login"), reason)
+	return h.acted(w, r, step, restoring, err, "restored")
+}
+
+func (h *house) unlock(w http.ResponseWriter, r *web.Request) error {
+	step, done, err := h.at(w, r, authn.SignedIn)
+	if done || err != nil {
+		return err
+	}
+	err = h.People.Unlock(r.Context(), r.Origin, r.Cookie, r.PathValue("login"))
+	return h.acted(w, r, step, unlocking, err, "unlocked")
+}
+
+func (h *house) drop(w http.ResponseWriter, r *web.Request) error {
+	step, done, err := h.at(w, r, authn.SignedIn)
+	if done || err != nil {
+		return err
+	}
+	err = h.People.RemoveFactor(r.Context(), r.Origin, r.Cookie, r.PathValue("login"), r.PathValue("id"))
+	return h.acted(w, r, step, dropping, err, "factor_removed")
+}
+
+// reason reads why somebody acts; it goes on the trail.
+func (h *house) reason(r *web.Request, a act) (string, []Fault) {
+	reason := strings.TrimSpace(r.PostForm.Get("reason"))
+	switch {
+	case reason == "" && a.must:
+		return "", []Fault{{"reason", h.tongue(r).say("act.need_reason")}}
+	case utf8.RuneCountInString(reason) > people.MaxReason:
+		return "", []Fault{{"reason", h.tongue(r).say("act.reason_long", "Max", people.MaxReason)}}
+	}
+	return reason, nil
+}
+
+// lastDay is the end of the last day of something, in Japan's time; zero for
+// no day. Today is the first that can be the last.
+func lastDay(typed string, now time.Time) (end time.Time, ok bool) {
+	typed = strings.TrimSpace(typed)
+	if typed == "" {
+		return time.Time{}, true
+	}
+	day, err := time.ParseInLocation(time.DateOnly, typed, japan)
+	if err != nil {
+		return time.Time{}, false
+	}
+	end = day.AddDate(0, 0, 1).UTC()
+	return end, now.Before(end)
+}

@@ -1,0 +1,101 @@
+package page
+
+import (
+	"html/template"
+	"net/http"
+
+	"sekisho/authn"
+	"sekisho/authn/signin"
+	"sekisho/authz/people"
+	"sekisho/policy"
+	"sekisho/web"
+)
+
+// A slipPage is a secret on its way to a person, on paper. It is the answer to
+// the POST that made it and is nowhere to be read again.
+type slipPage struct {
+	Back        string
+	Login       string
+	Secret      string
+	Sides       []slipSide
+	LoginLabel  []said
+	SecretLabel []said
+	Kind        string // of secret, in the reader's language
+}
+
+// said is a word in one language.
+type said struct{ Lang, Says string }
+
+// A slipSide is what the paper says in one language. The paper carries both:
+// whoever prints it does not know what its reader reads.
+type slipSide struct {
+	Lang   string
+	For    string
+	Until  string
+	Ends   template.HTML
+	Steps  []string
+	By     string
+	Issued template.HTML
+}
+
+// givePassword gives somebody a temporary password, article 64-2.
+func (h *house) givePassword(w http.ResponseWriter, r *web.Request) error {
+	step, done, err := h.at(w, r, authn.SignedIn)
+	if done || err != nil {
+		return err
+	}
+	slip, err := h.People.TemporaryPassword(r.Context(), r.Origin, r.Cookie, r.PathValue("login"))
+	if err != nil {
+		return h.actError(w, r, step, givingPassword, err)
+	}
+	return h.slip(w, r, step, slip, func(g *tongue, url string) (string, []string) {
+		return g.say("slip.password"), []string{
+			g.say("slip.password_use", "URL", url), g.say("slip.password_letters"), g.say("slip.password_change"),
+			g.say("slip.password_second"), g.say("slip.password_shred")}
+	})
+}
+
+// giveCode gives somebody who has lost a factor a code for the way to a new one.
+func (h *house) giveCode(w http.ResponseWriter, r *web.Request) error {
+	step, done, err := h.at(w, r, authn.SignedIn)
+	if done || err != nil {
+		return err
+	}
+	slip, err := h.People.RecoveryCode(r.Context(), r.Origin, r.Cookie, r.PathValue("login"))
+	if err != nil {
+		return h.actError(w, r, step, givingCode, err)
+	}
+	return h.slip(w, r, step, slip, func(g *tongue, url string) (string, []string) {
+		return g.say("slip.code"), []string{
+			g.say("slip.code_use", "URL", url), g.say("slip.code_letters"), g.say("slip.code_only"),
+			g.say("slip.code_once"), g.say("slip.code_shred")}
+	})
+}
+
+// slip shows the paper. says are its title and its steps in a language.
+func (h *house) slip(w http.ResponseWriter, r *web.Request, step signin.Step, s people.Slip, says func(g *tongue, url string) (title string, steps []string)) error {
+	p := slipPage{
+		Back: personPath(s.Login), Login: s.Login, Secret: string(s.Secret.Reveal()),
+	}
+	pol := r.Policy()
+	var section policy.Words
+	if found, ok := pol.Section(s.Section); ok {
+		section = found.Name
+	}
+	for _, lang := range languages {
+		g := h.pages.tongues[lang]
+		title, steps := says(g, h.srv.PublicURL().String())
+		p.SecretLabel = append(p.SecretLabel, said{lang, title})
+		p.LoginLabel = append(p.LoginLabel, said{lang, g.say("signin.login")})
+		p.Sides = append(p.Sides, slipSide{
+			Lang: lang, For: g.say("slip.for", "Name", s.Name, "Section", section.In(lang), "Org", pol.Prefecture.Name.In(lang)),
+			Until: g.say("slip.until"), Ends: g.when(s.EndsAt), Steps: steps,
+			By: g.say("slip.by", "Name", step.Person.Name, "Login", step.Person.Login), Issued: g.when(h.srv.Now()),
+		})
+	}
+	p.Kind, _ = says(h.tongue(r), "")
+	v := h.view(r, step, p)
+	// Nothing here can be shown a second time, in whatever language.
+	v.Switch = switchURL(r, p.Back)
+	return h.show(w, r, http.StatusOK, "slip", v)
+}
