@@ -101,6 +101,7 @@ type Progress struct {
 	// Recovering: a recovery code was given in place of a lost factor. It opens
 	// the way to a new factor and to nothing else.
 	Recovering bool
+	Checked    bool // the person has confirmed that the terminal is in order
 	// Lost: the person had a further factor, which was taken away or ended. The
 	// password alone binds no other.
 	Lost bool
@@ -110,6 +111,7 @@ type Progress struct {
 type Need struct {
 	ACR            policy.ACR // least assurance (zone's sign_in_acr)
 	Acknowledgment string     // version of the rules to acknowledge, "" for none (articles 39, 40)
+	TerminalCheck  bool       // the person confirms the terminal (articles 63-4, 63-6)
 }
 
 // A State names a step of a sign-in.
@@ -148,6 +150,8 @@ func Next(p Progress, n Need) State {
 		return Enrol
 	case n.Acknowledgment != "" && p.Acknowledged != n.Acknowledgment:
 		return Acknowledge
+	case n.TerminalCheck && !p.Checked:
+		return TerminalCheck
 	}
 	return SignedIn
 }

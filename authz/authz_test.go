@@ -59,10 +59,13 @@ func TestDecide(t *testing.T) {
 		{"another section's", Facts{SignedIn: true, Person: someone, ACR: policy.AAL2, Application: with(mail, func(a *policy.Application) { a.Sections = []string{"zaisei"} })}, NotYours, "", "47-2"},
 		{"the section's own", Facts{SignedIn: true, Person: someone, ACR: policy.AAL2, Application: with(mail, func(a *policy.Application) { a.Sections = []string{"jinji"} })}, Allowed, "", "62-1"},
 		{"the 部局 above it", Facts{SignedIn: true, Person: someone, ACR: policy.AAL2, Application: with(mail, func(a *policy.Application) { a.Sections = []string{"soumu"} })}, Allowed, "", "62-1"},
+		{"another group's", Facts{SignedIn: true, Person: someone, ACR: policy.AAL2, Application: with(mail, func(a *policy.Application) { a.Groups = []string{"cn=a,dc=pref"} })}, NotYours, "", "47-2"},
+		{"the group's own", Facts{SignedIn: true, Person: directory.Person{ID: "1", Groups: []string{"CN=a, dc=pref"}}, ACR: policy.AAL2, Application: with(mail, func(a *policy.Application) { a.Groups = []string{"cn=a,dc=pref"} })}, Allowed, "", "62-1"},
 		{"a person of no section", Facts{SignedIn: true, Person: directory.Person{ID: "2"}, ACR: policy.AAL2, Application: with(mail, func(a *policy.Application) { a.Sections = []string{"soumu"} })}, NotYours, "", "47-2"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.facts.Now, tt.facts.SessionEnds = now, ends
+			tt.facts.From = tt.facts.Application.Zone // nothing is crossed
 			v := Decide(prefecture(), tt.facts)
 			if v.Reason != tt.want || v.StepUp != tt.stepUp || v.Allowed(now) != (tt.want == Allowed) {
 				t.Errorf("Decide = %q, step up %q, allowed %t; want %q, %q", v.Reason, v.StepUp, v.Allowed(now), tt.want, tt.stepUp)

@@ -28,6 +28,10 @@ const (
 	AssignToken       Act = "assign_token" // to give one to a person, or to take it back
 	ResyncToken       Act = "resync_token"
 	LoseToken         Act = "lose_token"
+
+	ViewApplications Act = "view_applications"
+	TryAccess        Act = "try_access" // to ask what somebody could open
+	EndInside        Act = "end_inside" // somebody's session at one application
 )
 
 // Acts are all acts there are, in the order in which they are shown.
@@ -36,8 +40,16 @@ func Acts() []Act {
 		ViewPeople, Suspend, Restore, Unlock, TemporaryPassword, RecoveryCode, RemoveFactor,
 		ViewTerminals, EnrolTerminal, LoseTerminal, RemoveTerminal,
 		ViewTokens, ImportTokens, AssignToken, ResyncToken, LoseToken,
+		ViewApplications, TryAccess, EndInside,
 	}
 }
+
+// narrowing are the acts that give nobody anything.
+var narrowing = []Act{ViewPeople, ViewTerminals, ViewTokens, Suspend, RemoveFactor, LoseTerminal, RemoveTerminal, LoseToken, ViewApplications, TryAccess, EndInside}
+
+// Gives says that an act may leave somebody with more than they had. Such an act
+// does not begin where the trail may not hold what follows from it.
+func (a Act) Gives() bool { return !slices.Contains(narrowing, a) }
 
 // Why a Permission is what it is, beside Allowed and NotStated.
 const (
@@ -86,12 +98,24 @@ var duties = map[Act]duty{
 	AssignToken:       {binds: true, articles: []policy.Article{"38-7", "64-1"}},
 	ResyncToken:       {articles: []policy.Article{"64-1"}},
 	LoseToken:         {articles: []policy.Article{"43-1", "64-1"}},
+	ViewApplications:  {approvers: true, reads: true, articles: []policy.Article{"47-3", "62-1"}},
+	TryAccess:         {approvers: true, reads: true, articles: []policy.Article{"47-3", "62-1", "62-2"}},
+	EndInside:         {approvers: true, articles: []policy.Article{"62-1", "75-2"}},
 }
 
 // May says whether whoever holds the posts of by may do act to someone who
 // holds those of on; self: to themselves. Where the act has no person for its
 // object, on is nil and self false.
 func May(p *policy.Policy, act Act, by, on []policy.PostID, self bool) Permission {
+	return may(p, act, by, on, self, false)
+}
+
+// MayJointly is May for who has a second person's approval of this very act.
+func MayJointly(p *policy.Policy, act Act, by, on []policy.PostID, self bool) Permission {
+	return may(p, act, by, on, self, true)
+}
+
+func may(p *policy.Policy, act Act, by, on []policy.PostID, self, jointly bool) Permission {
 	d, known := duties[act]
 	if !known {
 		return forbid(UnknownAct, every, policy.Words{
@@ -124,11 +148,14 @@ func May(p *policy.Policy, act Act, by, on []policy.PostID, self bool) Permissio
 			JA: "自分のIDに対しては行えません。同じ役割の別の方に依頼してください。",
 			EN: "Nobody does this to their own ID. Please ask another person who holds the post.",
 		})
-	case d.binds && p.Powerful(on):
+	case d.binds && p.Powerful(on) && !jointly:
 		return forbid(TwoPersons, served(d, "16-1", "62-7"), policy.Words{
-			JA: "承認又は管理の役割を持つ方の認証の手段は、一人では変更できません。もう一人の管理者と共同で行う必要があります。急ぐときは利用停止にしてください。",
-			EN: "What people who approve or administer prove themselves with is not changed by one person alone: it takes a second administrator. In a hurry, suspend the ID.",
+			JA: "承認又は管理の役割を持つ方の認証の手段は、一人では変更できません。提案し、もう一人の管理者又は承認者が承認してから行います。急ぐときは利用停止にしてください。",
+			EN: "What people who approve or administer prove themselves with is not changed by one person alone: it is proposed, and done when a second administrator or approver has approved. In a hurry, suspend the ID.",
 		})
+	}
+	if d.binds && p.Powerful(on) {
+		return Permission{ok: true, Reason: Allowed, Articles: served(d, "16-1", "62-7")}
 	}
 	return Permission{ok: true, Reason: Allowed, Articles: d.articles}
 }

@@ -34,6 +34,9 @@ func TestMay(t *testing.T) {
 		AssignToken:       administers,
 		ResyncToken:       administers,
 		LoseToken:         administers,
+		ViewApplications:  slices.Concat(either, auditor),
+		TryAccess:         slices.Concat(either, auditor),
+		EndInside:         either,
 	}
 	if len(table) != len(Acts()) || len(duties) != len(Acts()) {
 		t.Errorf("%d acts, %d in the table, %d with a duty", len(Acts()), len(table), len(duties))

@@ -20,8 +20,9 @@ import (
 	"sekisho/policy/secret"
 )
 
-// PersonID names a person for ever. It is the entryUUID of RFC 4530: it
-// survives a rename and a move, and the directory never gives it again.
+// PersonID names a person for ever: the entryUUID of RFC 4530, or what the
+// directory has in its stead (objectGUID, nsUniqueId). It survives a rename and
+// a move, and the directory never gives it again.
 type PersonID string
 
 // Kind is what sort of ID an entry is.
@@ -33,6 +34,7 @@ const (
 	KindContractor Kind = "contractor" // 事業者
 	KindService    Kind = "service"    // a program; no person signs in with it
 	KindShared     Kind = "shared"     // 共用ID, article 46
+	KindLent       Kind = "lent"       // 特権用ID, made for one lease; nobody's own
 )
 
 // Person is one entry as it stood when it was read.
@@ -44,9 +46,51 @@ type Person struct {
 	Mail    string
 	Section string // departmentNumber: the section's ID in the policy
 	Company string // o: whom a contractor works for
+	Number  string // employeeNumber: one for all IDs of one human being
 	Kind    Kind
-	Groups  []string // DNs of the groups this person is a direct member of
+	// Groups are DNs of the groups this person is a member of; where the
+	// directory nests groups (Active Directory), of those too that contain them.
+	Groups  []string
 	Account Account
+	// Protected: the directory guards this entry itself, because it is powerful
+	// there (adminCount, AdminSDHolder). Our delegated rights do not reach it, and
+	// nobody should want them to.
+	Protected bool
+	// Note is what stands in the description of an ID that is lent: whose lease it
+	// was made for. It is read of those IDs alone.
+	Note string
+}
+
+// SameHuman reports whether two entries are IDs of one human being, as far as the
+// directory tells: the same entry, the same number, or, where one of them has no
+// number, the same mail address. An entry without an ID is taken for everybody.
+func (p Person) SameHuman(o Person) bool {
+	apart, told := p.compared(o)
+	return told && !apart
+}
+
+// Apart reports whether the directory shows two entries to be IDs of two human
+// beings: by their numbers or, where one of them has none, by their mail addresses.
+// Separation of duties asks for this: somebody with a second ID is no second
+// person (article 16), and of whom nothing is known that could be compared, it is
+// not known that they are one.
+func (p Person) Apart(o Person) bool {
+	apart, told := p.compared(o)
+	return told && apart
+}
+
+// compared tells whether two entries are apart; told is false where they have
+// nothing that could be compared.
+func (p Person) compared(o Person) (apart, told bool) {
+	if p.ID == "" || o.ID == "" || p.ID == o.ID {
+		return false, true
+	}
+	for _, by := range [][2]string{{p.Number, o.Number}, {p.Mail, o.Mail}} {
+		if a, b := Canonical(by[0]), Canonical(by[1]); a != "" && b != "" {
+			return a != b, true
+		}
+	}
+	return false, false
 }
 
 // Account is the state of a person's account. Times are UTC; a zero time means
@@ -64,6 +108,9 @@ type Account struct {
 	// the directory; 0 for no such number.
 	LockoutAfter int
 	LastUsedAt   time.Time
+	// LastUsedLag is how much later than LastUsedAt the ID may have been used:
+	// some directories write it down now and then. Negative: no bound is known.
+	LastUsedLag time.Duration
 }
 
 // Usable says whether the account is open at this instant. It speaks of the
@@ -87,6 +134,7 @@ type NewPerson struct {
 	// MustChange marks the password as temporary from the first instant.
 	MustChange bool
 	ExpiresAt  time.Time
+	Note       string // see Person.Note; kept where IDs are lent alone
 }
 
 // LockoutPolicy is the directory's own rule against guessing
@@ -115,6 +163,7 @@ const (
 	OutcomeExpired                   // too old a password; an administrator, or a change where the directory allows it, renews it
 	OutcomeLocked                    // the directory did not look: too many failures
 	OutcomeDisabled                  // the account is closed
+	OutcomeBarred                    // the password, but not at this hour, from here, or in this way
 )
 
 func (o Outcome) String() string {
@@ -131,6 +180,8 @@ func (o Outcome) String() string {
 		return "locked"
 	case OutcomeDisabled:
 		return "disabled"
+	case OutcomeBarred:
+		return "barred"
 	default:
 		return "unknown"
 	}
@@ -152,6 +203,9 @@ var (
 	ErrMalformed = errors.New("malformed name")
 	// ErrDenied: the directory knows us and does not let us do this.
 	ErrDenied = errors.New("the directory does not permit this")
+	// ErrProtected: the directory guards the entry itself, because it is powerful
+	// there. Sekisho neither lends it nor changes it.
+	ErrProtected = errors.New("the directory protects this entry")
 )
 
 // Reason says why a directory refused a password change.
@@ -166,6 +220,7 @@ const (
 	ReasonQuality      Reason = "quality"
 	ReasonNotAllowed   Reason = "not_allowed" // this account may not change its own password
 	ReasonLocked       Reason = "locked"
+	ReasonRules        Reason = "rules" // against a rule on length, make-up, age or history; the server does not say which
 	ReasonUnknown      Reason = "unknown"
 )
 

@@ -25,13 +25,19 @@ func check(p *Policy, d *document) {
 	c.networks()
 	c.terminals()
 	c.applications()
+	c.clients()
+	c.privileges()
+	c.permits()
+	c.lockDown()
 	c.passkeys()
 	c.cards()
 	c.deviations()
+	c.approval()
 	c.texts()
 	c.passwords()
 	c.lockout()
 	c.times()
+	c.dormancy()
 }
 
 type checker struct {
@@ -169,10 +175,6 @@ func (c *checker) zones() {
 		if z.MailNotices && c.p.Mail.From == "" {
 			c.refuse(at+".mail_notices", "", "false", "メールで通知するには mail.from に差出人が必要です。", "Notices by mail need a sender in mail.from.")
 		}
-	}
-	if len(seen) > 1 && !c.deviates(DeviationSeveralZones) {
-		c.refuse("zones", "26no2-1", "", "一つのゲートウェイが扱う領域は一つです。複数を扱うには、CIOの決定を示した逸脱 several_zones を記録してください。",
-			"A gateway serves one zone. To serve several, record the deviation several_zones with the CIO's decision.")
 	}
 }
 
@@ -342,18 +344,15 @@ func (c *checker) lockout() {
 
 // times are the ends and days that must stand in one order.
 func (c *checker) times() {
-	s, d := c.p.Session, c.p.Dormancy
+	s := c.p.Session
 	if s.ElevatedIdleEnd > s.ElevatedAbsoluteEnd {
 		c.refuse("session.elevated_idle_end", "65", ShowDuration(s.ElevatedAbsoluteEnd), "操作なしの終わりは、全体の終わりより長くできません。", "The idle end cannot be longer than the absolute end.")
 	}
 	if s.RevocationPoll >= s.RevocationStale {
 		c.refuse("session.revocation_poll", "62-1", ShowDuration(s.RevocationStale/3), "読みに行く間隔は、古いとみなす長さより短くなければなりません。", "The poll must come oftener than its answer turns stale.")
 	}
-	if d.DisableDays <= d.WarnDays {
-		c.refuse("dormancy.disable_days", "62-5", fmt.Sprint(d.WarnDays+1), "無効にする前に知らせなければなりません（warn_days < disable_days）。", "The warning comes before disabling (warn_days < disable_days).")
-	}
-	if d.DeleteDays <= d.DisableDays {
-		c.refuse("dormancy.delete_days", "62-5", fmt.Sprint(d.DisableDays+1), "削除する前に無効にしなければなりません（disable_days < delete_days）。", "Disabling comes before deletion (disable_days < delete_days).")
+	if o := c.p.OpenID; o.RefreshIdleEnd > o.RefreshEnd {
+		c.refuse("openid.refresh_idle_end", "62-1", ShowDuration(o.RefreshEnd), "使われない更新の終わりは、全体の終わりより長くできません。", "The idle end cannot be longer than the absolute end.")
 	}
 	years := []int{c.p.Retention.Class1Years, c.p.Retention.Class2Years, c.p.Retention.Class3Years, c.p.Retention.Class4Years}
 	for i := 1; i < len(years); i++ {

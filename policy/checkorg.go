@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -189,10 +190,64 @@ func (c *checker) applications() {
 			c.refuse(at+".class", "17", fmt.Sprint(min(max(a.Class, 1), 4)), "重要度は1から4までです。", "A class is 1 to 4.")
 		}
 		c.applicationACR(at+".acr", a)
+		for j, dn := range a.Groups {
+			if len(splitDN(dn)) < 2 || !strings.Contains(dn, "=") {
+				c.refuse(fmt.Sprintf("%s.groups[%d]", at, j), "47-2", "", "グループのDN（cn=…,ou=…）を書いてください。", "Write the group's DN (cn=…,ou=…).")
+			}
+		}
+		c.borrowed(at+".requires_privilege", a.RequiresPrivilege)
+		c.paths(at+".paths", a)
 		for j, id := range a.Sections {
 			if _, ok := c.known[id]; !ok && !c.problemAt(fmt.Sprintf("%s.sections[%d]", at, j)) {
 				c.refuse(fmt.Sprintf("%s.sections[%d]", at, j), "47-2", nearest(id, c.ids), "知らない部局・室課です。", "This section is not known.")
 			}
+		}
+	}
+}
+
+// borrowed refuses a demand for a privilege that nobody lends: it would close the
+// place to everybody.
+func (c *checker) borrowed(field, id string) {
+	if id == "" || c.problemAt(field) {
+		return
+	}
+	var ids []string
+	for _, v := range c.p.Privileges {
+		ids = append(ids, v.ID)
+	}
+	if !slices.Contains(ids, id) {
+		c.refuse(field, "62-6", nearest(id, ids), "知らない特権です。privileges に定めてください。", "This privilege is not known; define it under privileges.")
+	}
+}
+
+// paths are rules that ask for more. One that asks for nothing, or for less than
+// its application does, would read as a loosening and be none.
+func (c *checker) paths(field string, a Application) {
+	seen := once{}
+	need := a.ACR
+	if need == "" {
+		need = c.classNeeds(a)
+	}
+	for i, rule := range a.Paths {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		if c.need(at+".path", rule.Path, "62-2"); rule.Path == "" {
+			continue
+		}
+		plain, ok := PlainPath(rule.Path)
+		if !ok || plain != rule.Path {
+			c.refuse(at+".path", "62-2", plain, "場所は / で始め、%、;、?、//、.. を使わずに書いてください。", "Write the path from / on, without %, ;, ?, // and ...")
+			continue
+		}
+		seen.check(c, strings.ToLower(strings.TrimSuffix(rule.Path, "/")), at+".path", "62-2", "同じ場所が二度書かれています。", "The path is there twice.")
+		if rule.ACR == "" && rule.FreshFor == 0 && rule.RequiresPrivilege == "" {
+			c.refuse(at, "62-2", "", "acr、fresh_for 又は requires_privilege を書いてください。何も求めない場所の決まりには意味がありません。", "Write acr, fresh_for or requires_privilege; a rule that asks for nothing has no meaning.")
+		}
+		c.borrowed(at+".requires_privilege", rule.RequiresPrivilege)
+		if rule.ACR != "" && need != "" && !rule.ACR.AtLeast(need) && !c.problemAt(at+".acr") {
+			c.refuse(at+".acr", "17", string(need), "システム全体が求める強さより弱くはできません。", "A path cannot ask for less than its application does.")
+		}
+		if a.FreshFor > 0 && rule.FreshFor > a.FreshFor && !c.problemAt(at+".fresh_for") {
+			c.refuse(at+".fresh_for", "62-2", ShowDuration(a.FreshFor), "システム全体より古い認証を許すことはできません。", "A path cannot take an older sign-in than its application does.")
 		}
 	}
 }

@@ -19,6 +19,11 @@ var (
 	classType    = reflect.TypeFor[Class]()
 	demandType   = reflect.TypeFor[PasskeyDemand]()
 	cardType     = reflect.TypeFor[CardAuthority]()
+	clientType   = reflect.TypeFor[Client]()
+	lentType     = reflect.TypeFor[Privilege]()
+	permitType   = reflect.TypeFor[PermitKind]()
+	stepType     = reflect.TypeFor[PermitStep]()
+	fieldType    = reflect.TypeFor[PermitField]()
 )
 
 // decode writes a node into v. field is the place in this file, with indexes;
@@ -130,6 +135,21 @@ func startFrom(v reflect.Value, n *node) {
 		fill(v, "passkey.demands[]", "")
 	case cardType:
 		fill(v, "cards[]", "")
+	case clientType:
+		fill(v, "clients[]", "")
+	case lentType:
+		fill(v, "privileges[]", "")
+	case permitType:
+		fill(v, "permits[]", "")
+		for _, k := range standardPermits() {
+			if k.ID == id("id") {
+				v.Set(reflect.ValueOf(k))
+			}
+		}
+	case fieldType:
+		fill(v, "permits[].fields[]", "")
+	case stepType:
+		fill(v, "permits[].steps[]", "")
 	}
 }
 
@@ -249,7 +269,7 @@ func choicesAt(path string) ([]string, bool) {
 	switch path {
 	case "profile":
 		return Profiles(), true
-	case "zones[].id", "networks[].zone", "terminals[].zone", "applications[].zone", "zone_matrix.crossings[].from", "zone_matrix.crossings[].to", "cards[].zones[]":
+	case "zones[].id", "networks[].zone", "terminals[].zone", "applications[].zone", "clients[].zone", "zone_matrix.crossings[].from", "zone_matrix.crossings[].to", "cards[].zones[]", "permits[].confirm[].zone":
 		return texts(ZoneIDs()), true
 	case "zone_matrix.model":
 		var ids []string
@@ -261,12 +281,23 @@ func choicesAt(path string) ([]string, bool) {
 		return CrossingRules(), true
 	case "zone_matrix.crossings[].methods[]":
 		return CrossingMethods(), true
-	case "classes[].acr{}", "applications[].acr":
+	case "classes[].acr{}", "applications[].acr", "applications[].paths[].acr", "clients[].acr":
 		return texts(ACRs()), true
-	case "posts[].id", "applications[].posts[]", "passkey.demands[].posts[]":
+	case "posts[].id", "applications[].posts[]", "clients[].posts[]", "passkey.demands[].posts[]",
+		"privileges[].eligible.posts[]", "privileges[].approvers.posts[]", "approval.deputies[].post", "approval.duty[].posts[]", "permits[].askers[]", "permits[].steps[].posts[]":
 		return texts(PostIDs()), true
+	case "privileges[].gives[].kind":
+		return GiftKinds(), true
+	case "privileges[].hours[].days[]":
+		return Weekdays(), true
 	case "terminals[].class":
 		return TerminalClasses(), true
+	case "clients[].scopes[]":
+		return ClientScopes(), true
+	case "approval.standing[].kinds[]":
+		return StandingKinds(), true
+	case "approval.standing[].hours[].days[]":
+		return WorkWeek(), true
 	case "cards[].subject":
 		return CardSubjects(), true
 	case "deviations[].rule":

@@ -118,11 +118,35 @@ func nameOf(item any) string {
 		return v.ID
 	case Application:
 		return v.ID
+	case Client:
+		return v.ID
+	case PathRule:
+		return v.Path
 	case PasskeyDemand:
 		return v.name()
 	case CardAuthority:
 		return v.ID
+	case Privilege:
+		return v.ID
+	case Gift:
+		return v.name()
+	case Hours:
+		return strings.Join(v.Days, " ") + " " + v.From
 	case Deviation:
+		return v.ID
+	case PermitKind:
+		return v.ID
+	case PermitField:
+		return v.ID
+	case PermitConfirmation:
+		return v.ID
+	case PermitStep:
+		return v.name()
+	case Deputy:
+		return v.ID
+	case Duty:
+		return v.ID
+	case StandingDecision:
 		return v.ID
 	}
 	return fmt.Sprint(item)

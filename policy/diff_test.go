@@ -79,17 +79,27 @@ func TestDiff(t *testing.T) {
 func TestDiffSeesEveryField(t *testing.T) {
 	flat := flatten(mustParse(t, string(example(t))))
 	for _, s := range Settings() {
-		key := strings.NewReplacer("zones[]", "zones[lgwan]", "demands[]", "demands[cio]", "cards[]", "cards[shokuin]", "[]", "").Replace(s.Path)
+		key := strings.NewReplacer("zones[]", "zones[lgwan]", "demands[]", "demands[cio]", "cards[]", "cards[shokuin]", "applications[]", "applications[kyuyo]", "paths[]", "paths[/payment]", "clients[]", "clients[renkei]", "privileges[]", "privileges[juki-batch]", "permits[]", "permits[software]", "steps[]", "steps[security_manager,system_administrator]", "fields[]", "fields[software]", "[]", "").Replace(s.Path)
 		if _, ok := flat[key]; !ok {
 			t.Errorf("setting %s is not in a difference", s.Path)
 		}
 	}
 	for _, path := range []string{
 		"profile", "prefecture.name.ja", "prefecture.words", "prefecture.guideline_url", "zones[lgwan].sign_in_acr", "zone_matrix.model", "zone_matrix.crossings[internet>lgwan].methods",
-		"posts[cio].group", "posts[cio].approves", "sections[jinji].parent", "networks[10.1.0.0/16].zone", "terminals[madoguchi-1].public_key", "applications[kyuyo].posts", "applications[kyuyo].sections",
+		"posts[cio].group", "posts[cio].approves", "sections[jinji].parent", "networks[10.1.0.0/16].zone", "terminals[madoguchi-1].public_key", "applications[kyuyo].posts", "applications[kyuyo].groups", "applications[kyuyo].sections",
 		"applications[kyuyo].acr", "applications[juki].class", "deviations[one-process].decision", "banner.ja", "acknowledgement.version", "password.block_words", "mail.from",
 		"passkey.roots", "passkey.demands[cio].posts", "passkey.demands[system_administrator,system_operator].aaguids", "cards[shokuin].name.ja", "cards[shokuin].ca", "cards[shokuin].policy_oids",
 		"cards[shokuin].subject", "cards[shokuin].zones",
+		"clients[kyuyo-web].application", "clients[kyuyo-web].secret_hashes", "clients[kyuyo-web].redirect_uris", "clients[kyuyo-web].post_logout_redirect_uris",
+		"clients[kyuyo-web].backchannel_logout_uri", "clients[kyuyo-web].scopes", "clients[kyuyo-web].audiences", "clients[renkei].zone", "clients[renkei].class",
+		"privileges[juki-batch].name.ja", "privileges[juki-batch].gives[group cn=juki-batch,ou=groups,dc=pref,dc=example].group",
+		"privileges[juki-batch].gives[application juki].roles", "privileges[juki-batch].eligible.posts", "privileges[juki-batch].eligible.sections",
+		"privileges[juki-batch].approvers.posts", "privileges[juki-batch].approvers.all", "privileges[juki-batch].hours[mon tue wed thu fri 08:30].until",
+		"privileges[juki-batch].ticket", "privileges[juki-batch].two_person", "privileges[server-admin].eligible.groups", "privileges[server-admin].eligible.persons",
+		"privileges[server-admin].gives[ephemeral tmp-].under", "privileges[server-admin].gives[ephemeral tmp-].groups",
+		"privileges[switch-admin].gives[account uid=adm-switch,ou=admins,dc=pref,dc=example].account",
+		"permits[zone_crossing].askers", "permits[remote_access].articles", "permits[remote_access].name.ja", "permits[exchange].steps[security_officer].posts",
+		"clients[renkei].posts", "clients[renkei].acr", "clients[renkei].jwks", "clients[renkei].service.owner", "clients[renkei].service.scopes",
 	} {
 		if _, ok := flat[path]; !ok {
 			t.Errorf("%s is not in a difference", path)

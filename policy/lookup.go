@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -160,13 +161,14 @@ func (p *Policy) ZoneOf(addr netip.Addr) (zone ZoneID, outside bool) {
 // order. DNs are compared without regard to case and to spaces around their
 // commas, as directories write them differently from people.
 func (p *Policy) PostsOf(groupDNs []string) []PostID {
-	held := make(map[string]bool, len(groupDNs))
+	var room [8]string
+	held := room[:0]
 	for _, dn := range groupDNs {
-		held[canonicalDN(dn)] = true
+		held = append(held, canonicalDN(dn))
 	}
 	var posts []PostID
 	for _, post := range p.Posts {
-		if post.Group != "" && held[canonicalDN(post.Group)] {
+		if post.Group != "" && slices.Contains(held, canonicalDN(post.Group)) {
 			posts = append(posts, post.ID)
 		}
 	}
@@ -177,6 +179,13 @@ func (p *Policy) PostsOf(groupDNs []string) []PostID {
 // no DN parser: two DNs that differ in another way are different groups, which
 // gives a post to nobody rather than to somebody.
 func canonicalDN(dn string) string {
+	if plainDN(dn) { // as most are, and it is asked at every request under a lock-down
+		return dn
+	}
+	return respelt(dn)
+}
+
+func respelt(dn string) string {
 	var b strings.Builder
 	for i, part := range splitDN(dn) {
 		if i > 0 {
@@ -185,6 +194,21 @@ func canonicalDN(dn string) string {
 		b.WriteString(strings.ToLower(strings.Trim(part, " ")))
 	}
 	return b.String()
+}
+
+// plainDN reports whether a DN is spelt as canonicalDN would spell it: small letters,
+// nothing escaped, and no space beside a comma or at an end. What it is in doubt about
+// it denies.
+func plainDN(dn string) bool {
+	for i := range len(dn) {
+		switch c := dn[i]; {
+		case c >= 'A' && c <= 'Z', c == '\\', c >= 0x80:
+			return false
+		case c == ' ' && (i == 0 || i == len(dn)-1 || dn[i-1] == ',' || dn[i+1] == ','):
+			return false
+		}
+	}
+	return true
 }
 
 // splitDN cuts a DN at its unescaped commas, RFC 4514 section 2.4.

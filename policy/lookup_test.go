@@ -73,6 +73,31 @@ func TestZoneOf(t *testing.T) {
 	}
 }
 
+// TestPlainDN tries every name of up to six characters that matter: one that is taken
+// as it stands is what it would be respelt to.
+func TestPlainDN(t *testing.T) {
+	t.Parallel()
+	plain := 0
+	var try func(dn string, left int)
+	try = func(dn string, left int) {
+		if plainDN(dn) {
+			if plain++; respelt(dn) != dn {
+				t.Errorf("%q is taken for plain, and is respelt %q", dn, respelt(dn))
+			}
+		}
+		if left == 0 {
+			return
+		}
+		for _, c := range []string{"a", "=", "A", " ", ",", `\`, "É"} {
+			try(dn+c, left-1)
+		}
+	}
+	try("", 6)
+	if !plainDN("cn=staff of ours,ou=groups,dc=pref,dc=example") || plain < 1000 {
+		t.Errorf("%d names are plain: the ordinary ones are respelt each time", plain)
+	}
+}
+
 func TestPostsOf(t *testing.T) {
 	p := Standard()
 	p.Posts[0].Group = "cn=staff,ou=groups,dc=pref,dc=example"

@@ -1,6 +1,9 @@
 package policy
 
-import "reflect"
+import (
+	"reflect"
+	"slices"
+)
 
 // Parse reads a policy.yaml. The answer is a policy or everything that is wrong
 // with the file: unknown keys, values out of bounds, references to nothing, and
@@ -8,7 +11,7 @@ import "reflect"
 // problems' own text.
 //
 // A number the file leaves out is the profile's. Lists are the file's alone,
-// except posts and classes, whose items add to the profile's.
+// except posts, classes and kinds of permits, whose items add to the profile's.
 func Parse(file string, data []byte) (*Policy, Problems) {
 	d := &document{file: file, places: make(map[string]place), refused: make(map[string]bool)}
 	root := d.read(data)
@@ -16,7 +19,7 @@ func Parse(file string, data []byte) (*Policy, Problems) {
 		return nil, d.problems
 	}
 	p := Standard()
-	p.Zones = nil
+	p.Zones, p.Permits = nil, nil
 	d.decode(reflect.ValueOf(p).Elem(), root, "", "")
 	// Checks look up the places of what was read, by the index in the file, so
 	// they come before the profile's own items are put beside the file's.
@@ -26,6 +29,7 @@ func Parse(file string, data []byte) (*Policy, Problems) {
 	}
 	p.Posts = beside(p.Posts, standardPosts(), func(p Post) PostID { return p.ID })
 	p.Classes = beside(p.Classes, standardClasses(), func(c Class) int { return c.Class })
+	p.Permits = append(beside(p.Permits, standardPermits(), func(k PermitKind) string { return k.ID }), ownPermits(p.Permits)...)
 	p.index = indexOf(p)
 	return p, nil
 }
@@ -44,4 +48,16 @@ func beside[T any, K comparable](file, profile []T, id func(T) K) []T {
 		out = append(out, item)
 	}
 	return out
+}
+
+// ownPermits are the kinds of permits that are the file's alone. The house knows
+// nothing of what is stated for them: they take text.
+func ownPermits(file []PermitKind) []PermitKind {
+	var own []PermitKind
+	for _, k := range file {
+		if !slices.ContainsFunc(standardPermits(), func(s PermitKind) bool { return s.ID == k.ID }) {
+			own = append(own, k)
+		}
+	}
+	return own
 }

@@ -117,6 +117,8 @@ type Policy struct {
 	Networks        []Network       `yaml:"networks"`
 	Terminals       []Terminal      `yaml:"terminals"`
 	Applications    []Application   `yaml:"applications"`
+	Clients         []Client        `yaml:"clients"`
+	Privileges      []Privilege     `yaml:"privileges"`
 	Deviations      []Deviation     `yaml:"deviations"`
 	Banner          Words           `yaml:"banner"`
 	Acknowledgement Acknowledgement `yaml:"acknowledgement"`
@@ -128,9 +130,15 @@ type Policy struct {
 	Recovery        RecoveryRules   `yaml:"recovery"`
 	Lockout         LockoutRules    `yaml:"lockout"`
 	Session         SessionRules    `yaml:"session"`
+	OpenID          OpenIDRules     `yaml:"openid"`
+	Approval        ApprovalRules   `yaml:"approval"`
 	Dormancy        DormancyRules   `yaml:"dormancy"`
 	Retention       RetentionRules  `yaml:"retention"`
 	Mail            MailRules       `yaml:"mail"`
+	LockDown        LockDownRules   `yaml:"lockdown"`
+	Permits         []PermitKind    `yaml:"permits"`
+	Remote          RemoteRules     `yaml:"remote"`
+	SealedIDs       SealedRules     `yaml:"sealed_ids"`
 
 	index index
 }
@@ -223,8 +231,27 @@ type Application struct {
 	Zone     ZoneID   `yaml:"zone"`
 	Class    int      `yaml:"class"`    // 1 to 4, article 17
 	Posts    []PostID `yaml:"posts"`    // empty: every post
+	Groups   []string `yaml:"groups"`   // DNs of directory groups, one of which suffices; empty: every group
 	Sections []string `yaml:"sections"` // empty: every section; a 部局 stands for its 室課
 	ACR      ACR      `yaml:"acr"`      // empty: what class and zone ask; it can only ask for more
+	// FreshFor is how long ago the person may have proved who they are. 0: for
+	// as long as the session lasts.
+	FreshFor time.Duration `yaml:"fresh_for"`
+	// RequiresPrivilege is the privilege that its users must have borrowed, such as
+	// for an administrators' console; empty: none.
+	RequiresPrivilege string     `yaml:"requires_privilege"`
+	Paths             []PathRule `yaml:"paths"`
+}
+
+// A PathRule asks for more than its application does, below a path. Of several
+// that hold for a request, the strictest of each demand counts, so that no rule
+// can loosen another.
+type PathRule struct {
+	Path     string        `yaml:"path"`      // absolute; stands for itself and what lies below it
+	ACR      ACR           `yaml:"acr"`       // empty: the application's
+	FreshFor time.Duration `yaml:"fresh_for"` // 0: the application's
+
+	RequiresPrivilege string `yaml:"requires_privilege"` // beside the application's; empty: no other
 }
 
 // Acknowledgement is what each person agrees to before first use, articles 39
@@ -331,14 +358,6 @@ type SessionRules struct {
 	ElevatedACR         ACR           `yaml:"elevated_acr"`          // the least assurance on the pages and calls of administrators
 	ElevatedIdleEnd     time.Duration `yaml:"elevated_idle_end"`     // likewise
 	ElevatedAbsoluteEnd time.Duration `yaml:"elevated_absolute_end"` // likewise
-}
-
-// DormancyRules are days since an ID was last used, article 62-5.
-type DormancyRules struct {
-	WarnDays    int `yaml:"warn_days"`
-	DisableDays int `yaml:"disable_days"`
-	DeleteDays  int `yaml:"delete_days"`
-	ReviewDays  int `yaml:"review_days"` // how often a section looks through its IDs
 }
 
 // RetentionRules are years, article 51-2: by importance, and of our own trail.

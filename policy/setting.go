@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +43,14 @@ const day = 24 * time.Hour
 
 // Settings are all of them, in the order of policy.yaml.
 func Settings() []Setting {
+	return slices.Concat(generalSettings(), dormancySettings(DormancyPrivileged, "承認又は管理の職にある者のID", "an ID that approves or administers", 30, 45, 180),
+		dormancySettings(DormancyContractor, "事業者のID", "a contractor's ID", 30, 60, 180),
+		dormancySettings(DormancyService, "プログラムのID", "a program's ID", 60, 90, 365),
+		dormancySettings(DormancyShared, "共用ID", "a shared ID", 60, 90, 365), retentionSettings())
+}
+
+// generalSettings are those that are written one by one.
+func generalSettings() []Setting {
 	return []Setting{
 		{Path: "zones[].sign_in_acr", Kind: KindChoice, Default: string(AAL2), Choices: []string{string(AAL1), string(AAL2), string(PHR)}, Article: "26no3-1", Source: "NIST SP 800-63B-4 2.2",
 			Says: Words{"この領域からのサインインが達すべき認証の強さ。", "The assurance a sign-in from this zone must reach."}},
@@ -55,6 +64,11 @@ func Settings() []Setting {
 			Says: Words{"ディレクトリに届かないとき、最後に読んだ職員の情報を使い続ける時間。0は使わない。", "How old facts about a person may be while the directory is away; 0: not at all."}},
 		{Path: "zones[].mail_notices", Kind: KindFlag, Default: false, Article: "26no4-1",
 			Says: Words{"この領域から通知のメールを送るか。", "Whether notices leave this zone by mail."}},
+
+		{Path: "applications[].fresh_for", Unit: "duration", Kind: KindDuration, Default: time.Duration(0), Min: time.Duration(0), Max: 24 * time.Hour, Article: "62-2", Source: "OWASP ASVS 7.5.3",
+			Says: Words{"このシステムを使うときに許される、最後の認証からの経過時間。0はセッションが続く間。", "How long ago its user may have signed in; 0: for as long as the session lasts."}},
+		{Path: "applications[].paths[].fresh_for", Unit: "duration", Kind: KindDuration, Default: time.Duration(0), Min: time.Duration(0), Max: 24 * time.Hour, Article: "62-2", Source: "OWASP ASVS 7.5.3",
+			Says: Words{"この場所から下を使うときに許される、最後の認証からの経過時間。0はシステムの値。", "The same below a path; 0: the application's own."}},
 
 		{Path: "sign_in.flow_end", Unit: "duration", Kind: KindDuration, Default: 10 * time.Minute, Min: time.Minute, Max: 30 * time.Minute, Article: "63-7",
 			Says: Words{"途中のサインインが無効になるまでの時間。", "A sign-in under way ends after so long."}},
@@ -101,6 +115,64 @@ func Settings() []Setting {
 		{Path: "cards[].match", Kind: KindChoice, Default: CardMatchLogin, Choices: []string{CardMatchLogin, CardMatchMail}, Article: "62-1",
 			Says: Words{"カードの証明書が示す人を、ログイン名とメールアドレスのどちらで探すか。", "What of a person a card's subject is compared with."}},
 
+		{Path: "clients[].auth_method", Kind: KindChoice, Default: AuthBasic, Choices: ClientAuthMethods(), Article: "62-2", Source: "OpenID Connect Core 9",
+			Says: Words{"クライアントが自分を証明する方法。", "How a client proves itself."}},
+		{Path: "clients[].consent", Kind: KindFlag, Default: false, Article: "47-3", Source: "OWASP ASVS 10.7.1",
+			Says: Words{"このシステムへ情報を渡す前に、本人に尋ねるか。", "Whether people are asked before the client is told of them."}},
+		{Path: "clients[].refresh", Kind: KindFlag, Default: false, Article: "62-7", Source: "OpenID Connect Core 11",
+			Says: Words{"offline_access で更新トークンを渡すか。", "Whether offline_access gives refresh tokens."}},
+		{Path: "clients[].require_par", Kind: KindFlag, Default: false, Article: "62-1", Source: "RFC 9126 5",
+			Says: Words{"認可の求めを、先に直接送らせるか。", "Whether authorization requests must be pushed first."}},
+		{Path: "clients[].dpop", Kind: KindChoice, Default: DPoPNone, Choices: DPoPChoices(), Article: "62-2", Source: "RFC 9449",
+			Says: Words{"トークンをクライアントの鍵に結び付けるか（DPoP）。公開クライアントと管理用のシステムはrequiredにする。", "Whether tokens are bound to the client's key (DPoP): required for public clients and for administrators' applications."}},
+		{Path: "clients[].max_age", Unit: "duration", Kind: KindDuration, Default: time.Duration(0), Min: time.Duration(0), Max: 24 * time.Hour, Article: "62-2", Source: "OpenID Connect Core 3.1.2.1",
+			Says: Words{"認証からの経過時間の上限。0は求めない。", "People must have signed in so recently; 0: not asked."}},
+
+		{Path: "privileges[].approvers.quorum", Unit: "persons", Kind: KindInt, Default: 1, Min: 1, Max: 5, Article: "16-1", Source: "OWASP ASVS 2.3.5",
+			Says: Words{"特権の申請を承認する人の数。", "How many persons approve a request for a privilege."}},
+		{Path: "privileges[].approvers.where", Kind: KindChoice, Default: ApproversUpward, Choices: ApproverPlaces(), Article: "12-2",
+			Says: Words{"承認する人を、申請者の室課から上へ探すか、県全体で探すか。", "Whether approvers are looked for from the asking section upward or in the whole prefecture."}},
+		{Path: "privileges[].usual", Unit: "duration", Kind: KindDuration, Default: 30 * time.Minute, Min: time.Minute, Max: 8 * time.Hour, Article: "65",
+			Says: Words{"申請の画面に初めから入っている時間。", "The time that a request begins with."}},
+		{Path: "privileges[].longest", Unit: "duration", Kind: KindDuration, Default: time.Hour, Min: time.Minute, Max: 8 * time.Hour, Article: "65", Source: "NIST SP 800-63B-4 2.3.3",
+			Says: Words{"開始から終わりまでの最長の時間。延長を含む。", "The longest time from activation to the end, extensions included."}},
+		{Path: "privileges[].ask_end", Unit: "duration", Kind: KindDuration, Default: 24 * time.Hour, Min: 10 * time.Minute, Max: 168 * time.Hour, Article: "62-6",
+			Says: Words{"誰も決めない申請が無効になるまでの時間。", "A request that nobody decides lapses after so long."}},
+		{Path: "privileges[].activate_end", Unit: "duration", Kind: KindDuration, Default: 4 * time.Hour, Min: 5 * time.Minute, Max: 72 * time.Hour, Article: "62-7",
+			Says: Words{"承認されても開始されない申請が無効になるまでの時間。", "An approval that is not used lapses after so long."}},
+		{Path: "privileges[].cool_down", Unit: "duration", Kind: KindDuration, Default: time.Duration(0), Min: time.Duration(0), Max: 24 * time.Hour, Article: "62-7",
+			Says: Words{"終わってから、同じ人が次に申請できるまでの時間。", "How long after an end the same person may ask again."}},
+		{Path: "privileges[].acr", Kind: KindChoice, Default: string(PHR), Choices: []string{string(AAL2), string(PHR)}, Article: "62-7", Source: "OWASP ASVS 6.3.3",
+			Says: Words{"申請と開始に必要な認証の強さ。", "The assurance it takes to ask and to activate."}},
+		{Path: "privileges[].fresh_for", Unit: "duration", Kind: KindDuration, Default: 15 * time.Minute, Min: time.Minute, Max: 8 * time.Hour, Article: "62-7", Source: "OWASP ASVS 7.5.3",
+			Says: Words{"申請と開始のときに許される、最後の認証からの経過時間。", "How recent the sign-in must be that asks and activates."}},
+		{Path: "privileges[].witness_every", Unit: "duration", Kind: KindDuration, Default: 10 * time.Minute, Min: time.Minute, Max: time.Hour, Article: "49-3",
+			Says: Words{"二人で行う特権で、立会人が確認する間隔。過ぎると止まる。", "How often the second person confirms; without it the lease pauses."}},
+		{Path: "privileges[].outlives_session", Kind: KindFlag, Default: false, Article: "65",
+			Says: Words{"サインアウトした後も終わりの時刻まで続くか。", "Whether it goes on to its end when its session ends."}},
+		{Path: "privileges[].emergency", Kind: KindFlag, Default: false, Article: "80-2",
+			Says: Words{"緊急のときに承認なしで使えるか。", "Whether it may be taken in an emergency without approval."}},
+		{Path: "privileges[].emergency_longest", Unit: "duration", Kind: KindDuration, Default: 30 * time.Minute, Min: time.Minute, Max: 2 * time.Hour, Article: "80-2",
+			Says: Words{"承認のない緊急の利用の最長の時間。", "The longest time of a use that nobody approved."}},
+		{Path: "privileges[].work_record", Kind: KindFlag, Default: true, Article: "49-1",
+			Says: Words{"終わった後に作業の記録を求めるか。", "Whether a work record is owed at the end."}},
+		{Path: "privileges[].record_end", Unit: "duration", Kind: KindDuration, Default: 24 * time.Hour, Min: time.Hour, Max: 168 * time.Hour, Article: "49-1",
+			Says: Words{"作業の記録を出す期限。過ぎると新しい特権は借りられない。", "A work record is due within so long; after that nothing new is lent."}},
+		{Path: "privileges[].standing", Kind: KindChoice, Default: StandingRemove, Choices: StandingRules(), Article: "62-6",
+			Says: Words{"貸出しのない特権を見つけたとき、取り除くか、知らせるだけか。", "Whether privilege without a lease is removed, or only reported."}},
+
+		{Path: "lockdown.ratify_within", Unit: "duration", Kind: KindDuration, Default: 2 * time.Hour, Min: 15 * time.Minute, Max: 24 * time.Hour, Article: "11-4",
+			Says: Words{"CSIRTが委任により命じた緊急停止を、ＣＩＯが追認するまでの時間。過ぎると自動で解ける。", "How soon the CIO ratifies a lock-down that CSIRT ordered under delegation; without it, it is lifted by itself."}},
+		{Path: "lockdown.longest", Unit: "duration", Kind: KindDuration, Default: 72 * time.Hour, Min: 15 * time.Minute, Max: 168 * time.Hour, Article: "75-2",
+			Says: Words{"緊急停止の最長の時間。続けるときは、改めて命じる。", "The longest time of a lock-down; to go on, it is ordered again."}},
+
+		{Path: "sealed_ids.test_days", Unit: "days", Kind: KindInt, Default: 180, Min: 7, Max: 366, Article: "80-2",
+			Says: Words{"封印した緊急用IDを試す間隔の日数。過ぎると知らせる。", "Days between tests of a sealed emergency ID; beyond them people are told."}},
+		{Path: "sealed_ids.rotate_days", Unit: "days", Kind: KindInt, Default: 365, Min: 30, Max: 1095, Article: "62-6",
+			Says: Words{"封印した緊急用IDのパスワードを変えて封印し直す間隔の日数。", "Days after which a sealed emergency ID gets a new password and is sealed anew."}},
+		{Path: "sealed_ids.report_within", Unit: "duration", Kind: KindDuration, Default: 24 * time.Hour, Min: time.Hour, Max: 168 * time.Hour, Article: "80-2",
+			Says: Words{"開封してから、報告、封印のし直し、突き合わせを済ませるまでの期限。", "After one was opened, it is reported, sealed anew and reconciled within."}},
+
 		{Path: "recovery.code_end", Unit: "duration", Kind: KindDuration, Default: 24 * time.Hour, Min: 10 * time.Minute, Max: 24 * time.Hour, Article: "64-1", Source: "NIST SP 800-63B-4 4.2",
 			Says: Words{"使われない回復コードが無効になるまでの時間。", "An unused recovery code dies after so long."}},
 
@@ -130,9 +202,66 @@ func Settings() []Setting {
 		{Path: "session.elevated_acr", Kind: KindChoice, Default: string(PHR), Choices: []string{string(AAL2), string(PHR)}, Article: "62-7", Source: "OWASP ASVS 6.3.3",
 			Says: Words{"管理の操作に必要な認証の強さ。", "The assurance that administrators' acts need."}},
 		{Path: "session.elevated_idle_end", Unit: "duration", Kind: KindDuration, Default: 15 * time.Minute, Min: time.Minute, Max: 15 * time.Minute, Article: "62-7", Source: "NIST SP 800-63B-4 2.3.3",
-			Says: Words{"管理の画面で、操作がないまま認証が効かなくなるまでの時間。", "The idle end on administrators' pages."}},
-		{Path: "session.elevated_absolute_end", Unit: "duration", Kind: KindDuration, Default: 8 * time.Hour, Min: 15 * time.Minute, Max: 12 * time.Hour, Article: "65", Source: "NIST SP 800-63B-4 2.3.3",
-			Says: Words{"管理の画面で、認証が効かなくなるまでの時間。", "The absolute end on administrators' pages."}},
+			Says: Words{"管理の画面の認証と特権のセッションが、操作がないまま効かなくなるまでの時間。", "The idle end on administrators' pages, and of privileged sessions."}},
+		{Path: "session.elevated_absolute_end", Unit: "duration", Kind: KindDuration, Default: 8 * time.Hour, Min: 15 * time.Minute, Max: 8 * time.Hour, Article: "65", Source: "NIST SP 800-63B-4 2.3.3",
+			Says: Words{"管理の画面の認証と特権のセッションが、最後に本人を確かめてから効かなくなるまでの時間。", "The absolute end on administrators' pages, and of privileged sessions, from the last proof of who it is."}},
+
+		{Path: "openid.code_end", Unit: "duration", Kind: KindDuration, Default: 60 * time.Second, Min: 10 * time.Second, Max: 60 * time.Second, Article: "62-1", Source: "OWASP ASVS 10.4.3",
+			Says: Words{"認可コードの有効な時間。", "An authorization code lives so long."}},
+		{Path: "openid.request_end", Unit: "duration", Kind: KindDuration, Default: 5 * time.Minute, Min: time.Minute, Max: 10 * time.Minute, Article: "62-1", Source: "RFC 9126 2.2",
+			Says: Words{"先に送られた認可の求めの有効な時間。", "A pushed authorization request lives so long."}},
+		{Path: "openid.token_end", Unit: "duration", Kind: KindDuration, Default: 5 * time.Minute, Min: time.Minute, Max: 5 * time.Minute, Article: "62-7", Source: "RFC 9700 2.2",
+			Says: Words{"アクセストークンとIDトークンの有効な時間。", "Access tokens and ID tokens live so long."}},
+		{Path: "openid.refresh_idle_end", Unit: "duration", Kind: KindDuration, Default: time.Hour, Min: 5 * time.Minute, Max: 24 * time.Hour, Article: "62-5", Source: "RFC 9700 4.14.2",
+			Says: Words{"使われない更新トークンが無効になるまでの時間。", "A refresh token that is not used dies after so long."}},
+		{Path: "openid.refresh_end", Unit: "duration", Kind: KindDuration, Default: 9 * time.Hour, Min: 15 * time.Minute, Max: 24 * time.Hour, Article: "62-7", Source: "OWASP ASVS 10.4.8",
+			Says: Words{"一つの認可から始まる更新の終わり。セッションの終わりを超えない。", "The absolute end of refreshing; never beyond the session's."}},
+		{Path: "openid.logout_end", Unit: "duration", Kind: KindDuration, Default: 24 * time.Hour, Min: 10 * time.Minute, Max: 72 * time.Hour, Article: "62-1", Source: "OpenID Connect Back-Channel Logout 2.8",
+			Says: Words{"サインアウトをシステムに知らせる試みを続ける時間。", "An application is tried to be told of a sign-out for so long."}},
+
+		{Path: "approval.lapse_after", Unit: "duration", Kind: KindDuration, Default: 24 * time.Hour, Min: 10 * time.Minute, Max: 168 * time.Hour, Article: "16-1",
+			Says: Words{"決まらない申請が失効するまでの時間。", "An undecided request lapses after so long."}},
+		{Path: "approval.fresh_for", Unit: "duration", Kind: KindDuration, Default: 10 * time.Minute, Min: time.Minute, Max: time.Hour, Article: "62-7", Source: "OWASP ASVS 7.5.3",
+			Says: Words{"承認又は却下に必要な、フィッシングに強い認証からの経過時間の上限。", "A decision needs a phishing-resistant sign-in this recent."}},
+		{Path: "approval.factor_rest", Unit: "duration", Kind: KindDuration, Default: 24 * time.Hour, Min: 24 * time.Hour, Max: 168 * time.Hour, Article: "16-1",
+			Says: Words{"新しい認証手段で承認できるようになるまでの時間。", "A new factor decides nothing for so long."}},
+		{Path: "approval.remind_after", Unit: "duration", Kind: KindDuration, Default: time.Hour, Min: time.Duration(0), Max: 72 * time.Hour, Article: "16-1",
+			Says: Words{"決まらない申請を承認者に催促するまでの時間。0は催促しない。", "Who may decide is reminded after so long; 0: not at all."}},
+		{Path: "approval.escalate_after", Unit: "duration", Kind: KindDuration, Default: 4 * time.Hour, Min: time.Duration(0), Max: 72 * time.Hour, Article: "12-2",
+			Says: Words{"決まらない申請を一つ上の職も決められるようになるまでの時間。0は上げない。", "The next post up the tree may decide too after so long; 0: never."}},
+		{Path: "approval.review_within", Unit: "duration", Kind: KindDuration, Default: 72 * time.Hour, Min: time.Hour, Max: 30 * day, Article: "16-1",
+			Says: Words{"代決を、職にある者が後閲するまでの期限。", "An acting decision is reviewed by a holder of the post within."}},
+
+		{Path: "permits[].enforces", Kind: KindChoice, Default: EnforcesNothing, Choices: PermitEnforcements(), Article: "63-1",
+			Says: Words{"生きている許可だけが開けるもの。nothingは台帳への記録だけ。", "What only a live permit opens; nothing: the register is the record."}},
+		{Path: "permits[].steps[].quorum", Unit: "persons", Kind: KindInt, Default: 1, Min: 1, Max: 5, Article: "16-1",
+			Says: Words{"その段階で許可する人の数。", "How many persons say yes at this step."}},
+		{Path: "permits[].steps[].all", Kind: KindFlag, Default: false, Article: "58-1",
+			Says: Words{"書いた職のすべての許可を求めるか。兼ねている人は一度で両方として決める。", "Whether each of the posts must say yes; one official who holds several decides once for all of them."}},
+		{Path: "permits[].steps[].where", Kind: KindChoice, Default: ApproversUpward, Choices: ApproverPlaces(), Article: "12-2",
+			Says: Words{"許可する人を、申請する室課から上へ探すか、県全体で探すか。", "Whether who decides is looked for from the asking section upward or in the whole prefecture."}},
+		{Path: "permits[].fields[].type", Kind: KindChoice, Default: FieldText, Choices: PermitFieldTypes(), Article: "63-2(1)",
+			Says: Words{"書く項目の種類。種類ごとに値を確かめる。", "What sort of thing the field holds; its value is checked by it."}},
+		{Path: "permits[].fields[].max", Unit: "characters", Kind: KindInt, Default: fieldMax, Min: 1, Max: 2000, Article: "63-2(1)",
+			Says: Words{"文字数の上限。並びでは個数の上限。", "The most characters; of a list, the most items."}},
+		{Path: "permits[].longest_days", Unit: "days", Kind: KindInt, Default: 0, Min: 0, Max: 366, Article: "63-2(1)",
+			Says: Words{"許可の最長の日数。0は始まる年度の末まで。", "The longest term in days; 0: to the end of the fiscal year in which it begins."}},
+		{Path: "permits[].ahead_days", Unit: "days", Kind: KindInt, Default: 120, Min: 0, Max: 366, Article: "63-2(1)",
+			Says: Words{"始まりの何日前から申請できるか。", "How many days before its beginning a permit may be asked for."}},
+		{Path: "permits[].renew_days", Unit: "days", Kind: KindInt, Default: 30, Min: 0, Max: 120, Article: "63-2(1)",
+			Says: Words{"終わりの何日前に本人へ知らせるか。0は知らせない。", "Its holder is told so many days before the end; 0: not at all."}},
+		{Path: "permits[].review_days", Unit: "days", Kind: KindInt, Default: 0, Min: 0, Max: 366, Article: "63-2(1)",
+			Says: Words{"許可した側が点検する間隔の日数。0は点検しない。", "Whoever decides such permits looks at each so often; 0: never."}},
+		{Path: "permits[].done", Kind: KindFlag, Default: false, Article: "26-2",
+			Says: Words{"終わった処理の日時、担当者及び内容の記録を求めるか。", "Whether what was done under it is written down: when, by whom, what."}},
+		{Path: "permits[].tell_start", Kind: KindFlag, Default: false, Article: "63-7",
+			Says: Words{"使い始めたことを、申請した人に知らせるか。", "Whether whoever asked is told when its use begins."}},
+		{Path: "permits[].tell_end", Kind: KindFlag, Default: false, Article: "63-7",
+			Says: Words{"使い終わったことを、申請した人に知らせるか。", "Whether whoever asked is told when its use ends."}},
+		{Path: "remote.idle_end", Unit: "duration", Kind: KindDuration, Default: 15 * time.Minute, Min: time.Minute, Max: time.Hour, Article: "63-7", Source: "NIST SP 800-63B-4 2.2.3",
+			Says: Words{"庁外から始めたセッションが、操作がないまま終わるまでの時間。領域の値より長くはならない。", "The idle end of a session that began outside; never longer than the zone's."}},
+		{Path: "remote.absolute_end", Unit: "duration", Kind: KindDuration, Default: 8 * time.Hour, Min: 15 * time.Minute, Max: 24 * time.Hour, Article: "63-7", Source: "NIST SP 800-63B-4 2.2.3",
+			Says: Words{"庁外から始めたセッションの最長の時間。領域の値より長くはならない。", "The absolute end of a session that began outside; never longer than the zone's."}},
 
 		{Path: "dormancy.warn_days", Unit: "days", Kind: KindInt, Default: 60, Min: 1, Max: 730, Article: "62-5",
 			Says: Words{"使われないIDの持ち主に知らせるまでの日数。", "Days unused before the holder is warned."}},
@@ -142,7 +271,16 @@ func Settings() []Setting {
 			Says: Words{"使われないIDを削除するまでの日数。", "Days unused before the ID is deleted."}},
 		{Path: "dormancy.review_days", Unit: "days", Kind: KindInt, Default: 90, Min: 10, Max: 366, Article: "62-5",
 			Says: Words{"室課がIDを点検する間隔の日数。", "Days between a section's reviews of its IDs."}},
+		{Path: "dormancy.sweep_hour", Unit: "hour", Kind: KindInt, Default: 3, Min: 0, Max: 23, Article: "62-5",
+			Says: Words{"使われないIDを毎日点検する時刻（日本時間の時）。", "The hour, Japan time, at which unused IDs are looked for each day."}},
+		{Path: "dormancy.stop_share", Unit: "percent", Kind: KindInt, Default: 5, Min: 1, Max: 50, Article: "62-5",
+			Says: Words{"ディレクトリの答えが前回とこの割合より大きく違うとき、又は一度に処理するIDがこの割合を超えるとき、止めて人に尋ねる。", "Where the directory's answer differs from the last by more than this share of all IDs, or more would be done at once, the sweep stops and asks somebody."}},
+	}
+}
 
+// retentionSettings are years, of our own trail and by importance.
+func retentionSettings() []Setting {
+	return []Setting{
 		retention("trail_years", 7, "51-2", Words{"証跡を保存する年数。", "Years the trail is kept."}),
 		retention("class1_years", 7, "51-2", Words{"重要度1のシステムの記録を保存する年数。", "Years records of class 1 systems are kept."}),
 		retention("class2_years", 5, "51-2", Words{"重要度2のシステムの記録を保存する年数。", "Years records of class 2 systems are kept."}),

@@ -34,7 +34,9 @@ func leaves(typ reflect.Type, path string, visit func(path string, typ reflect.T
 // without a setting has no bounds, and a setting without a field governs
 // nothing.
 func TestEveryNumberIsASetting(t *testing.T) {
-	isClass := func(path string) bool { return path == "classes[].class" || path == "applications[].class" }
+	isClass := func(path string) bool {
+		return path == "classes[].class" || path == "applications[].class" || path == "clients[].class"
+	}
 	all := map[string]reflect.Type{}
 	leaves(reflect.TypeFor[Policy](), "", func(path string, typ reflect.Type) {
 		if strings.Contains(path, "without a key") {

@@ -19,6 +19,7 @@ func Standard() *Policy {
 	}
 	p.Classes = standardClasses()
 	p.Posts = standardPosts()
+	p.Permits = standardPermits()
 	return p
 }
 

@@ -151,8 +151,13 @@ applications:
 // set changes what it is built from.
 func benchHouse(b *testing.B, set func(*house.Config)) *house.House {
 	b.Helper()
+	return benchHouseAt(b, clock.System(), set)
+}
+
+func benchHouseAt(b *testing.B, now clock.Now, set func(*house.Config)) *house.House {
+	b.Helper()
 	dir := b.TempDir()
-	public, err := url.Parse("http://sekisho.example")
+	public, err := url.Parse("https://sekisho.example")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -166,7 +171,7 @@ func benchHouse(b *testing.B, set func(*house.Config)) *house.House {
 		Log: slog.New(slog.DiscardHandler),
 	}
 	set(&cfg)
-	h, err := house.Open(b.Context(), cfg, clock.System())
+	h, err := house.Open(b.Context(), cfg, now)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -23,7 +23,12 @@ type books struct {
 // verifiedTrail opens the store beside the running process, and reads it without it.
 func verifiedTrail(t *testing.T, d *harness.Dev) books {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+folder.Folder(d.Folder).Store()+"?mode=ro")
+	return booksOf(t, folder.Folder(d.Folder).Store())
+}
+
+func booksOf(t *testing.T, path string) books {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path+"?mode=ro")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +30,7 @@ type door struct {
 func app(d *harness.Dev) folder.App { return d.Apps[0] }
 
 // doors are all there are. A new one goes in here.
-var doors = []door{
+var doors = slices.Concat(openIDDoors, []door{
 	{"GET /session", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
 		return c.Do(t, "GET", "/api/v1/session", nil).Status == 200
 	}},
@@ -38,6 +39,30 @@ var doors = []door{
 	}},
 	{"POST /factors/totp/begin", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
 		return c.Do(t, "POST", "/api/v1/factors/totp/begin", nil).Status/100 == 2
+	}},
+	{"GET /privileges", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		return c.Do(t, "GET", "/api/v1/privileges", nil).Status == 200
+	}},
+	{"GET /elevations", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		return c.Do(t, "GET", "/api/v1/elevations", nil).Status == 200
+	}},
+	// Nothing is lent to tanaka: the door is open where that is the answer.
+	{"POST /elevations", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		a := c.Do(t, "POST", "/api/v1/elevations", map[string]any{"privilege": "db-admin", "reason": "索引を作り直す", "minutes": 15})
+		return a.Status == 201 || a.Status == 409 || a.Status == 403 && strings.Contains(string(a.Body), "62-6")
+	}},
+	{"POST /elevations/emergency", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		a := c.Do(t, "POST", "/api/v1/elevations/emergency", map[string]any{"privilege": "db-admin", "reason": "障害", "minutes": 15})
+		return a.Status == 201 || a.Status == 409 || a.Status == 403 && strings.Contains(string(a.Body), "62-6")
+	}},
+	{"GET /permits", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		return c.Do(t, "GET", "/api/v1/permits", nil).Status == 200
+	}},
+	{"POST /permits", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		return c.Do(t, "POST", "/api/v1/permits", map[string]any{"kind": "outside_work", "place": "自宅", "work": "文書の作成", "measures": "画面を見せない", "reason": "在宅", "until": "2000-01-01"}).Status == 422
+	}},
+	{"what is lent to me", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		return c.Do(t, "GET", "/leases", nil).Status == 200
 	}},
 	{"my page", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
 		return c.Do(t, "GET", "/me", nil).Status == 200
@@ -51,6 +76,7 @@ var doors = []door{
 	}},
 	{"the handover", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
 		fresh := harness.NewClient(d.URL)
+		fresh.From = c.From
 		fresh.Cookies["__Host-sekisho"] = c.Cookies["__Host-sekisho"]
 		host, at := app(d).Host, "/"
 		for range 6 {
@@ -62,7 +88,7 @@ var doors = []door{
 		}
 		return false
 	}},
-}
+})
 
 // directoryDo changes the directory without Sekisho, as its administrators do.
 func directoryDo(t *testing.T, d *harness.Dev, do func(*goldap.Conn) error) {

@@ -18,7 +18,9 @@ var floors = []string{"policy", "directory", "authn", "authz", "web", "cmd"}
 var drivers = map[string]string{
 	"modernc.org/sqlite":          "sekisho/policy/store",
 	"github.com/pressly/goose/v3": "sekisho/policy/store",
+	"github.com/jackc/pgx/v5":     "sekisho/policy/store",
 	"github.com/pquerna/otp":      "sekisho/authn/totp",
+	"github.com/redis/go-redis":   "sekisho/policy/ephemeral",
 }
 
 // TestImportsPointDown reads every package's imports and refuses one that
@@ -69,5 +71,20 @@ func TestImportsPointDown(t *testing.T) {
 	}
 	if seen < 10 {
 		t.Errorf("looked at %d packages only: is the test looking at the house?", seen)
+	}
+}
+
+// TestAssertionStandsAlone: an application imports web/gate/assertion, and gets
+// neither the rest of the house with it nor a library that it does not need.
+func TestAssertionStandsAlone(t *testing.T) {
+	const room = "sekisho/web/gate/assertion"
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", room).Output()
+	if err != nil {
+		t.Fatal("go list:", err)
+	}
+	for _, path := range strings.Fields(string(out)) {
+		if path != room && path != "github.com/golang-jwt/jwt/v5" {
+			t.Errorf("%s comes with the assertion", path)
+		}
 	}
 }

@@ -7,10 +7,15 @@ import (
 	"testing"
 
 	"sekisho/test/harness"
+	"sekisho/test/samba"
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == gateWord {
+		os.Exit(playGate(os.Args[2]))
+	}
 	status := m.Run()
+	samba.Stop()
 	harness.Clean()
 	os.Exit(status)
 }

@@ -66,7 +66,7 @@ func officeTokens(t *testing.T, d *harness.Dev) {
 	if a := o.form("/tokens/T-1001/assign", "login", "nobody-here"); a.Status != http.StatusUnprocessableEntity {
 		t.Errorf("to nobody: %d", a.Status)
 	}
-	if a := o.form("/tokens/T-1001/assign", "login", "kobayashi"); a.Status != http.StatusForbidden || !strings.Contains(string(a.Body), "Article 16(1)") {
+	if a := o.form("/tokens/T-1001/assign", "login", "kobayashi"); a.Status != http.StatusConflict || !strings.Contains(string(a.Body), "Article 16(1)") || !strings.Contains(string(a.Body), "it was proposed") {
 		t.Errorf("to somebody who approves: %d", a.Status)
 	}
 	p := d.Person(t, "hayashi")

@@ -73,6 +73,9 @@ func TestPeersCanary(t *testing.T) {
 	k := canaries{}
 	k.add("control token", d.Control.Token)
 	k.add("LDAP password", d.LDAP.BindPassword)
+	for _, name := range []string{"sealing", "session", "trail"} {
+		k.material(t, filepath.Join(d.Folder, "keys", name+".key"))
+	}
 	for _, p := range d.People {
 		k.add("password of "+p.Login, p.Password)
 		if p.TOTPSecret != nil {

@@ -106,13 +106,18 @@ func TestPeersOpenRedirect(t *testing.T) {
 			chase(t, d, out, appHost, path, fmt.Sprintf("at the application, signed out, rd %q", rd))
 		}
 		// A code that is right, with a way back that is not.
-		a := in.Do(t, "GET", d.URL+"/handover?app="+app.ID+"&rd="+url.QueryEscape(app.URL), nil)
+		browser := out.Fork()
+		_, begun := follow(t, browser.Do(t, "GET", d.URL+"/.sekisho/start?rd=/", nil, "Host", app.Host), gate)
+		a := in.Do(t, "GET", d.URL+begun, nil)
 		_, callback := follow(t, a, gate)
 		code, err := url.Parse(callback)
 		if err != nil || code.Query().Get("code") == "" {
 			t.Fatalf("the handover answers %d, to %q", a.Status, a.Header.Get("Location"))
 		}
-		chase(t, d, out.Fork(), appHost, "/.sekisho/callback?code="+code.Query().Get("code")+"&rd="+q, fmt.Sprintf("callback with a right code, rd %q", rd))
+		right := "/.sekisho/callback?code=" + code.Query().Get("code") + "&state=" + code.Query().Get("state")
+		if end := chase(t, d, browser, appHost, right+"&rd="+q, fmt.Sprintf("callback with a right code, rd %q", rd)); !strings.HasPrefix(end, appHost) {
+			t.Errorf("a right code with rd %q ends at %s", rd, end)
+		}
 	}
 	// What is asked for properly is reached, or the above would prove nothing.
 	if end := chase(t, d, in.Fork(), gate, "/signin?rd=%2Frules%3Fx%3D1", "a path of ours"); end != gate+"/rules?x=1" {

@@ -67,13 +67,16 @@ func TestServeDoors(t *testing.T) {
 		if a := metrics.Do(t, "GET", "/metrics", nil); a.Status != 200 || !strings.Contains(string(a.Body), "process_open_fds") {
 			t.Errorf("/metrics on its own listener: %d", a.Status)
 		}
-		for _, path := range []string{"/", "/signin", "/api/v1/session", "/auth/check", "/readyz"} {
+		for _, path := range []string{"/", "/signin", "/api/v1/session", "/auth/check", "/healthz"} {
 			if a := metrics.Do(t, "GET", path, nil); a.Status != 404 {
 				t.Errorf("%s at the metrics' listener: %d", path, a.Status)
 			}
 		}
 	})
 	t.Run("ready", func(t *testing.T) {
+		if a := harness.NewClient("http://"+site.Metrics).Do(t, "GET", "/readyz", nil); a.Status != 200 || !strings.Contains(string(a.Body), `"name":"store"`) {
+			t.Errorf("/readyz for operators: %d %s", a.Status, a.Body)
+		}
 		if a := site.Client("127.0.0.1").Do(t, "GET", "/readyz", nil); a.Status != 200 {
 			t.Errorf("/readyz: %d %s", a.Status, a.Body)
 		}
@@ -137,7 +140,13 @@ func sessionFrom(t *testing.T, c *harness.Client) string {
 func appCookie(t *testing.T, site *harness.Site, c *harness.Client, app string) string {
 	t.Helper()
 	host := app + ".pref.example"
-	a := c.Do(t, "GET", "/handover?app="+app+"&rd="+strings.Replace(site.PublicURL, "sekisho.", app+".", 1)+"/", nil)
+	at := site.Client("127.0.0.1")
+	a := at.Do(t, "GET", "/.sekisho/start?rd=/", nil, "Host", host)
+	begun, ok := strings.CutPrefix(a.Header.Get("Location"), site.PublicURL)
+	if a.Status != 303 || !ok {
+		t.Fatalf("the start at %s: %d, to %s", app, a.Status, a.Header.Get("Location"))
+	}
+	a = c.Do(t, "GET", begun, nil)
 	if a.Status != 303 {
 		t.Fatalf("the handover to %s: %d %s", app, a.Status, a.Body)
 	}
@@ -145,7 +154,6 @@ func appCookie(t *testing.T, site *harness.Site, c *harness.Client, app string) 
 	if !ok {
 		t.Fatalf("the handover to %s leads to %s", app, a.Header.Get("Location"))
 	}
-	at := site.Client("127.0.0.1")
 	a = at.Do(t, "GET", "/.sekisho/callback?"+query, nil, "Host", host)
 	if a.Status != 303 || at.Cookies["__Host-sekisho-app"] == "" {
 		t.Fatalf("the callback of %s: %d %s", app, a.Status, a.Body)

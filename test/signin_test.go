@@ -3,6 +3,7 @@ package test
 import (
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +17,15 @@ import (
 // signIn signs one of dev's people in, in a browser of their own.
 func signIn(t testing.TB, d *harness.Dev, p folder.Person) *harness.Client {
 	t.Helper()
+	return signInFrom(t, d, p, "")
+}
+
+// signInFrom signs a person in from an address; "" is this machine, which dev
+// counts to the lgwan zone.
+func signInFrom(t testing.TB, d *harness.Dev, p folder.Person, from string) *harness.Client {
+	t.Helper()
 	c := harness.NewClient(d.URL)
+	c.From = from
 	c.SignIn(t, p.Login, p.Password, *p.TOTPSecret, c.Now(t))
 	return c
 }
@@ -95,6 +104,79 @@ func TestSignIn(t *testing.T) {
 	}
 }
 
+// inside is an address in one of dev's networks of a zone.
+func inside(t testing.TB, d *harness.Dev, zone string) string {
+	t.Helper()
+	for _, n := range d.Networks {
+		if p, err := netip.ParsePrefix(n.CIDR); err == nil && n.Zone == zone && !n.Outside {
+			return p.Addr().Next().String()
+		}
+	}
+	t.Fatalf("dev has no network of the zone %s", zone)
+	return ""
+}
+
+// outside is an address that dev's policy calls outside.
+func outside(t testing.TB, d *harness.Dev) string {
+	t.Helper()
+	for _, n := range d.Networks {
+		if p, err := netip.ParsePrefix(n.CIDR); err == nil && n.Outside {
+			return p.Addr().Next().String()
+		}
+	}
+	t.Fatal("dev has no network outside")
+	return ""
+}
+
+// TestApplicationsByNetwork: the network that a request comes from decides, not
+// the one that its sign-in came from (articles 26no2, 26no4 and 63).
+func TestApplicationsByNetwork(t *testing.T) {
+	t.Parallel()
+	d := harness.StartDev(t, "")
+	at := map[string]folder.App{}
+	for _, app := range d.Apps {
+		at[app.Zone] = app
+	}
+	c := signInFrom(t, d, d.Person(t, "tanaka"), inside(t, d, "mynumber"))
+	check := func(from string, app folder.App) harness.Answer {
+		c.From = from
+		return c.Do(t, "GET", "/auth/check", nil, "X-Original-URL", app.URL, "X-Original-Method", "GET")
+	}
+	nobody := harness.NewClient(d.URL)
+	for _, tt := range []struct {
+		name, from string
+		app        folder.App
+		want       int
+		before     int // of who has not signed in
+	}{
+		{"mynumber from its own zone", inside(t, d, "mynumber"), at["mynumber"], 200, 401},
+		{"mynumber from LGWAN", inside(t, d, "lgwan"), at["mynumber"], 403, 403},
+		{"mynumber from the Internet zone", inside(t, d, "internet"), at["mynumber"], 403, 403},
+		{"mynumber from outside", outside(t, d), at["mynumber"], 403, 403},
+		{"LGWAN from mynumber", inside(t, d, "mynumber"), at["lgwan"], 403, 403},
+		{"LGWAN from its own zone", inside(t, d, "lgwan"), at["lgwan"], 200, 401},
+		{"LGWAN from outside", outside(t, d), at["lgwan"], 403, 401},
+		{"LGWAN from no network of ours", "192.0.2.77", at["lgwan"], 403, 401},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if a := check(tt.from, tt.app); a.Status != tt.want {
+				t.Errorf("signed in: %d, want %d", a.Status, tt.want)
+			}
+			nobody.From = tt.from
+			if a := nobody.Do(t, "GET", "/auth/check", nil, "X-Original-URL", tt.app.URL, "X-Original-Method", "GET"); a.Status != tt.before {
+				t.Errorf("nobody: %d, want %d", a.Status, tt.before)
+			}
+		})
+	}
+	c.From = inside(t, d, "lgwan")
+	page := c.Do(t, "GET", d.URL+"/", nil, "Host", at["mynumber"].Host, "Accept", "text/html", "Accept-Language", "ja")
+	for _, want := range []string{"別の領域", "第26条の2"} {
+		if page.Status != 403 || !strings.Contains(string(page.Body), want) {
+			t.Errorf("the page of a refused crossing does not say %s: %d %s", want, page.Status, page.Body)
+		}
+	}
+}
+
 // TestSampleApplication: a browser that comes to an application is sent to the
 // gate, signs in, and is back at the application, by redirects alone.
 func TestSampleApplication(t *testing.T) {
@@ -103,7 +185,7 @@ func TestSampleApplication(t *testing.T) {
 	for _, app := range d.Apps {
 		t.Run(app.ID, func(t *testing.T) {
 			nextStep(t, d)
-			c := signIn(t, d, d.Person(t, "tanaka"))
+			c := signInFrom(t, d, d.Person(t, "tanaka"), inside(t, d, app.Zone))
 			body, hops := open(t, c, d, app)
 			if !strings.Contains(body, "tanaka") {
 				t.Errorf("after %d hops the application does not show whom it was told of:\n%s", hops, body)

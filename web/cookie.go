@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"sekisho/authn/signin"
 )
@@ -14,6 +15,7 @@ const (
 	sessionCookie = "__Host-sekisho"
 	deviceCookie  = "__Host-sekisho-device"
 	appCookie     = "__Host-sekisho-app"
+	startCookie   = "__Host-sekisho-start"
 	langCookie    = "__Host-sekisho-lang"
 
 	deviceDays = 180
@@ -30,7 +32,14 @@ func WriteStep(w http.ResponseWriter, _ *Request, step signin.Step) {
 	if step.DeviceCookie != "" {
 		setCookie(w, deviceCookie, step.DeviceCookie, deviceDays*24*60*60)
 	}
+	if !step.AsOf.IsZero() {
+		w.Header().Set(AsOfHeader, step.AsOf.Format(time.RFC3339))
+	}
 }
+
+// AsOfHeader states on an answer how stale the directory's facts behind it are:
+// when they were read. It is there only while the directory is away.
+const AsOfHeader = "Sekisho-Directory-As-Of"
 
 // ClearSession tells the browser to forget the session.
 func ClearSession(w http.ResponseWriter, _ *Request) { setCookie(w, sessionCookie, "", -1) }
@@ -47,6 +56,22 @@ func SetAppCookie(w http.ResponseWriter, value string) {
 // AppCookie is the value of an application host's cookie in raw Cookie
 // headers; "" for none, and for one that came twice.
 func AppCookie(headers []string) string { return oneCookie(headers, appCookie) }
+
+// startMinutes is how long a handover may take, a sign-in within it included.
+const startMinutes = 30
+
+// SetStartCookie lets an application's host know again the browser that began a
+// handover there; "" takes it away.
+func SetStartCookie(w http.ResponseWriter, value string) {
+	if value == "" {
+		setCookie(w, startCookie, "", -1)
+		return
+	}
+	setCookie(w, startCookie, value, startMinutes*60)
+}
+
+// StartCookie is what SetStartCookie set; "" for none.
+func StartCookie(headers []string) string { return oneCookie(headers, startCookie) }
 
 // GateCookie is the value of the gate's own cookie in raw Cookie headers, where
 // they carry none of an application's host: an application that shares the

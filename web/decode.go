@@ -38,6 +38,27 @@ func (r *Request) DecodeJSON(dst any) error {
 	return fill(members, reflect.ValueOf(dst).Elem())
 }
 
+// DecodeObject reads the body as an object whose members the caller knows how to
+// read, as strictly as DecodeJSON.
+func (r *Request) DecodeObject() (map[string]json.RawMessage, error) {
+	body, err := r.BodyBytes()
+	if err != nil {
+		return nil, err
+	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		body = []byte("{}")
+	}
+	members, err := object(body)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]json.RawMessage, len(members))
+	for _, m := range members {
+		out[m.name] = m.raw
+	}
+	return out, nil
+}
+
 // BodyBytes is the body as it was sent, at most 64 KiB. It can be asked again.
 func (r *Request) BodyBytes() ([]byte, error) {
 	if r.body == nil && r.Body != nil {

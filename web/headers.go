@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -10,6 +11,9 @@ func (s *Server) pageHeaders(h http.Header, r *Request) {
 	if rd := r.URL.Query().Get("rd"); rd != "" {
 		if u, ok := appReturn(s.cfg.Policy(), s.cfg.PublicURL, rd); ok {
 			r.form = append(r.form, u.Scheme+"://"+u.Host)
+		}
+		if origin, ok := s.leadsTo(rd); ok {
+			r.form = append(r.form, origin)
 		}
 	}
 	h.Set("Content-Security-Policy", contentPolicy(r.Nonce, r.form))
@@ -22,6 +26,19 @@ func (s *Server) pageHeaders(h http.Header, r *Request) {
 	if s.cfg.PublicURL.Scheme == "https" {
 		h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 	}
+}
+
+// leadsTo is the origin that a path of our own leads on to, if it is known to.
+func (s *Server) leadsTo(rd string) (string, bool) {
+	to, ok := SafeReturn(s.cfg.Policy(), s.cfg.PublicURL, rd)
+	if !ok {
+		return "", false
+	}
+	u, err := url.Parse(to)
+	if err != nil || s.leads[u.Path] == nil {
+		return "", false
+	}
+	return s.leads[u.Path](s.cfg.Policy(), u.Query())
 }
 
 // contentPolicy permits nothing but our own style sheet, pictures, and what

@@ -13,8 +13,10 @@ import (
 	"sekisho/authn/signin"
 	"sekisho/authn/standing"
 	"sekisho/authn/totp"
+	"sekisho/authz"
 	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/policy/audit"
 	"sekisho/policy/charter"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
@@ -34,11 +36,14 @@ func ProblemOf(err error) Problem {
 	if p.Detail == (policy.Words{}) {
 		p.Detail = info.Detail
 	}
+	if p.Next.Move == "" {
+		p.Next = nextOf(p)
+	}
 	return p
 }
 
 func meaning(err error) Problem {
-	for _, say := range []func(error) (Problem, bool){said, ofFactors, ofOthers} {
+	for _, say := range []func(error) (Problem, bool){ofApproval, said, ofFactors, ofOthers, ofLockDown, ofDesk, ofPermit, ofSealed} {
 		if p, ok := say(err); ok {
 			return p
 		}
@@ -85,7 +90,11 @@ func meaning(err error) Problem {
 		return Problem{Code: CodeBusy, RetryAfter: 2 * time.Second}
 	case errors.Is(err, standing.ErrAway), errors.Is(err, directory.ErrAway), errors.Is(err, directory.ErrTruncated):
 		return away("directory")
-	case errors.Is(err, store.ErrClosed):
+	case errors.Is(err, store.ErrNoSpace), errors.Is(err, audit.ErrNoRoom):
+		return full()
+	case errors.Is(err, audit.ErrNoSeal):
+		return away("trail")
+	case errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrAway), errors.Is(err, store.ErrUnknown):
 		return away("store")
 	}
 	return Problem{Code: CodeBroken}
@@ -101,6 +110,7 @@ func said(err error) (Problem, bool) {
 		rejected *password.Rejected
 		stepUp   *account.StepUp
 		denied   *directory.Refused
+		foreign  *signin.WrongZone
 		tooLarge *http.MaxBytesError
 	)
 	switch {
@@ -114,6 +124,10 @@ func said(err error) (Problem, bool) {
 	case errors.As(err, &held):
 		// Safe to say: failures are counted per name typed, known or not.
 		return Problem{Code: CodeHeld, RetryAfter: max(held.RetryAfter, time.Second)}, true
+	case errors.As(err, &foreign):
+		return Problem{Code: CodeForbidden, Detail: foreign.Says(), Articles: foreign.Articles(),
+			Next: Next{Next: authz.Next{Move: authz.ChangeNetwork, Says: policy.Words{
+				JA: "お使いの領域の関所を、情報システム管理者にお尋ねください。", EN: "Ask the system administrator where your zone's gateway is."}}}}, true
 	case errors.As(err, &gone):
 		return away(gone.What), true
 	case errors.As(err, &rejected):
@@ -156,6 +170,14 @@ func isNone(err error) bool { return errors.Is(err, signin.ErrNone) || errors.Is
 var awayNames = map[string]policy.Words{
 	"directory": {JA: "ディレクトリ（職員の台帳）", EN: "The directory of people"},
 	"store":     {JA: "データベース", EN: "The database"},
+	"trail":     {JA: "証跡の署名", EN: "The seal of the trail"},
+}
+
+// full says that there is no room to write down what was asked for. It was not done.
+func full() Problem {
+	return Problem{Code: CodeAway, RetryAfter: 30 * time.Second, Extra: map[string]any{"away": []string{"disk"}}, Detail: policy.Words{
+		JA: "記録を書くディスクの空きが足りないため、今は受け付けられません。何も変わっていません。情報システムの管理者に知らせてください。",
+		EN: "There is too little room left on the disk to write this down, so it cannot be done now. Nothing was changed. Tell the administrators of the system."}}
 }
 
 // away names what is missing: the reader can tell an administrator, and knows

@@ -29,7 +29,7 @@ func ofOthers(err error) (Problem, bool) {
 	)
 	switch {
 	case errors.As(err, &denied):
-		return Problem{Code: CodeForbidden, Detail: denied.Permission.Says, Articles: denied.Permission.Articles}, true
+		return Problem{Code: CodeForbidden, Detail: denied.Permission.Says, Articles: denied.Permission.Articles, Next: Next{Next: denied.Permission.Next()}}, true
 	case errors.As(err, &bad):
 		return Problem{Code: CodeInvalid, Errors: []FieldError{{bad.Field, bad.Rule, bad.Says}}}, true
 	case errors.As(err, &lame):

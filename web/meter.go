@@ -16,6 +16,7 @@ type meter struct {
 	refusals *prometheus.CounterVec
 	signins  *prometheus.CounterVec
 	checks   *prometheus.CounterVec
+	up       *prometheus.GaugeVec
 }
 
 func newMeter(reg *prometheus.Registry) *meter {
@@ -31,14 +32,18 @@ func newMeter(reg *prometheus.Registry) *meter {
 		}, []string{"code"}),
 		signins: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sekisho_signin_steps_total",
-			Help: "Sign-in steps, by outcome: the state reached, or the code of the refusal.",
-		}, []string{"outcome"}),
+			Help: "Sign-in steps, by what was offered and by outcome: the state reached, or the code of the refusal.",
+		}, []string{"method", "outcome"}),
 		checks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sekisho_gate_checks_total",
 			Help: "Questions of proxies and of dev's own, by outcome.",
 		}, []string{"outcome"}),
 	}
-	reg.MustRegister(m.requests, m.refusals, m.signins, m.checks)
+	m.up = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "sekisho_dependency_up",
+		Help: "Whether a dependency of /readyz answers (1) or not (0).",
+	}, []string{"dependency"})
+	reg.MustRegister(m.requests, m.refusals, m.signins, m.checks, m.up)
 	return m
 }
 
@@ -49,13 +54,21 @@ func (m *meter) request(route string, status int, code string, took time.Duratio
 	}
 }
 
-// CountSignIn counts one step of a sign-in: the state it reached or, with an
-// error, the code of its refusal. Pages and API count through the same door.
-func (s *Server) CountSignIn(state string, err error) {
+func (m *meter) dependency(name string, up bool) {
+	v := 0.0
+	if up {
+		v = 1
+	}
+	m.up.WithLabelValues(name).Set(v)
+}
+
+// CountSignIn counts one step of a sign-in: what was offered, and the state it
+// reached or, with an error, the code of its refusal.
+func (s *Server) CountSignIn(method, state string, err error) {
 	if err != nil {
 		state = ProblemOf(err).Code
 	}
-	s.meter.signins.WithLabelValues(state).Inc()
+	s.meter.signins.WithLabelValues(method, state).Inc()
 }
 
 // CheckCounter counts the answers of /auth/check of one outcome. It is looked

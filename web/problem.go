@@ -20,6 +20,7 @@ type Problem struct {
 	Errors     []FieldError
 	Extra      map[string]any // further members: required_acr, max_age
 	RetryAfter time.Duration  // 0: not said
+	Next       Next           // what the reader can do now; zero where Detail says it
 }
 
 // A FieldError says what is wrong with one field of what was sent.
@@ -214,8 +215,20 @@ func WriteProblem(w http.ResponseWriter, r *Request, p Problem) {
 	body["status"] = p.Status
 	body["detail"] = p.Detail.In(r.Lang)
 	body["code"] = p.Code
+	if p.Status >= http.StatusInternalServerError {
+		// To name when asking for help. Below, answers to a name that exists and
+		// to one that does not must be the same to the byte; the header has it.
+		body["request_id"] = r.ID
+	}
 	if len(p.Articles) > 0 {
 		body["articles"] = p.Articles
+	}
+	if p.Next.Move != "" {
+		next := map[string]string{"step": string(p.Next.Move), "detail": p.Next.Says.In(r.Lang)}
+		if p.Next.URL != "" {
+			next["url"] = p.Next.URL
+		}
+		body["next"] = next
 	}
 	if len(p.Errors) > 0 {
 		type one struct {

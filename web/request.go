@@ -72,6 +72,10 @@ func (r *Request) StepUp() policy.ACR {
 // application's host would stop at the browser. An rd in the query has been
 // allowed already. It must be called before the body is written.
 func (r *Request) AllowFormTo(w http.ResponseWriter, rd string) {
+	if origin, ok := r.srv.leadsTo(rd); ok {
+		r.AllowFormAt(w, origin)
+		return
+	}
 	u, err := url.Parse(rd)
 	if err != nil || u.Host == "" {
 		return
@@ -80,6 +84,13 @@ func (r *Request) AllowFormTo(w http.ResponseWriter, rd string) {
 		return
 	}
 	r.form = append(r.form, u.Scheme+"://"+strings.ToLower(u.Host))
+	w.Header().Set("Content-Security-Policy", contentPolicy(r.Nonce, r.form))
+}
+
+// AllowFormAt lets the forms of this response lead to an origin that the caller
+// knows to be one of the policy's. It must be called before the body is written.
+func (r *Request) AllowFormAt(w http.ResponseWriter, origin string) {
+	r.form = append(r.form, origin)
 	w.Header().Set("Content-Security-Policy", contentPolicy(r.Nonce, r.form))
 }
 

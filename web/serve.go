@@ -16,6 +16,7 @@ import (
 
 	"sekisho/authn/signin"
 	"sekisho/policy"
+	"sekisho/policy/audit"
 )
 
 const (
@@ -30,10 +31,17 @@ const (
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// By Sekisho's clock, which dev can move; net/http keeps a Date it finds.
 	w.Header()["Date"] = s.date(s.cfg.Now())
+	if s.draining.Load() {
+		w.Header()["Connection"] = closing
+	}
 	if h, ok := s.bare[r.URL.Path]; ok && (s.fallback == nil || !s.cfg.GateHosts(Hostname(r.Host))) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
 			w.WriteHeader(http.StatusMethodNotAllowed)
+			return
+		}
+		if s.cfg.Trace != nil || s.log.Enabled(r.Context(), slog.LevelDebug) {
+			s.seen(h, w, r)
 			return
 		}
 		h.ServeHTTP(w, r)
@@ -66,6 +74,40 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, Say(CodeHost, policy.Words{}))
 	}
 }
+
+// closing asks a client that keeps its connections to make its next request on
+// a new one, which a balancer will open elsewhere (RFC 9110, section 7.6.1).
+var closing = []string{"close"}
+
+// seen is a bare handler while somebody watches: it is traced, and at level
+// debug there is a line for it.
+func (s *Server) seen(h http.Handler, rw http.ResponseWriter, r *http.Request) {
+	begun, route, w := s.cfg.Now(), r.Method+" "+r.URL.Path, &writer{ResponseWriter: rw}
+	id := s.requestID(r)
+	r, ended := s.traced(r.WithContext(audit.WithRequest(r.Context(), id)), route)
+	h.ServeHTTP(w, r)
+	ended(w.code(), nil)
+	took := s.cfg.Now().Sub(begun)
+	s.log.Log(r.Context(), slog.LevelDebug, "request",
+		"request_id", id, "method", r.Method, "route", route, "status", w.code(), "bytes", w.bytes, "duration_ms", millis(took))
+}
+
+// traced begins a request's span where somebody watches. The word of a trusted
+// proxy about the trace is passed on, a stranger's is not: it could tie its
+// request to another's.
+func (s *Server) traced(r *http.Request, route string) (*http.Request, func(status int, failure error)) {
+	if s.cfg.Trace == nil {
+		return r, func(int, error) {}
+	}
+	var parent http.Header
+	if _, trusted := s.Peer(r); trusted {
+		parent = r.Header
+	}
+	ctx, ended := s.cfg.Trace(r.Context(), route, parent)
+	return r.WithContext(ctx), ended
+}
+
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // A stamp is the Date header of one second.
 type stamp struct {
@@ -120,17 +162,18 @@ func (s *Server) around(pattern, cookie string, h Handler) http.HandlerFunc {
 	return func(rw http.ResponseWriter, hr *http.Request) {
 		begun := s.cfg.Now()
 		w := &writer{ResponseWriter: rw}
-		ctx, cancel := context.WithTimeout(hr.Context(), answerWithin)
+		id := s.requestID(hr)
+		ctx, cancel := context.WithTimeout(audit.WithRequest(hr.Context(), id), answerWithin)
 		defer cancel()
-		hr = hr.WithContext(ctx)
+		hr, ended := s.traced(hr.WithContext(ctx), pattern)
 		if hr.Body != nil && hr.Body != http.NoBody {
 			hr.Body = http.MaxBytesReader(rw, hr.Body, maxBody)
 		}
-		r := &Request{Request: hr, srv: s, Lang: language(hr), Nonce: token(), ID: s.requestID(hr)}
-		r.Cookie = oneCookie(hr.Header["Cookie"], cookie)
-		r.Origin = signin.Origin{
-			RequestID: r.ID, UserAgent: short(hr.UserAgent(), 256),
-			Device: oneCookie(hr.Header["Cookie"], deviceCookie),
+		r := &Request{Request: hr, srv: s, Lang: language(hr), Nonce: token(), ID: id}
+		r.Origin = signin.Origin{RequestID: r.ID, UserAgent: short(hr.UserAgent(), 256)}
+		if cookie != "" {
+			r.Cookie = oneCookie(hr.Header["Cookie"], cookie)
+			r.Origin.Device = oneCookie(hr.Header["Cookie"], deviceCookie)
 		}
 		var failure error
 		defer func() {
@@ -138,13 +181,15 @@ func (s *Server) around(pattern, cookie string, h Handler) http.HandlerFunc {
 				if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					panic(p)
 				}
-				s.log.Error("panic", "request_id", r.ID, "route", pattern, "cause", p, "stack", string(debug.Stack()))
+				s.log.ErrorContext(ctx, "panic", "request_id", r.ID, "route", pattern, "error", p, "stack", string(debug.Stack()))
 				failure = errPanic
 				if w.status != 0 {
+					ended(w.code(), failure)
 					panic(http.ErrAbortHandler) // half an answer is out: cut it off
 				}
 				s.fail(w, r, failure)
 			}
+			ended(w.code(), failure)
 			s.account(pattern, w, r, begun, failure)
 		}()
 		s.pageHeaders(w.Header(), r)
@@ -161,14 +206,14 @@ func (s *Server) admit(w http.ResponseWriter, r *Request, cookie string, h Handl
 		return err
 	}
 	r.Origin.Source = addr
-	r.Origin.Zone, r.Origin.Outside = s.zone(addr, named)
+	r.Origin.Zone, r.Origin.Outside = s.ZoneOf(addr, named)
 	if r.Origin.Certificate, err = s.certificates(r.Request); err != nil {
 		return err
 	}
 	if r.Origin.Terminal, err = spoken(r.Request); err != nil {
 		return err
 	}
-	if unsafe(r.Method) {
+	if unsafe(r.Method) && cookie != "" {
 		if err := s.genuine(r, cookie); err != nil {
 			return err
 		}
@@ -179,8 +224,8 @@ func (s *Server) admit(w http.ResponseWriter, r *Request, cookie string, h Handl
 	return h(w, r)
 }
 
-// zone says in which zone an address lies, and whether outside of all networks.
-func (s *Server) zone(addr netip.Addr, named bool) (zone policy.ZoneID, outside bool) {
+// ZoneOf says in which zone a source lies, and whether outside of all networks.
+func (s *Server) ZoneOf(addr netip.Addr, named bool) (zone policy.ZoneID, outside bool) {
 	if !named && addr.IsLoopback() && s.cfg.LoopbackZone != "" {
 		return s.cfg.LoopbackZone, false
 	}
@@ -194,7 +239,7 @@ func (s *Server) OriginOf(r *http.Request) (signin.Origin, error) {
 		return signin.Origin{}, err
 	}
 	o := signin.Origin{Source: addr, UserAgent: short(r.UserAgent(), 256)}
-	o.Zone, o.Outside = s.zone(addr, named)
+	o.Zone, o.Outside = s.ZoneOf(addr, named)
 	return o, nil
 }
 
@@ -263,6 +308,14 @@ func contentType(r *Request) error {
 	return nil
 }
 
+// RequestID is the id of a request that came to a bare handler.
+func (s *Server) RequestID(r *http.Request) string {
+	if id := audit.RequestOf(r.Context()); id != "" {
+		return id
+	}
+	return s.requestID(r)
+}
+
 // requestID takes over the id a trusted proxy gave, so that both logs can be
 // laid side by side; from anyone else it would be a way to write into ours.
 func (s *Server) requestID(r *http.Request) string {
@@ -280,7 +333,7 @@ func (s *Server) recovered(h http.Handler) http.Handler {
 		defer func() {
 			if p := recover(); p != nil {
 				if err, ok := p.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
-					s.log.Error("panic", "route", "application", "cause", p, "stack", string(debug.Stack()))
+					s.log.ErrorContext(r.Context(), "panic", "route", "application", "error", p, "stack", string(debug.Stack()))
 				}
 				panic(http.ErrAbortHandler)
 			}
@@ -289,8 +342,9 @@ func (s *Server) recovered(h http.Handler) http.Handler {
 	})
 }
 
-// account writes the line of the access log and counts. Neither the query nor
-// a cookie nor a token is in it: rd and one-time codes travel in queries.
+// account counts a request and writes its line: at level error what is our own
+// fault, at level debug all the rest. Neither the query nor a cookie nor a token
+// is in it: rd and one-time codes travel in queries.
 func (s *Server) account(pattern string, w *writer, r *Request, begun time.Time, failure error) {
 	took := s.cfg.Now().Sub(begun)
 	code := ""
@@ -298,19 +352,24 @@ func (s *Server) account(pattern string, w *writer, r *Request, begun time.Time,
 		code = ProblemOf(failure).Code
 	}
 	s.meter.request(pattern, w.code(), code, took)
+	level := slog.LevelDebug
+	if failure != nil && w.code() >= 500 {
+		level = slog.LevelError
+	}
+	if !s.log.Enabled(r.Context(), level) {
+		return
+	}
 	args := []any{
 		"request_id", r.ID, "method", r.Method, "route", pattern, "status", w.code(),
-		"bytes", w.bytes, "took_us", took.Microseconds(), "zone", string(r.Origin.Zone),
+		"bytes", w.bytes, "duration_ms", millis(took), "zone", string(r.Origin.Zone),
 	}
 	if r.Origin.Source.IsValid() {
 		args = append(args, "from", r.Origin.Source.String())
 	}
-	level := slog.LevelInfo
 	if failure != nil {
 		args = append(args, "code", code)
-		if w.code() >= 500 {
-			level = slog.LevelError
-			args = append(args, "cause", failure.Error())
+		if level == slog.LevelError {
+			args = append(args, "error", failure)
 		}
 	}
 	s.log.Log(r.Context(), level, "request", args...)

@@ -20,6 +20,7 @@ import (
 	"sekisho/authn/signin"
 	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/policy/audit"
 	"sekisho/policy/charter"
 	"sekisho/policy/store"
 )
@@ -285,11 +286,16 @@ func TestProblemOf(t *testing.T) {
 		{&signin.Held{RetryAfter: 1500 * time.Millisecond}, 429, "held"},
 		{&signin.Held{Spent: true}, 429, "held"},
 		{&signin.Away{What: "directory", Err: errors.New("dial ldap://secret")}, 503, "away"},
+		{fmt.Errorf("committing: %w", store.ErrNoSpace), 503, "away"},
+		{audit.ErrNoRoom, 503, "away"},
+		{audit.ErrNoSeal, 503, "away"},
 		{directory.ErrAway, 503, "away"},
 		{directory.ErrTruncated, 503, "away"},
 		{signin.ErrBusy, 503, "busy"},
 		{store.ErrBusy, 503, "busy"},
 		{store.ErrClosed, 503, "away"},
+		{store.ErrAway, 503, "away"},
+		{store.ErrUnknown, 503, "away"},
 		{charter.ErrSelfApproval, 403, "forbidden"},
 		{charter.ErrPost, 403, "forbidden"},
 		{context.DeadlineExceeded, 503, "busy"},
@@ -353,8 +359,13 @@ func TestErrorPage(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	bad := errors.New("dial tcp 10.0.0.1: canary")
+	var slow error
 	s, log := newServer(t, func(c *Config) {
-		c.Ready = []Check{{"store", func(context.Context) error { return nil }}, {"directory", func(context.Context) error { return bad }}}
+		c.Ready = []Check{
+			{Name: "store", Ask: func(context.Context) error { return nil }},
+			{Name: "directory", Ask: func(context.Context) error { return bad }},
+			{Name: "redis", Ask: func(context.Context) error { return slow }, Degrades: true},
+		}
 	})
 	if resp := send(s, "GET", "/healthz", "", "Host: 10.0.0.9"); resp.StatusCode != 200 {
 		t.Errorf("healthz %d", resp.StatusCode)
@@ -371,13 +382,20 @@ func TestHealth(t *testing.T) {
 	if resp := send(s, "GET", "/readyz", ""); resp.StatusCode != 200 {
 		t.Errorf("readyz %d", resp.StatusCode)
 	}
+	slow = errors.New("dial tcp 10.0.0.2: other canary")
+	resp = send(s, "GET", "/readyz", "")
+	b, _ = io.ReadAll(resp.Body)
+	if text := string(b); resp.StatusCode != 200 || !strings.Contains(text, `"status":"degraded"`) ||
+		!strings.Contains(text, `"degraded":["redis"]`) || !strings.Contains(text, `"down":[]`) || strings.Contains(text, "canary") {
+		t.Errorf("without what the gate does without: %d %s", resp.StatusCode, b)
+	}
 	if resp := send(s, "POST", "/readyz", ""); resp.StatusCode != 405 {
 		t.Errorf("POST /readyz %d", resp.StatusCode)
 	}
-	s.CountSignIn("", signin.ErrRefused)
+	s.CountSignIn("password", "", signin.ErrRefused)
 	w := httptest.NewRecorder()
 	s.MetricsHandler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	if !strings.Contains(w.Body.String(), `sekisho_signin_steps_total{outcome="refused"} 1`) {
+	if !strings.Contains(w.Body.String(), `sekisho_signin_steps_total{method="password",outcome="refused"} 1`) {
 		t.Error("the refusal is not counted")
 	}
 	if resp := send(s, "GET", "/metrics", ""); resp.StatusCode != 404 {

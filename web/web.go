@@ -39,11 +39,10 @@ type Guard interface {
 	CheckCSRF(cookie, token string) bool
 }
 
-// A Check is something the process depends on, asked by /readyz.
-type Check struct {
-	Name string // as an operator knows it: "store", "directory"
-	Ask  func(ctx context.Context) error
-}
+// A Trace sees a request begin and hears how it ended. parent is what a trusted
+// proxy said of the request's trace, nil from anybody else. The context it
+// returns is the request's own.
+type Trace func(ctx context.Context, route string, parent http.Header) (context.Context, func(status int, failure error))
 
 // Config is what a Server needs. PublicURL, Policy, Now and Guard must be
 // given.
@@ -68,6 +67,7 @@ type Config struct {
 	Log          *slog.Logger         // nil: nothing is logged
 	Registry     *prometheus.Registry // nil: an own one
 	Ready        []Check
+	Trace        Trace // nil: nobody watches
 	// GateHosts says which hosts are an application's. nil: those the policy
 	// names.
 	GateHosts func(host string) bool
@@ -80,19 +80,23 @@ type Handler func(w http.ResponseWriter, r *Request) error
 
 // A Server holds the handlers and everything around them.
 type Server struct {
-	cfg       Config
-	host      string          // of PublicURL, lower case, with port
-	hosts     map[string]bool // by name, PublicURL's among them
-	mux       *http.ServeMux  // the gate's own host
-	apps      *http.ServeMux  // an application's host: /.sekisho/
-	bare      map[string]http.Handler
-	fallback  http.Handler // everything else on an application's host; nil: 404
-	routes    []string
-	origins   *http.CrossOriginProtection
-	errorPage atomic.Pointer[func(http.ResponseWriter, *Request, Problem)]
-	stamp     atomic.Pointer[stamp]
-	meter     *meter
-	log       *slog.Logger
+	cfg          Config
+	host         string          // of PublicURL, lower case, with port
+	hosts        map[string]bool // by name, PublicURL's among them
+	mux          *http.ServeMux  // the gate's own host
+	apps         *http.ServeMux  // an application's host: /.sekisho/
+	bare         map[string]http.Handler
+	leads        map[string]func(*policy.Policy, url.Values) (string, bool)
+	fallback     http.Handler // everything else on an application's host; nil: 404
+	routes       []string
+	origins      *http.CrossOriginProtection
+	errorPage    atomic.Pointer[func(http.ResponseWriter, *Request, Problem)]
+	questionPage func(http.ResponseWriter, *Request, Question) error
+	stamp        atomic.Pointer[stamp]
+	ready        *readiness
+	draining     atomic.Bool
+	meter        *meter
+	log          *slog.Logger
 }
 
 // New makes a Server with /healthz and /readyz mounted. It panics on a Config
@@ -120,15 +124,17 @@ func New(cfg Config) *Server {
 		mux:     http.NewServeMux(),
 		apps:    http.NewServeMux(),
 		bare:    map[string]http.Handler{},
+		leads:   map[string]func(*policy.Policy, url.Values) (string, bool){},
 		origins: http.NewCrossOriginProtection(),
 		meter:   newMeter(cfg.Registry),
+		ready:   newReadiness(cfg.Ready, cfg.Now()),
 		log:     cfg.Log,
 	}
 	for _, h := range append([]string{s.host}, cfg.ExtraHosts...) {
 		s.hosts[Hostname(h)] = true
 	}
 	s.MountBare("/healthz", http.HandlerFunc(healthz))
-	s.MountBare("/readyz", http.HandlerFunc(s.readyz))
+	s.MountBare("/readyz", s.ReadyHandler(false))
 	return s
 }
 
@@ -149,6 +155,22 @@ func (s *Server) Log() *slog.Logger { return s.log }
 // change something.
 func (s *Server) Mount(pattern string, h Handler) {
 	s.mux.Handle(s.known(pattern), s.around(pattern, sessionCookie, h))
+}
+
+// MountOpen puts h at pattern on the gate's own host, for requests that carry
+// their own proof and no cookie: those of programs, and what a browser brings
+// from another site. Nothing that a browser adds by itself counts there (neither
+// cookie is read), so there is nothing to forge and no token against it is asked
+// for. Such a handler must not change anything in the name of whoever sits at
+// the browser.
+func (s *Server) MountOpen(pattern string, h Handler) {
+	s.mux.Handle(s.known(pattern), s.around(pattern, "", h))
+}
+
+// LeadsTo tells where a path of the gate's own leads a browser on to after a
+// sign-in, as an origin, so that the forms on the way there may end at it.
+func (s *Server) LeadsTo(path string, origin func(p *policy.Policy, query url.Values) (string, bool)) {
+	s.leads[path] = origin
 }
 
 // MountApp puts h at pattern on every application's host, where

@@ -120,7 +120,11 @@ func (s *Service) ChangePassword(ctx context.Context, o signin.Origin, cookie st
 	if err != nil {
 		return signin.Step{}, err
 	}
-	defer s.in.Changing(p.ID)()
+	done, err := s.in.Changing(ctx, p.ID)
+	if err != nil {
+		return signin.Step{}, err
+	}
+	defer done()
 	intent, err := s.in.IntendPassword(ctx, o, p, digest)
 	if err != nil {
 		return signin.Step{}, err
@@ -238,12 +242,12 @@ func (s *Service) ReportLeak(ctx context.Context, o signin.Origin, cookie, what 
 	}
 	// From here on the report stands, whatever fails.
 	if err := s.in.Sessions.Poll(ctx); err != nil {
-		slog.Error("noting ended sessions; memory is not used until it is noted", "error", err)
+		slog.ErrorContext(ctx, "noting ended sessions; memory is not used until it is noted", "error", err)
 	}
 	// The directory is told as well, so that the password dies at every other
 	// door. Here it is dead already, whatever the directory answers.
 	if err := s.killLeaked(ctx); err != nil {
-		slog.Error("telling the directory of a leaked password; it is tried again", "error", err)
+		slog.ErrorContext(ctx, "telling the directory of a leaked password; it is tried again", "error", err)
 	}
 	step, err := s.in.AfterLeak(ctx, o, p, n.Zone, n.Outside)
 	if err != nil {
@@ -259,7 +263,7 @@ func (s *Service) Run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		if err := s.killLeaked(ctx); err != nil && ctx.Err() == nil {
-			slog.Error("telling the directory of a leaked password; it is tried again", "error", err)
+			slog.ErrorContext(ctx, "telling the directory of a leaked password; it is tried again", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -301,9 +305,13 @@ func (s *Service) killLeaked(ctx context.Context) error {
 // kill makes one reported password useless in the directory, unless it was
 // replaced meanwhile.
 func (s *Service) kill(ctx context.Context, report string, person directory.PersonID) error {
-	defer s.in.Changing(person)()
+	done, err := s.in.Changing(ctx, person)
+	if err != nil {
+		return err
+	}
+	defer done()
 	var open int
-	err := s.in.DB.QueryRow(ctx, `SELECT COUNT(*) FROM leak_report WHERE id = $1 AND cleared_at = 0`, report).Scan(&open)
+	err = s.in.DB.QueryRow(ctx, `SELECT COUNT(*) FROM leak_report WHERE id = $1 AND cleared_at = 0 AND directory_done_at = 0`, report).Scan(&open)
 	if err != nil || open == 0 {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"sekisho/authn"
 	"sekisho/authn/card"
@@ -45,6 +46,56 @@ func (s *Service) FactorsOf(ctx context.Context, person directory.PersonID) ([]F
 	return out, nil
 }
 
+// WithFactors says which of many people have a further factor of any kind.
+func (s *Service) WithFactors(ctx context.Context, people []directory.PersonID) (map[directory.PersonID]bool, error) {
+	out := map[directory.PersonID]bool{}
+	for part := range slices.Chunk(people, withAtMost) {
+		args := make([]any, withAtMost)
+		for i := range args {
+			args[i] = "" // nobody's id
+			if i < len(part) {
+				args[i] = string(part[i])
+			}
+		}
+		if err := s.holders(ctx, args, out); err != nil {
+			return nil, fmt.Errorf("reading who has factors: %w", err)
+		}
+	}
+	return out, nil
+}
+
+// withAtMost is how many people one question asks about. Its text is the same
+// whatever their number, so that it is prepared once.
+const withAtMost = 100
+
+var withFactors = func() string {
+	marks := make([]string, withAtMost)
+	for i := range marks {
+		marks[i] = fmt.Sprintf("$%d", i+1)
+	}
+	of := " IN (" + strings.Join(marks, ", ") + ")"
+	return `
+		SELECT person FROM passkey WHERE person` + of + `
+		UNION SELECT person_id FROM card WHERE removed_at = 0 AND person_id` + of + `
+		UNION SELECT person FROM totp_device WHERE confirmed_at > 0 AND person` + of
+}()
+
+func (s *Service) holders(ctx context.Context, args []any, into map[directory.PersonID]bool) error {
+	rows, err := s.in.DB.Query(ctx, withFactors, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id directory.PersonID
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		into[id] = true
+	}
+	return rows.Err()
+}
+
 // Unbind takes one factor of a person away, whatever kind it is, in the
 // caller's transaction, who has asked whether it may go.
 func (s *Service) Unbind(ctx context.Context, tx *store.Tx, person directory.PersonID, f Factor) error {
@@ -69,7 +120,7 @@ func (s *Service) Factors(ctx context.Context, o signin.Origin, cookie string) (
 // binder is the person who may bind a factor now.
 func (s *Service) binder(ctx context.Context, o signin.Origin, cookie string) (directory.Person, error) {
 	if session.KindOf(cookie) == session.KindFlow {
-		return s.in.Enrolling(ctx, cookie)
+		return s.in.Enrolling(ctx, o, cookie)
 	}
 	n, p, err := s.me(ctx, o, cookie)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"sekisho/policy"
 	"sekisho/policy/clock"
 	"sekisho/policy/store"
+	"sekisho/policy/store/storetest"
 )
 
 var t0 = time.Date(2026, 4, 1, 9, 0, 0, 0, time.UTC)
@@ -38,7 +39,7 @@ func newDesk(t testing.TB) *desk {
 	t.Helper()
 	d := &desk{Office: cardtest.NewOffice(t, t0), clock: clock.NewFake(t0), policy: policy.Standard()}
 	var err error
-	if d.db, err = store.Open(t.Context(), store.Config{Driver: "sqlite", Path: filepath.Join(t.TempDir(), "sekisho.db")}); err != nil {
+	if d.db, err = store.Open(t.Context(), storetest.At(t, filepath.Join(t.TempDir(), "sekisho.db"))); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.db.Close() })

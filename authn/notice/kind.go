@@ -24,6 +24,63 @@ const (
 	Suspended         Kind = "suspended"          // Detail: by, reason
 	Restored          Kind = "restored"           // Detail: by
 	Unlocked          Kind = "unlocked"           // Detail: by
+
+	// Of lock-downs: to who may ratify or lift, and who answers for a 部局. Detail
+	// scope and target are as ordered, until is RFC 3339.
+	LockDownOrdered Kind = "lockdown_ordered" // Detail: by, scope, target, until, reason
+	LockDownLifted  Kind = "lockdown_lifted"  // Detail: by, scope, target, reason
+	// StoreRestored goes to CIO, CSIRT, officers and auditors: what was done since the
+	// copy is gone.
+	StoreRestored Kind = "store_restored" // Detail: by, made (RFC 3339), approved (logins), lost (how many entries), sealed ("yes")
+
+	// RightsSuspended is article 78-3's word to the three who must hear of it.
+	RightsSuspended Kind = "rights_suspended" // Detail: by, person, reason
+
+	// Of lent privilege. Detail privilege is its id in the policy, until and due
+	// are RFC 3339, by is a name, reason what somebody wrote.
+	LeaseAsked      Kind = "lease_asked"      // to who may decide. Detail: by, privilege, minutes, reason
+	LeaseApproved   Kind = "lease_approved"   // Detail: by, privilege, until (then it lapses)
+	LeaseDenied     Kind = "lease_denied"     // Detail: by, privilege, reason
+	LeaseLapsed     Kind = "lease_lapsed"     // nobody decided, or it was not used in time. Detail: privilege
+	LeaseActivated  Kind = "lease_activated"  // Detail: privilege, until
+	LeaseEnding     Kind = "lease_ending"     // soon. Detail: privilege, until
+	LeaseEnded      Kind = "lease_ended"      // Detail: privilege
+	LeaseRevoked    Kind = "lease_revoked"    // Detail: by, privilege, reason
+	LeasePaused     Kind = "lease_paused"     // nobody confirmed to be there. Detail: privilege
+	LeaseEmergency  Kind = "lease_emergency"  // to everyone concerned. Detail: by, privilege, until, reason, times (within the incident)
+	EmergencyJudged Kind = "emergency_judged" // to who used it. Detail: by, privilege, reason
+	RecordOwed      Kind = "record_owed"      // Detail: privilege, due
+	RecordOverdue   Kind = "record_overdue"   // Detail: privilege, due
+	// Of what is asked for in general. Detail kind is that of the matter
+	// (authz/approval), until and due are RFC 3339.
+	RequestWaits   Kind = "request_waits"   // to who may decide. Detail: by, kind, reason, until (then it lapses)
+	RequestSettled Kind = "request_settled" // to who asked, and whom it is for. Detail: by, kind, outcome
+	ReviewOwed     Kind = "review_owed"     // to who may review an acting decision. Detail: by, kind, due
+	ReviewOverdue  Kind = "review_overdue"  // to them, when its date has passed. Detail: by, kind, due
+	// DecisionObjected: a review objects to an acting decision. To who decided, who
+	// asked, and those above.
+	DecisionObjected Kind = "decision_objected" // Detail: by, kind, reason
+
+	// Of emergency IDs in envelopes. To the CIO, the CSIRT and the officers; what is
+	// overdue also to who sealed it.
+	SealedOpened Kind = "sealed_id_opened" // Detail: by, account, system, reason, due
+	SealedDue    Kind = "sealed_id_due"    // Detail: account, system, what (confirm, test, rotation, report, seal, reconcile), due
+
+	// Of permits. Detail kind is the kind of permit.
+	PermitRevoked Kind = "permit_revoked" // Detail: by, kind, reason
+	PermitEnding  Kind = "permit_ending"  // soon: ask again. Detail: kind, until
+	PermitReview  Kind = "permit_review"  // to who decided it. Detail: kind, person
+	RemoteBegan   Kind = "remote_began"   // to who asked for the permit, where the policy says so. Detail: kind, person, from
+	RemoteOver    Kind = "remote_over"    // likewise
+
+	RecordWritten Kind = "record_written" // to who may countersign. Detail: by, privilege
+
+	// Of an ID that nobody uses. Detail days is for how long, until when it is closed.
+	DormancyWarned Kind = "dormancy_warned" // Detail: days, until
+	DormancyClosed Kind = "dormancy_closed" // Detail: days
+
+	// Of what is in the directory and no lease accounts for, or the other way round.
+	PrivilegeFound Kind = "privilege_found" // to the CSIRT and the officers. Detail: finding (its kind), account, object, privilege, removed, sealed (systems that have an emergency ID of that name)
 )
 
 // details are the kinds there are and what is kept of each. A detail that is
@@ -43,6 +100,47 @@ var details = map[Kind][]string{
 	Suspended:         {"by", "reason"},
 	Restored:          {"by"},
 	Unlocked:          {"by"},
+
+	PermitRevoked: {"by", "kind", "reason"},
+	PermitEnding:  {"kind", "until"},
+	PermitReview:  {"kind", "person"},
+	RemoteBegan:   {"kind", "person", "from"},
+	RemoteOver:    {"kind", "person", "from"},
+
+	LockDownOrdered: {"by", "scope", "target", "until", "reason"},
+	LockDownLifted:  {"by", "scope", "target", "reason"},
+	RightsSuspended: {"by", "person", "reason"},
+	StoreRestored:   {"by", "made", "approved", "lost", "sealed"},
+
+	LeaseAsked:      {"by", "privilege", "minutes", "reason"},
+	LeaseApproved:   {"by", "privilege", "until"},
+	LeaseDenied:     {"by", "privilege", "reason"},
+	LeaseLapsed:     {"privilege"},
+	LeaseActivated:  {"privilege", "until"},
+	LeaseEnding:     {"privilege", "until"},
+	LeaseEnded:      {"privilege"},
+	LeaseRevoked:    {"by", "privilege", "reason"},
+	LeasePaused:     {"privilege"},
+	LeaseEmergency:  {"by", "privilege", "until", "reason", "times"},
+	EmergencyJudged: {"by", "privilege", "reason"},
+	RecordOwed:      {"privilege", "due"},
+	RecordOverdue:   {"privilege", "due"},
+	RecordWritten:   {"by", "privilege"},
+
+	DormancyWarned: {"days", "until"},
+	DormancyClosed: {"days"},
+
+	PrivilegeFound: {"finding", "account", "object", "privilege", "removed", "sealed"},
+
+	RequestWaits:   {"by", "kind", "reason", "until"},
+	RequestSettled: {"by", "kind", "outcome"},
+	ReviewOwed:     {"by", "kind", "due"},
+	ReviewOverdue:  {"by", "kind", "due"},
+
+	DecisionObjected: {"by", "kind", "reason"},
+
+	SealedOpened: {"by", "account", "system", "reason", "due"},
+	SealedDue:    {"account", "system", "what", "due"},
 }
 
 // Kinds are all kinds there are, in the order of their names.

@@ -16,7 +16,9 @@ import (
 	"sekisho/policy/store/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("sekisho/test/postgres.(*Server).start.func1"))
+}
 
 var (
 	ctx = context.Background()

@@ -22,6 +22,7 @@ import (
 	"sekisho/policy/clock"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
+	"sekisho/policy/store/storetest"
 )
 
 // A target is a store with one key in it, for what strangers send.
@@ -40,7 +41,7 @@ func newTarget(f *testing.F) target {
 	}
 	ring, err := secret.CreateKeyRing(filepath.Join(f.TempDir(), "keys"))
 	check(err)
-	db, err := store.Open(f.Context(), store.Config{Path: filepath.Join(f.TempDir(), "sekisho.db")})
+	db, err := store.Open(f.Context(), storetest.At(f, filepath.Join(f.TempDir(), "sekisho.db")))
 	check(err)
 	f.Cleanup(func() { db.Close() })
 	now := clock.NewFake(time.Date(2026, 4, 1, 9, 0, 10, 0, time.UTC)).Now

@@ -18,6 +18,7 @@ import (
 	"sekisho/policy/clock"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
+	"sekisho/policy/store/storetest"
 )
 
 const (
@@ -74,7 +75,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) open() {
 	b.t.Helper()
 	var err error
-	if b.db, err = store.Open(b.t.Context(), store.Config{Path: b.path}); err != nil {
+	if b.db, err = store.Open(b.t.Context(), storetest.At(b.t, b.path)); err != nil {
 		b.t.Fatal(err)
 	}
 	b.Keys, err = passkey.New(b.db, b.ring, ticket.New(b.ring, b.clock.Now),

@@ -19,6 +19,7 @@ import (
 	"sekisho/authn/passkey/passkeytest"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
+	"sekisho/policy/store/storetest"
 )
 
 // TestChangedRows: whoever can write the database cannot make a key another's,
@@ -88,6 +89,7 @@ func TestPublicKeyIsSealed(t *testing.T) {
 		t.Fatal(err)
 	}
 	var seen []byte
+	storetest.OnlySQLite(t)
 	for _, file := range []string{b.path, b.path + "-wal"} {
 		data, err := os.ReadFile(file)
 		if err != nil {

@@ -255,6 +255,7 @@ func TestDigestKeepsTheSecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	storetest.OnlySQLite(t)
 	for _, file := range []string{p.path, p.path + "-wal"} {
 		data, err := os.ReadFile(file)
 		if err != nil {

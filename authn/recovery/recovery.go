@@ -48,8 +48,9 @@ func New(db *store.DB, ring *secret.KeyRing, now clock.Now, rules func() policy.
 var alphabet = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
 
 // Issue makes a code for a person in the caller's transaction; an older one is
-// dead. by is the login of whoever gives it out.
-func (c *Codes) Issue(ctx context.Context, tx *store.Tx, person directory.PersonID, by string) (secret.Text, time.Time, error) {
+// dead. by is the login of whoever gives it out, byTwo whether a second person
+// has approved it.
+func (c *Codes) Issue(ctx context.Context, tx *store.Tx, person directory.PersonID, by string, byTwo bool) (secret.Text, time.Time, error) {
 	code := alphabet.EncodeToString(secret.Bytes(codeBytes))
 	keyID := c.ring.CurrentID()
 	mac, err := c.mac(keyID, person, code)
@@ -59,27 +60,30 @@ func (c *Codes) Issue(ctx context.Context, tx *store.Tx, person directory.Person
 	now := c.now()
 	ends := now.Add(c.rules().CodeEnd)
 	_, err = tx.Exec(ctx, `
-		INSERT INTO recovery_code (person_id, key_id, mac, issued_by, issued_at, ends_at)
-		VALUES ($1, $2, $3, $4, $5, $6)
+		INSERT INTO recovery_code (person_id, key_id, mac, issued_by, issued_at, ends_at, by_two)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (person_id) DO UPDATE
 		SET    key_id = excluded.key_id, mac = excluded.mac, issued_by = excluded.issued_by,
-		       issued_at = excluded.issued_at, ends_at = excluded.ends_at`,
-		string(person), keyID, mac, by, store.Micros(now), store.Micros(ends))
+		       issued_at = excluded.issued_at, ends_at = excluded.ends_at, by_two = excluded.by_two`,
+		string(person), keyID, mac, by, store.Micros(now), store.Micros(ends), byTwo)
 	if err != nil {
 		return secret.Text{}, time.Time{}, fmt.Errorf("making a recovery code: %w", err)
 	}
 	return secret.NewText([]byte(grouped(code))), ends, nil
 }
 
-// Spend uses a person's code up in the caller's transaction. ErrWrong refuses;
+// Spend uses a person's code up in the caller's transaction; byTwo takes only one
+// that two persons gave. ErrWrong refuses;
 // of several that carry the right code at once, the database lets one through.
-func (c *Codes) Spend(ctx context.Context, tx *store.Tx, person directory.PersonID, typed string) error {
+func (c *Codes) Spend(ctx context.Context, tx *store.Tx, person directory.PersonID, typed string, byTwo bool) error {
 	code, ok := plain(typed)
 	if !ok {
 		return ErrWrong
 	}
 	var keyID string
-	err := tx.QueryRow(ctx, `SELECT key_id FROM recovery_code WHERE person_id = $1`, string(person)).Scan(&keyID)
+	// One that is too old may stand under a key that is gone.
+	err := tx.QueryRow(ctx, `SELECT key_id FROM recovery_code WHERE person_id = $1 AND ends_at > $2`,
+		string(person), store.Micros(c.now())).Scan(&keyID)
 	if errors.Is(err, sql.ErrNoRows) {
 		return ErrWrong
 	}
@@ -91,8 +95,8 @@ func (c *Codes) Spend(ctx context.Context, tx *store.Tx, person directory.Person
 		return err
 	}
 	err = tx.ExecOne(ctx, `
-		DELETE FROM recovery_code WHERE person_id = $1 AND mac = $2 AND ends_at > $3`,
-		string(person), mac, store.Micros(c.now()))
+		DELETE FROM recovery_code WHERE person_id = $1 AND mac = $2 AND ends_at > $3 AND by_two >= $4`,
+		string(person), mac, store.Micros(c.now()), byTwo)
 	if errors.Is(err, store.ErrUntouched) {
 		return ErrWrong
 	}
@@ -100,6 +104,15 @@ func (c *Codes) Spend(ctx context.Context, tx *store.Tx, person directory.Person
 		return fmt.Errorf("spending a recovery code: %w", err)
 	}
 	return nil
+}
+
+// ByTwo reports whether two persons gave the person's code.
+func (c *Codes) ByTwo(ctx context.Context, person directory.PersonID) (bool, error) {
+	var n int
+	if err := c.db.QueryRow(ctx, `SELECT COUNT(*) FROM recovery_code WHERE person_id = $1 AND by_two = 1`, string(person)).Scan(&n); err != nil {
+		return false, fmt.Errorf("reading a recovery code: %w", err)
+	}
+	return n > 0, nil
 }
 
 // Drop ends a person's code, if there is one.

@@ -18,6 +18,7 @@ import (
 	"sekisho/policy/clock"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
+	"sekisho/policy/store/storetest"
 )
 
 var ctx = context.Background()
@@ -34,7 +35,7 @@ func newDesk(t testing.TB) *desk {
 	dir := t.TempDir()
 	d := &desk{clock: clock.NewFake(time.Date(2026, 4, 1, 9, 0, 0, 0, time.UTC)), file: filepath.Join(dir, "sekisho.db")}
 	var err error
-	if d.db, err = store.Open(ctx, store.Config{Driver: "sqlite", Path: d.file}); err != nil {
+	if d.db, err = store.Open(ctx, storetest.At(t, d.file)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.db.Close() })
@@ -50,7 +51,7 @@ func (d *desk) issue(t testing.TB, person directory.PersonID) string {
 	t.Helper()
 	var code string
 	err := d.db.WithTx(ctx, func(tx *store.Tx) error {
-		c, ends, err := d.Issue(ctx, tx, person, "sato")
+		c, ends, err := d.Issue(ctx, tx, person, "sato", false)
 		if err == nil && !ends.Equal(d.clock.Now().Add(time.Hour)) {
 			t.Errorf("the code ends at %v", ends)
 		}
@@ -64,7 +65,7 @@ func (d *desk) issue(t testing.TB, person directory.PersonID) string {
 }
 
 func (d *desk) spend(person directory.PersonID, code string) error {
-	return d.db.WithTx(ctx, func(tx *store.Tx) error { return d.Spend(ctx, tx, person, code) })
+	return d.db.WithTx(ctx, func(tx *store.Tx) error { return d.Spend(ctx, tx, person, code, false) })
 }
 
 func TestCodeAsPeopleTypeIt(t *testing.T) {

@@ -18,6 +18,14 @@ const (
 	KindFlow    Kind = 'f' // a sign-in under way
 	KindBrowser Kind = 'b' // a browser that has signed somebody in
 	KindCode    Kind = 'h' // a handover to an application's host
+
+	// The handles of OpenID Connect, which no cookie carries.
+	KindAuthorization Kind = 'a' // an authorization code
+	KindRefresh       Kind = 'r' // a refresh token
+	KindRequest       Kind = 'q' // a pushed authorization request
+
+	// KindRemote is a session through network gear, which repeats it to us.
+	KindRemote Kind = 'v'
 )
 
 // handleBytes is the randomness of a handle: 256 bits (security.md section 4;
@@ -42,6 +50,30 @@ func (h Handles) New(k Kind) (cookie, keyID, mac string, err error) {
 	return cookie, keyID, mac, nil
 }
 
+// tailChars is the end of a session's handle that says which session it is of, in
+// characters of 6 bits. What comes before it, 162 bits, is random at each turn.
+const tailChars = 16
+
+// newOf makes a handle of a session, as New does. All handles of one session end
+// alike, by a keyed hash that nobody else can make, so that the token of its forms
+// goes on where Rotate replaces the handle: another tab that was open meanwhile is
+// not refused.
+func (h Handles) newOf(session string) (cookie, keyID, mac string, err error) {
+	keyID = h.ring.CurrentID()
+	sum, err := h.ring.MAC(keyID, "tail", []byte(session))
+	if err != nil {
+		return "", "", "", err
+	}
+	tail := base64.RawURLEncoding.EncodeToString(sum)[:tailChars]
+	whole := secret.Token(handleBytes)
+	cookie = keyID + "." + string(KindSession) + whole[:len(whole)-tailChars] + tail
+	mac, ok := h.MAC(KindSession, cookie)
+	if !ok {
+		return "", "", "", secret.ErrUnknownKey
+	}
+	return cookie, keyID, mac, nil
+}
+
 // MAC is what a cookie of the given kind is stored under. It is false for
 // anything that is not of that kind and shape, or whose key is gone.
 func (h Handles) MAC(k Kind, cookie string) (string, bool) {
@@ -58,6 +90,15 @@ func (h Handles) MAC(k Kind, cookie string) (string, bool) {
 	return string(hex.AppendEncode(text[:0], sum)), true
 }
 
+// KeyOf is the id of the key that a cookie says it was made under.
+func KeyOf(cookie string) string {
+	id, _, _ := strings.Cut(cookie, ".")
+	return id
+}
+
+// Newest reports whether a cookie was made under the key that is in use now.
+func (h Handles) Newest(cookie string) bool { return KeyOf(cookie) == h.ring.CurrentID() }
+
 // KindOf tells what a cookie claims to be, 0 for nothing known.
 func KindOf(cookie string) Kind {
 	_, handle, ok := strings.Cut(cookie, ".")
@@ -72,12 +113,29 @@ func KindOf(cookie string) Kind {
 }
 
 // CSRF is the token that a mutation must carry beside the cookie. It is derived
-// from the cookie, so it changes when the handle does and needs no storage.
+// from the cookie and needs no storage: of a sign-in under way from all of it, so it
+// changes with each step; of a session from what its handles have in common.
 func (h Handles) CSRF(cookie string) string {
 	keyID, handle, ok := strings.Cut(cookie, ".")
 	if !ok {
 		return ""
 	}
+	if len(handle) > tailChars && Kind(handle[0]) == KindSession {
+		handle = string(KindSession) + handle[len(handle)-tailChars:]
+	}
+	return h.csrf(keyID, handle)
+}
+
+// csrfOfAll is the token derived from all of a cookie's handle.
+func (h Handles) csrfOfAll(cookie string) string {
+	keyID, handle, ok := strings.Cut(cookie, ".")
+	if !ok {
+		return ""
+	}
+	return h.csrf(keyID, handle)
+}
+
+func (h Handles) csrf(keyID, handle string) string {
 	sum, err := h.ring.MAC(keyID, "csrf", []byte(handle))
 	if err != nil {
 		return ""

@@ -79,7 +79,7 @@ func (s *Sessions) RedeemHandover(ctx context.Context, code, host, source string
 		n.Parent, n.ID, n.App, n.SeenAt = n.ID, secret.Token(16), app, now
 		_, n.IdleExpiresAt = n.bounds(pol)
 		var keyID, mac string
-		if cookie, keyID, mac, err = s.Handles.New(KindSession); err != nil {
+		if cookie, keyID, mac, err = s.newOf(n.ID); err != nil {
 			return err
 		}
 		if err := insert(ctx, tx, n, keyID, mac); err != nil {

@@ -5,6 +5,9 @@
 // copy of the database opens nothing. Each rise in what was proved gives a new
 // handle and kills the old one.
 //
+// The copies are each gateway's own. They are deliberately not in Redis: a replica
+// that lags and is promoted would bring back sessions that had been ended.
+//
 // It does not know how a person signed in, nor what they may open.
 package session
 
@@ -32,6 +35,10 @@ type Session struct {
 	UserAgent string
 	StartedAt time.Time
 	AuthAt    time.Time // when the last factor was proved
+	// FactorAt is since when the person has had the phishing-resistant factor that
+	// they signed in with; of several, the newest. Zero where there was none. A new
+	// factor rests before it decides anything (design rule 7).
+	FactorAt  time.Time
 	ExpiresAt time.Time // absolute end
 	// IdleExpiresAt is the end unless the session is used before.
 	IdleExpiresAt time.Time
@@ -66,12 +73,34 @@ type People interface {
 // bounds are the ends of a session under the policy in force: a session never
 // outlives what it was given, and a policy made stricter governs it at once.
 func (s *Session) bounds(p *policy.Policy) (absolute, idle time.Time) {
-	zone, ok := p.Zone(s.Zone)
+	zone, ok := p.RulesOf(s.Zone)
 	if !ok { // the zone was taken out of the policy: nothing is open
 		return s.StartedAt, s.StartedAt
 	}
+	zone = s.rules(p, zone)
 	absolute = earlier(s.ExpiresAt, s.StartedAt.Add(zone.AbsoluteEnd))
 	return absolute, earlier(absolute, s.SeenAt.Add(s.idle(zone)))
+}
+
+// Ends is the absolute end of a session under the policy in force.
+func (s *Session) Ends(p *policy.Policy) time.Time {
+	absolute, _ := s.bounds(p)
+	return absolute
+}
+
+// rules are the zone's, narrowed for a session that began outside (article 63-7).
+func (s *Session) rules(p *policy.Policy, zone policy.Zone) policy.Zone {
+	if !s.Outside {
+		return zone
+	}
+	narrow := func(end *time.Duration, remote time.Duration) {
+		if remote > 0 && remote < *end {
+			*end = remote
+		}
+	}
+	narrow(&zone.IdleEnd, p.Remote.IdleEnd)
+	narrow(&zone.AbsoluteEnd, p.Remote.AbsoluteEnd)
+	return zone
 }
 
 // idle is how long the session lives unused: on a terminal that many share,

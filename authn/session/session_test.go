@@ -18,6 +18,7 @@ import (
 	"sekisho/policy/clock"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
+	"sekisho/policy/store/storetest"
 )
 
 var ctx = context.Background()
@@ -54,9 +55,14 @@ type gate struct {
 
 func newGate(t *testing.T) *gate {
 	t.Helper()
+	file := filepath.Join(t.TempDir(), "sekisho.db")
+	return newGateOn(t, storetest.At(t, file), file)
+}
+
+func newGateOn(t *testing.T, at store.Config, file string) *gate {
+	t.Helper()
 	dir := t.TempDir()
-	file := filepath.Join(dir, "sekisho.db")
-	db, err := store.Open(ctx, store.Config{Driver: "sqlite", Path: file})
+	db, err := store.Open(ctx, at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,8 +273,12 @@ func TestNewHandleKillsTheOld(t *testing.T) {
 	}
 	wantDead(t, g.Sessions, old, "the handle before the rise")
 	wantAlive(t, g.Sessions, fresh, "the handle after")
-	if g.CSRF(old) == g.CSRF(fresh) {
-		t.Error("the token did not change with the handle")
+	if g.CSRF(old) == "" || g.CSRF(old) != g.CSRF(fresh) {
+		t.Error("the token of the session's forms changed with the handle")
+	}
+	head := func(cookie string) string { return cookie[:len(cookie)-tailChars] }
+	if len(old) != len(fresh) || head(old) == head(fresh) || old[len(head(old)):] != fresh[len(head(fresh)):] {
+		t.Errorf("%q replaced %q: want another head and the same tail", fresh, old)
 	}
 	if err := g.db.WithTx(ctx, func(tx *store.Tx) error { return g.End(ctx, tx, n.ID, "test") }); err != nil {
 		t.Fatal(err)
@@ -375,6 +385,9 @@ func TestHandleIsNotStored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if storetest.Engine() != "sqlite" {
+		t.Skip("the bytes of SQLite's file are read")
+	}
 	files, err := filepath.Glob(g.file + "*")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no database files", err)
@@ -425,10 +438,14 @@ func TestCheckCSRF(t *testing.T) {
 		want          bool
 	}{
 		{"its own", a, g.CSRF(a), true},
+		{"its own, as versions before derived it", a, g.csrfOfAll(a), true},
 		{"another session's", a, g.CSRF(b), false},
+		{"another session's, as versions before derived it", a, g.csrfOfAll(b), false},
+		{"of another turn of its handle, as versions before derived it", b[:len(b)-tailChars] + a[len(a)-tailChars:], g.csrfOfAll(a), false},
 		{"none", a, "", false},
 		{"none for none", "", "", false},
 		{"the cookie itself", a, a, false},
+		{"of another session with this one's head", b[:len(b)-tailChars] + a[len(a)-tailChars:], g.CSRF(b), false},
 	} {
 		if got := g.CheckCSRF(tt.cookie, tt.token); got != tt.want {
 			t.Errorf("%s: CheckCSRF = %t", tt.name, got)

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/audit"
@@ -37,11 +39,36 @@ type Sessions struct {
 	people People
 	policy func() *policy.Policy
 	now    clock.Now
+	bell   Bell // nil: nobody is told
+
+	followers []Follower
+	bar       Bar
+	spared    func() []string
+	also      []also
 
 	mu     sync.RWMutex
 	held   map[string]*copyOf // by handle MAC
 	byID   map[string]string  // session id → handle MAC
 	polled atomic.Int64       // microseconds of the last poll that succeeded
+	heard  atomic.Int64       // the same, in nanoseconds of ticks
+	ticks  func() time.Duration
+	polls  atomic.Int64 // how many were begun
+
+	// catching has those who find the last poll too old share the next; failed is when
+	// that was tried in vain, in ticks.
+	catching singleflight.Group
+	failed   atomic.Int64
+
+	// raised are the privileged sessions that are open, by the session that they stand
+	// over. raising has them read one poll at a time.
+	raised      map[string]*raised
+	raisedKnown bool // they were read once
+	raising     sync.Mutex
+
+	// parents are the gate's sessions that were used through an application here
+	// while no copy of them is held: a restart, or a browser whose application
+	// another gateway answers for.
+	parents map[string]parentUse
 }
 
 // copyOf is a session in memory. The session itself is never changed; seen is
@@ -56,26 +83,31 @@ type copyOf struct {
 func New(db *store.DB, ring *secret.KeyRing, trail *audit.Trail, people People, pol func() *policy.Policy, now clock.Now) *Sessions {
 	return &Sessions{
 		Handles: NewHandles(ring), db: db, trail: trail, people: people, policy: pol, now: now,
-		held: map[string]*copyOf{}, byID: map[string]string{},
+		held: map[string]*copyOf{}, byID: map[string]string{}, parents: map[string]parentUse{}, raised: map[string]*raised{}, ticks: clock.Stopwatch(),
 	}
 }
 
-// CheckCSRF reports whether token belongs to cookie.
+// CheckCSRF reports whether token belongs to cookie. The token of the whole handle
+// does too: gateways of before gave that one, and their forms are open while they are
+// brought up to date one after the other.
 func (s *Sessions) CheckCSRF(cookie, token string) bool {
-	want := s.CSRF(cookie)
-	return want != "" && subtle.ConstantTimeCompare([]byte(want), []byte(token)) == 1
+	same := func(want string) bool {
+		return want != "" && subtle.ConstantTimeCompare([]byte(want), []byte(token)) == 1
+	}
+	return same(s.CSRF(cookie)) || same(s.csrfOfAll(cookie))
 }
 
 // Begin starts a session of the gate in the caller's transaction and returns it
-// with its cookie. Of n it takes who, where and how; id, times and Previous are
-// set here. Sessions beyond the policy's number for one person end, oldest
+// with its cookie. Of n it takes who, where and how, and an ExpiresAt that it must
+// not pass (zero: none); id, times and Previous are set here. Sessions beyond the policy's number for one person end, oldest
 // first.
 func (s *Sessions) Begin(ctx context.Context, tx *store.Tx, n Session) (Session, string, error) {
 	now, pol := s.now(), s.policy()
-	zone, ok := pol.Zone(n.Zone)
+	zone, ok := pol.RulesOf(n.Zone)
 	if !ok {
 		return Session{}, "", fmt.Errorf("beginning a session: zone %q is not in the policy", n.Zone)
 	}
+	zone = n.rules(pol, zone)
 	before, err := latest(ctx, tx, n.Person)
 	switch {
 	case err == nil:
@@ -88,7 +120,9 @@ func (s *Sessions) Begin(ctx context.Context, tx *store.Tx, n Session) (Session,
 	}
 	n.ID = secret.Token(16)
 	n.StartedAt, n.SeenAt = now, now
-	n.ExpiresAt = now.Add(zone.AbsoluteEnd)
+	if end := now.Add(zone.AbsoluteEnd); n.ExpiresAt.IsZero() || end.Before(n.ExpiresAt) {
+		n.ExpiresAt = end
+	}
 	n.IdleExpiresAt = earlier(n.ExpiresAt, now.Add(n.idle(zone)))
 	if err := s.takeOver(ctx, tx, n); err != nil {
 		return Session{}, "", err
@@ -103,7 +137,7 @@ func (s *Sessions) Begin(ctx context.Context, tx *store.Tx, n Session) (Session,
 			return Session{}, "", err
 		}
 	}
-	cookie, keyID, mac, err := s.Handles.New(KindSession)
+	cookie, keyID, mac, err := s.newOf(n.ID)
 	if err != nil {
 		return Session{}, "", err
 	}
@@ -148,9 +182,9 @@ func (s *Session) outAt(p *policy.Policy, now time.Time) time.Time {
 
 // Rotate gives a live session a new handle in the caller's transaction; the old
 // one is dead when it commits (ASVS 7.2.4). The returned cookie replaces the
-// old one.
+// old one; the token of its forms stays.
 func (s *Sessions) Rotate(ctx context.Context, tx *store.Tx, id string, authAt time.Time) (string, error) {
-	cookie, keyID, mac, err := s.Handles.New(KindSession)
+	cookie, keyID, mac, err := s.newOf(id)
 	if err != nil {
 		return "", err
 	}
@@ -182,8 +216,9 @@ func (s *Sessions) Load(ctx context.Context, cookie string) (Session, error) {
 	if at := store.Micros(now); at-c.seen.Load() >= seenWithin.Microseconds() {
 		touch(&c.seen, at)
 		if c.s.Parent != "" {
-			s.touchParent(c.s.Parent, at)
+			s.touchParent(c, at, pol, now)
 		}
+		s.usePrivileged(&c.s, at, pol, now)
 	}
 	out := c.s
 	out.SeenAt = now
@@ -199,10 +234,10 @@ func (s *Sessions) holding(mac string) *copyOf {
 
 // unchanged asks the store whether a copy is still what the row says, and takes
 // over when the session was last used elsewhere. Each change of a row but that
-// one raises its version, so this reads three numbers instead of the row.
+// one raises its version, so this reads two numbers instead of the row.
 func (s *Sessions) unchanged(ctx context.Context, mac string, c *copyOf) (bool, error) {
-	var version, seen, ended int64
-	err := s.db.QueryRow(ctx, `SELECT version, seen_at, ended_at FROM session WHERE handle_mac = $1`, mac).Scan(&version, &seen, &ended)
+	var version, seen int64
+	err := s.db.QueryRow(ctx, `SELECT version, seen_at FROM session WHERE handle_mac = $1 AND ended_at = 0`, mac).Scan(&version, &seen)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return false, nil
@@ -210,14 +245,14 @@ func (s *Sessions) unchanged(ctx context.Context, mac string, c *copyOf) (bool, 
 		return false, fmt.Errorf("reading a session: %w", err)
 	}
 	touch(&c.seen, seen)
-	return version == c.version && ended == 0, nil
+	return version == c.version, nil
 }
 
 // find gets a live session from memory, or from the store.
 func (s *Sessions) find(ctx context.Context, mac string, pol *policy.Policy, now time.Time) (*copyOf, error) {
 	// What another gateway revoked is seen at the next poll; a gateway that
 	// could not poll reads every session from the store (design rule 4).
-	if now.Sub(store.FromMicros(s.polled.Load())) < pol.Session.RevocationStale {
+	if s.InStep() {
 		if c := s.holding(mac); c != nil && c.alive(pol, now) {
 			return c, nil
 		}
@@ -274,28 +309,68 @@ func touch(at *atomic.Int64, to int64) {
 	}
 }
 
+// A parentUse is when a gate's session was last used through an application, and
+// how long it may lie unused.
+type parentUse struct {
+	seen int64
+	idle time.Duration
+}
+
 // touchParent keeps the gate's session from idling out under someone who works
-// in an application.
-func (s *Sessions) touchParent(id string, now int64) {
+// in an application. It wakes none that has idled out already.
+func (s *Sessions) touchParent(child *copyOf, at int64, pol *policy.Policy, now time.Time) {
+	id := child.s.Parent
 	s.mu.RLock()
 	c := s.held[s.byID[id]]
 	s.mu.RUnlock()
 	if c != nil {
-		touch(&c.seen, now)
+		if c.alive(pol, now) {
+			touch(&c.seen, at)
+		}
+		return
 	}
+	zone, ok := pol.RulesOf(child.s.Zone)
+	if !ok {
+		return
+	}
+	zone = child.s.rules(pol, zone)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.parents) < heldAtMost {
+		s.parents[id] = parentUse{at, child.s.idle(zone)}
+	}
+}
+
+// Former is the session that a cookie was given for, if nobody has ended it:
+// also one that has run out or idled out, whose applications may still be open.
+// Whoever signs out, or signs in anew in the same browser, ends it with them. It
+// opens nothing.
+func (s *Sessions) Former(ctx context.Context, cookie string) (Session, error) {
+	mac, ok := s.MAC(KindSession, cookie)
+	if !ok {
+		return Session{}, ErrNone
+	}
+	n, err := scan(s.db.QueryRow(ctx, `SELECT `+columns+` FROM session WHERE handle_mac = $1`, mac))
+	if err != nil {
+		return Session{}, err
+	}
+	if !n.EndedAt.IsZero() {
+		return Session{}, ErrNone
+	}
+	return n, nil
 }
 
 // mayGoOn asks whether the session's person may still use anything. One who may
 // not loses every session for good, so that being let back in later does not
 // bring old ones back to life.
 func (s *Sessions) mayGoOn(ctx context.Context, n *Session, pol *policy.Policy, now time.Time) error {
-	zone, _ := pol.Zone(n.Zone)
+	zone, _ := pol.RulesOf(n.Zone)
 	p, err := s.people.Person(ctx, n.Person, zone.DirectoryStale)
 	if err != nil {
 		return err
 	}
 	if p.ID != "" && p.Account.Usable(now) {
-		return nil
+		return s.barred(ctx, n, p)
 	}
 	err = s.db.WithTx(ctx, func(tx *store.Tx) error {
 		return s.EndAll(ctx, tx, n.Person, n.Login, "", "person may no longer use anything")
@@ -304,6 +379,7 @@ func (s *Sessions) mayGoOn(ctx context.Context, n *Session, pol *policy.Policy, 
 		return err
 	}
 	s.dropPerson(n.Person)
+	s.Ring()
 	return ErrNone
 }
 

@@ -15,7 +15,7 @@ import (
 
 const columns = `id, person_id, login, name, zone, outside, acr, amr, source, user_agent, app, parent,
 	started_at, auth_at, expires_at, idle_expires_at, seen_at,
-	previous_at, previous_from, previous_out_at, failures_since, ended_at, terminal, terminal_class`
+	previous_at, previous_from, previous_out_at, failures_since, ended_at, terminal, terminal_class, factor_at`
 
 type scanner interface{ Scan(...any) error }
 
@@ -35,10 +35,10 @@ func scan(row scanner) (Session, error) {
 		person, zone, acr, amr                        string
 		outside                                       int64
 		started, auth, expires, idle, seen, pAt, pOut int64
-		ended                                         int64
+		ended, factor                                 int64
 	)
 	err := row.Scan(&s.ID, &person, &s.Login, &s.Name, &zone, &outside, &acr, &amr, &s.From, &s.UserAgent, &s.App, &s.Parent,
-		&started, &auth, &expires, &idle, &seen, &pAt, &s.Previous.From, &pOut, &s.Previous.FailuresSince, &ended, &s.Terminal, &s.TerminalClass)
+		&started, &auth, &expires, &idle, &seen, &pAt, &s.Previous.From, &pOut, &s.Previous.FailuresSince, &ended, &s.Terminal, &s.TerminalClass, &factor)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Session{}, ErrNone
 	}
@@ -47,6 +47,7 @@ func scan(row scanner) (Session, error) {
 	}
 	s.Person, s.Zone, s.ACR = directory.PersonID(person), policy.ZoneID(zone), policy.ACR(acr)
 	s.Outside, s.AMR = outside != 0, strings.Fields(amr)
+	s.FactorAt = store.FromMicros(factor)
 	s.StartedAt, s.AuthAt = store.FromMicros(started), store.FromMicros(auth)
 	s.ExpiresAt, s.IdleExpiresAt, s.SeenAt = store.FromMicros(expires), store.FromMicros(idle), store.FromMicros(seen)
 	s.Previous.At, s.Previous.OutAt, s.EndedAt = store.FromMicros(pAt), store.FromMicros(pOut), store.FromMicros(ended)
@@ -61,12 +62,12 @@ func insert(ctx context.Context, tx *store.Tx, s Session, keyID, mac string) err
 	_, err := tx.Exec(ctx, `
 		INSERT INTO session (handle_key, handle_mac, changed_at, `+columns+`)
 		VALUES ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-		        $15, $16, $17, $18, $19, $20, $21, $22, $23, 0, $24, $25)`,
+		        $15, $16, $17, $18, $19, $20, $21, $22, $23, 0, $24, $25, $26)`,
 		keyID, mac, s.ID, string(s.Person), s.Login, s.Name, string(s.Zone), outside, string(s.ACR),
 		strings.Join(s.AMR, " "), s.From, s.UserAgent, s.App, s.Parent,
 		store.Micros(s.StartedAt), store.Micros(s.AuthAt), store.Micros(s.ExpiresAt), store.Micros(s.IdleExpiresAt),
 		store.Micros(s.SeenAt), store.Micros(s.Previous.At), s.Previous.From, store.Micros(s.Previous.OutAt),
-		s.Previous.FailuresSince, s.Terminal, s.TerminalClass)
+		s.Previous.FailuresSince, s.Terminal, s.TerminalClass, store.Micros(s.FactorAt))
 	if err != nil {
 		return fmt.Errorf("beginning a session: %w", err)
 	}
@@ -121,4 +122,27 @@ func CountFailure(ctx context.Context, tx *store.Tx, person directory.PersonID) 
 		return fmt.Errorf("counting failures since the last sign-in: %w", err)
 	}
 	return nil
+}
+
+// Abroad are a person's sessions at the gate that began outside, or where no zone is
+// served, as in sees them.
+func (s *Sessions) Abroad(ctx context.Context, in store.Reader, person directory.PersonID) ([]Session, error) {
+	rows, err := in.Query(ctx, `SELECT `+columns+` FROM session WHERE person_id = $1 AND app = '' AND ended_at = 0 AND expires_at > $2`,
+		string(person), store.Micros(s.now()))
+	if err != nil {
+		return nil, fmt.Errorf("listing sessions from outside: %w", err)
+	}
+	defer rows.Close()
+	pol := s.policy()
+	var out []Session
+	for rows.Next() {
+		n, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		if _, served := pol.Zone(n.Zone); n.Outside || !served {
+			out = append(out, n)
+		}
+	}
+	return out, rows.Err()
 }

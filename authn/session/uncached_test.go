@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -65,4 +66,66 @@ func TestUseIsKeptToTheSecond(t *testing.T) {
 	wantAlive(t, g.Sessions, cookie, "at the idle end of the beginning")
 	g.clock.Advance(30 * time.Minute)
 	wantDead(t, g.Sessions, cookie, "a whole idle end later")
+}
+
+// A bell for two gateways in one process.
+type bell struct{ here, there chan struct{} }
+
+func (b bell) Ring() {
+	select {
+	case b.there <- struct{}{}:
+	default:
+	}
+}
+func (b bell) Rung() <-chan struct{} { return b.here }
+
+// TestBell: what one gateway ends is refused at another as soon as the bell is
+// heard, long before the other would have looked by itself; and a bell that never
+// stops ringing does not have the store read without end.
+func TestBell(t *testing.T) {
+	g := newGate(t)
+	g.policy.Session.RevocationPoll, g.policy.Session.RevocationStale = time.Hour, 2*time.Hour
+	here, there := make(chan struct{}, 1), make(chan struct{}, 1)
+	other := g.beside()
+	g.UseBell(bell{here, there})
+	other.UseBell(bell{there, here})
+	n, cookie := g.begin(t)
+	if err := other.Poll(ctx); err != nil {
+		t.Fatal(err)
+	}
+	wantAlive(t, other, cookie, "before")
+	run, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { other.Run(run); close(done) }()
+	t.Cleanup(func() { stop(); <-done })
+
+	g.clock.Advance(time.Millisecond)
+	if err := g.db.WithTx(ctx, func(tx *store.Tx) error { return g.End(ctx, tx, n.ID, "test") }); err != nil {
+		t.Fatal(err)
+	}
+	wantAlive(t, other, cookie, "ended, and nobody rang")
+	if err := g.Poll(ctx); err != nil { // as whoever ended it does
+		t.Fatal(err)
+	}
+	dropped := func() bool { mac, _ := other.MAC(KindSession, cookie); return other.holding(mac) == nil }
+	for tick := time.NewTicker(time.Millisecond); !dropped(); <-tick.C {
+	}
+	wantDead(t, other, cookie, "after the bell")
+
+	// A flood of rings: one every 20 ms at most is followed.
+	start := time.Now()
+	polls := 0
+	for last := other.polled.Load(); time.Since(start) < 200*time.Millisecond; {
+		g.clock.Advance(time.Microsecond)
+		select {
+		case there <- struct{}{}:
+		default:
+		}
+		if at := other.polled.Load(); at != last {
+			last, polls = at, polls+1
+		}
+	}
+	if polls < 1 || polls > 12 {
+		t.Errorf("a flood of rings for 200 ms brought %d polls", polls)
+	}
 }

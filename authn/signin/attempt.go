@@ -96,7 +96,7 @@ func (s *Service) reserve(ctx context.Context, o Origin, w someone, ways []way) 
 // hold enters a held attempt on the trail, once a minute for each name: a flood
 // must not fill the trail.
 func (s *Service) hold(ctx context.Context, o Origin, w someone, held *Held) error {
-	key := "held:" + w.name
+	key := "held:" + s.nameTag(w.name) // people type passwords there, and keys are seen in Redis
 	if w.known() {
 		key = "held:" + string(w.facts.Person.ID)
 	}
@@ -129,7 +129,7 @@ func (s *Service) release(ctx context.Context, ways []way) {
 		return nil
 	})
 	if err != nil {
-		slog.Error("taking back an attempt that could not be verified", "error", err)
+		slog.ErrorContext(ctx, "taking back an attempt that could not be verified", "error", err)
 	}
 }
 
@@ -171,9 +171,12 @@ const nobodyKept = 90 * 24 * time.Hour
 
 // Tidy removes counts against names of nobody that are old and hold nothing
 // back any more. A person's counts stay: they are consecutive failures,
-// whenever they were.
+// whenever they were. Windows of source addresses that are over go too.
 func (s *Service) Tidy(ctx context.Context) error {
 	now := s.Now()
+	if err := s.sources.Tidy(ctx); err != nil {
+		return err
+	}
 	return s.DB.WithTx(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(ctx, `
 			DELETE FROM attempt
@@ -192,6 +195,19 @@ type flight struct {
 	find    chan struct{} // names being looked up
 	looking atomic.Int64  // those, and who waits to be
 	all     chan struct{} // attempts being verified
+
+	answered atomic.Int64 // questions that the directory has answered
+	silence  atomic.Pointer[silence]
+	telling  sync.Mutex // held until all who wait have been told
+}
+
+// A silence is heard by all who wait for a place when the directory has answered
+// nobody for as long as a question may take. They would find out one after
+// another, each after the whole time limit of an operation; so they are told at
+// once (security.md F7).
+type silence struct {
+	heard chan struct{}
+	err   error
 }
 
 type lane struct {
@@ -212,7 +228,32 @@ const (
 )
 
 func newFlight() *flight {
-	return &flight{lane: map[string]*lane{}, find: make(chan struct{}, inFlight), all: make(chan struct{}, atWork)}
+	f := &flight{lane: map[string]*lane{}, find: make(chan struct{}, inFlight), all: make(chan struct{}, atWork)}
+	f.silence.Store(&silence{heard: make(chan struct{})})
+	return f
+}
+
+// ask runs one question to the directory. If it ended without an answer, and
+// nobody else was answered meanwhile either, whoever waits for a place hears it.
+func (f *flight) ask(question func() error) error {
+	before := f.answered.Load()
+	err := question()
+	if err == nil || !errors.Is(err, directory.ErrAway) {
+		f.answered.Add(1)
+		return err
+	}
+	// A question whose asker hung up, or a server that refuses at once, says
+	// nothing about who waits.
+	if errors.Is(err, context.DeadlineExceeded) && f.answered.Load() == before {
+		// Under the lock, since who comes next gives its place away when it
+		// returns: nobody takes that before having been told.
+		f.telling.Lock()
+		defer f.telling.Unlock()
+		s := f.silence.Swap(&silence{heard: make(chan struct{})})
+		s.err = err
+		close(s.heard)
+	}
+	return err
 }
 
 // lookUp runs do when there is a place to look a name up. So many may wait for
@@ -224,10 +265,13 @@ func (f *flight) lookUp(ctx context.Context, do func() error) error {
 		return ErrBusy
 	}
 	defer f.looking.Add(-1)
+	silent := f.silence.Load()
 	select {
 	case f.find <- struct{}{}:
 		defer func() { <-f.find }()
-		return do()
+		return f.ask(do)
+	case <-silent.heard:
+		return silent.err
 	case <-ctx.Done():
 		return ErrBusy
 	}
@@ -259,14 +303,23 @@ func (f *flight) enter(ctx context.Context, credential string, width int) (leave
 		done()
 		return nil, ErrBusy
 	}
+	silent := f.silence.Load()
+	unanswered := func() error { return &Away{What: "directory", Err: silent.err} }
 	select {
 	case l.places <- struct{}{}:
+	case <-silent.heard:
+		done()
+		return nil, unanswered()
 	case <-ctx.Done():
 		done()
 		return nil, ErrBusy
 	}
 	select {
 	case f.all <- struct{}{}:
+	case <-silent.heard:
+		<-l.places
+		done()
+		return nil, unanswered()
 	case <-ctx.Done():
 		<-l.places
 		done()

@@ -32,21 +32,30 @@ func (s *Service) knownBrowser(ctx context.Context, o Origin, person directory.P
 }
 
 // rememberBrowser records in the caller's transaction that this browser signed
-// a person in, and returns the value for its cookie if it needs a new one.
+// a person in, and returns the value for its cookie if it needs a new one: it
+// had none, or one under a key that is to go. Then everybody whom the browser is
+// known for moves with it.
 func (s *Service) rememberBrowser(ctx context.Context, tx *store.Tx, o Origin, person directory.PersonID) (string, error) {
-	var fresh string
+	cookie, fresh := o.Device, ""
 	mac, ok := s.Sessions.MAC(session.KindBrowser, o.Device)
-	if !ok {
+	if !ok || !s.Sessions.Newest(o.Device) {
+		before := mac
 		var err error
 		if fresh, _, mac, err = s.Sessions.New(session.KindBrowser); err != nil {
 			return "", err
 		}
+		if cookie = fresh; ok {
+			if _, err := tx.Exec(ctx, `UPDATE known_browser SET browser_mac = $1, browser_key = $2 WHERE browser_mac = $3`,
+				mac, session.KeyOf(fresh), before); err != nil {
+				return "", fmt.Errorf("moving a browser to another key: %w", err)
+			}
+		}
 	}
 	now := store.Micros(s.Now())
 	_, err := tx.Exec(ctx, `
-		INSERT INTO known_browser (browser_mac, person_id, since, last_used) VALUES ($1, $2, $3, $3)
-		ON CONFLICT (browser_mac, person_id) DO UPDATE SET last_used = excluded.last_used, revoked_at = 0`,
-		mac, string(person), now)
+		INSERT INTO known_browser (browser_mac, person_id, since, last_used, browser_key) VALUES ($1, $2, $3, $3, $4)
+		ON CONFLICT (browser_mac, person_id) DO UPDATE SET last_used = excluded.last_used, revoked_at = 0, browser_key = excluded.browser_key`,
+		mac, string(person), now, session.KeyOf(cookie))
 	if err != nil {
 		return "", fmt.Errorf("remembering a browser: %w", err)
 	}

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"sekisho/authn"
 	"sekisho/authn/password"
 	"sekisho/authn/session"
 	"sekisho/authn/standing"
+	"sekisho/authn/ticket"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/audit"
@@ -36,7 +38,17 @@ type flow struct {
 	Terminal      string `json:"terminal"`
 	TerminalClass string `json:"terminal_class"`
 
+	// FactorAt is since when the person has had the phishing-resistant factor that
+	// was used, the newest of several.
+	FactorAt time.Time `json:"factor_at"`
+
+	// AsOf is when the directory was last read of this person, where it was away
+	// at the step before; zero where it answered.
+	AsOf time.Time `json:"as_of"`
+
+	way    Passage  // by what they come in; not stored, asked anew at each step
 	usable []string // what may be used at the second factor; not stored, see fill
+	handle string   // the MAC it was resumed under; not stored, "" for a sign-in that begins
 }
 
 func (s *Service) put(ctx context.Context, cookie string, f flow) error {
@@ -68,9 +80,10 @@ func (s *Service) take(ctx context.Context, cookie string) (bool, error) {
 }
 
 // resume reads the sign-in under a cookie and its person, fresh: one who was
-// disabled meanwhile goes no further. at is the step the caller wants to do;
+// disabled meanwhile goes no further, and one who began elsewhere begins anew, for
+// what was asked there is not what is asked here. at is the step the caller wants to do;
 // "" for any.
-func (s *Service) resume(ctx context.Context, cookie string, at State) (flow, directory.Person, error) {
+func (s *Service) resume(ctx context.Context, o Origin, cookie string, at State) (flow, directory.Person, error) {
 	mac, ok := s.Sessions.MAC(session.KindFlow, cookie)
 	if !ok {
 		if session.KindOf(cookie) == session.KindSession {
@@ -88,14 +101,27 @@ func (s *Service) resume(ctx context.Context, cookie string, at State) (flow, di
 	if !ok || json.Unmarshal(b, &f) != nil || !s.Now().Before(f.Ends) {
 		return flow{}, directory.Person{}, ErrNone
 	}
-	facts, err := s.Watch.Of(ctx, f.Person)
+	if f.Zone != o.Zone || f.Outside != o.Outside {
+		return flow{}, directory.Person{}, ErrNone
+	}
+	if _, known := s.Policy().RulesOf(f.Zone); !known { // it was when the sign-in began
+		return flow{}, directory.Person{}, ErrNone
+	}
+	f.handle = mac
+	facts, err := s.Watch.Lately(ctx, f.Person, s.stale(f.Zone))
 	if err != nil {
 		return flow{}, directory.Person{}, away(err)
+	}
+	if f.AsOf = (time.Time{}); facts.Stale {
+		f.AsOf = facts.ReadAt
 	}
 	if !facts.Usable(s.Now()) {
 		return flow{}, directory.Person{}, ErrNone
 	}
 	if err := s.overtaken(ctx, s.DB, f); err != nil {
+		return flow{}, directory.Person{}, err
+	}
+	if err := s.open(ctx, s.DB, f, facts.Person); err != nil {
 		return flow{}, directory.Person{}, err
 	}
 	// Factors too are asked for anew: one that was added meanwhile must be
@@ -142,8 +168,15 @@ func (s *Service) overtaken(ctx context.Context, in store.Reader, f flow) error 
 // next asks the dispatcher.
 func (s *Service) next(f flow) State {
 	pol := s.Policy()
-	zone, _ := pol.Zone(f.Zone) // a zone that is gone asks for what nobody can give
-	return authn.Next(f.Progress, authn.Need{ACR: zone.SignInACR, Acknowledgment: pol.Acknowledgement.Version})
+	zone, _ := pol.RulesOf(f.Zone) // a zone that is gone asks for what nobody can give
+	need := authn.Need{ACR: zone.SignInACR, Acknowledgment: pol.Acknowledgement.Version}
+	if s.Enters != nil && s.foreign(f.Zone, f.Outside) {
+		need.TerminalCheck = true
+		if zone.SignInACR != "" && !need.ACR.AtLeast(policy.AAL2) {
+			need.ACR = policy.AAL2 // article 63-2(2)
+		}
+	}
+	return authn.Next(f.Progress, need)
 }
 
 // advance commits what a step did, with its trail entry, and moves the sign-in
@@ -157,11 +190,15 @@ func (s *Service) advance(ctx context.Context, o Origin, cookie string, f *flow,
 		Actor: person.Login, Action: action, Object: string(person.ID), Outcome: "ok",
 		Articles: articles(action), From: o.Source.String(), Zone: string(f.Zone), RequestID: o.RequestID,
 	}
+	act = s.stepOnce(ctx, *f, s.passing(ctx, o, f, person, action, act))
 	if s.next(*f) == authn.SignedIn {
 		return s.finish(ctx, o, cookie, f, person, act, entry)
 	}
 	err := s.Commit(ctx, func(tx *store.Tx) error {
 		if err := s.overtaken(ctx, tx, *f); err != nil {
+			return err
+		}
+		if err := s.open(ctx, tx, *f, person); err != nil {
 			return err
 		}
 		if err := act(tx); err != nil {
@@ -170,7 +207,7 @@ func (s *Service) advance(ctx context.Context, o Origin, cookie string, f *flow,
 		return s.Trail.Append(ctx, tx, entry)
 	})
 	if err != nil {
-		return Step{}, err
+		return Step{}, s.shutOut(ctx, o, person, err)
 	}
 	if slices.Contains(records, action) {
 		f.Since = s.Now() // what this step itself has recorded does not end it
@@ -179,6 +216,7 @@ func (s *Service) advance(ctx context.Context, o Origin, cookie string, f *flow,
 	if err != nil {
 		return Step{}, err
 	}
+	f.handle = ""
 	if f.Ends.IsZero() {
 		f.Ends = s.Now().Add(s.Policy().SignIn.FlowEnd)
 	}
@@ -191,6 +229,25 @@ func (s *Service) advance(ctx context.Context, o Origin, cookie string, f *flow,
 	step := s.describe(*f, person, next)
 	step.Cookie = next
 	return step, nil
+}
+
+// stepOnce is what a step does, and that no other step began where it did. Which
+// handle is good is kept where it may be lost or, after a failover, come back; so
+// that a step was made is a row (design rule 3).
+func (s *Service) stepOnce(ctx context.Context, f flow, act func(*store.Tx) error) func(*store.Tx) error {
+	if f.handle == "" {
+		return act
+	}
+	return func(tx *store.Tx) error {
+		if err := act(tx); err != nil {
+			return err
+		}
+		err := ticket.Once(ctx, tx, []byte("flow:"+f.handle), s.Now(), f.Ends)
+		if errors.Is(err, ticket.ErrInvalid) {
+			return ErrNone
+		}
+		return err
+	}
 }
 
 // fill adds to a sign-in what the store knows of its person.
@@ -246,6 +303,9 @@ func (s *Service) finish(ctx context.Context, o Origin, cookie string, f *flow, 
 		if err := s.overtaken(ctx, tx, *f); err != nil {
 			return err
 		}
+		if err := s.open(ctx, tx, *f, person); err != nil {
+			return err
+		}
 		if err := s.still(ctx, tx, f); err != nil {
 			return err
 		}
@@ -269,25 +329,38 @@ func (s *Service) finish(ctx context.Context, o Origin, cookie string, f *flow, 
 		n, handle, err = s.Sessions.Begin(ctx, tx, session.Session{
 			Person: person.ID, Login: person.Login, Name: person.Name, Zone: f.Zone, Outside: f.Outside,
 			ACR: authn.Strength(f.Progress.Methods), AMR: authn.AMR(f.Progress.Methods),
-			From: o.Source.String(), UserAgent: clip(o.UserAgent, 200), AuthAt: f.Progress.At,
-			Terminal: f.Terminal, TerminalClass: f.TerminalClass,
+			From: o.Source.String(), UserAgent: clip(o.UserAgent, 200), AuthAt: f.Progress.At, FactorAt: f.FactorAt,
+			Terminal: f.Terminal, TerminalClass: f.TerminalClass, ExpiresAt: f.way.Until,
 		})
 		if err != nil {
 			return err
 		}
+		if len(f.way.Permits) > 0 && s.Entered != nil {
+			if err := s.Entered(ctx, tx, f.way, n); err != nil {
+				return err
+			}
+		}
+		if f.Replaces != "" && s.Succeeded != nil {
+			if err := s.Succeeded(ctx, tx, f.Replaces, n); err != nil {
+				return err
+			}
+		}
 		if err := s.tellUnusual(ctx, tx, o, n, known != "" && seen); err != nil {
 			return err
 		}
-		if device, err = s.rememberBrowser(ctx, tx, o, person.ID); err != nil {
-			return err
+		if !o.Headless {
+			if device, err = s.rememberBrowser(ctx, tx, o, person.ID); err != nil {
+				return err
+			}
 		}
 		return s.Trail.Append(ctx, tx, audit.Entry{
 			Actor: person.Login, Action: "sign_in", Object: string(person.ID), Outcome: "ok",
 			Articles: articles("sign_in"), From: o.Source.String(), Zone: string(f.Zone), RequestID: o.RequestID,
-			Detail: map[string]string{"acr": string(n.ACR), "session": n.ID},
+			Detail: detail(n, f.AsOf, f.way),
 		})
 	})
 	if err != nil {
+		err = s.shutOut(ctx, o, person, err)
 		return Step{}, s.unheard(ctx, o, someone{facts: standing.Facts{Person: person}, name: f.Login}, err)
 	}
 	if _, err := s.take(ctx, cookie); err != nil {
@@ -300,18 +373,31 @@ func (s *Service) finish(ctx context.Context, o Origin, cookie string, f *flow, 
 	}
 	return Step{
 		State: authn.SignedIn, Cookie: handle, CSRF: s.Sessions.CSRF(handle), DeviceCookie: device,
-		Session: &n, Person: person,
+		Session: &n, Person: person, AsOf: f.AsOf,
 	}, nil
 }
 
+// detail is what the trail keeps of a session's beginning, and of when its person
+// was last read where the directory was away (design rule 4).
+func detail(n session.Session, asOf time.Time, by Passage) map[string]string {
+	d := map[string]string{"acr": string(n.ACR), "session": n.ID}
+	if !asOf.IsZero() {
+		d["directory_as_of"] = asOf.Format(time.RFC3339)
+	}
+	if len(by.Permits) > 0 {
+		d["permits"] = strings.Join(by.Permits, " ")
+	}
+	return d
+}
+
 func (s *Service) describe(f flow, person directory.Person, cookie string) Step {
-	step := Step{State: s.next(f), CSRF: s.Sessions.CSRF(cookie), Person: person}
+	step := Step{State: s.next(f), CSRF: s.Sessions.CSRF(cookie), Person: person, AsOf: f.AsOf}
 	switch step.State {
 	case authn.SecondFactor:
 		step.Methods = f.usable
 	case authn.Enrol:
 		step.Methods = []string{"passkey", "totp"}
-		if zone, _ := s.Policy().Zone(f.Zone); zone.SignInACR == policy.PHR {
+		if zone, _ := s.Policy().RulesOf(f.Zone); zone.SignInACR == policy.PHR {
 			step.Methods = []string{"passkey"}
 		}
 	case authn.Acknowledge:
@@ -320,13 +406,20 @@ func (s *Service) describe(f flow, person directory.Person, cookie string) Step 
 	return step
 }
 
-// liveSession is the id of the session that a cookie stands for, "" for none:
-// signing in again in the same browser replaces it.
-func (s *Service) liveSession(ctx context.Context, cookie string) string {
-	if n, err := s.Sessions.Load(ctx, cookie); err == nil && n.App == "" {
-		return n.ID
+// former is the id of the session that a cookie was given for, "" for none:
+// signing in again in the same browser replaces it, and ends its applications,
+// which may be open although it has idled out.
+func (s *Service) former(ctx context.Context, cookie string) (string, error) {
+	n, err := s.Sessions.Former(ctx, cookie)
+	switch {
+	case errors.Is(err, session.ErrNone):
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("finding the session before: %w", err)
+	case n.App != "":
+		return "", nil
 	}
-	return ""
+	return n.ID, nil
 }
 
 // articles are those that each act of a sign-in serves.
@@ -338,6 +431,8 @@ func articles(action string) []policy.Article {
 		return []policy.Article{"46-2(3)", "46-2(6)", "64-2"}
 	case "rules.acknowledged":
 		return []policy.Article{"39", "40"}
+	case "terminal.confirmed":
+		return []policy.Article{"63-4", "63-6"}
 	case "sign_in.recovery", "factor.added":
 		return []policy.Article{"46-2(3)", "64-1", "64-3"}
 	}

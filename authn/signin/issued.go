@@ -97,6 +97,9 @@ type Issue struct {
 	Entry audit.Entry
 	// Still refuses if whoever gives it out may not do so any more.
 	Still func(tx *store.Tx) error
+	// Undone, if there is one, is done when the directory did not take the password, or
+	// nobody can say whether it did.
+	Undone func(tx *store.Tx) error
 	// Done writes down that it was given out.
 	Done func(tx *store.Tx) error
 }
@@ -115,7 +118,11 @@ func (s *Service) IssuePassword(ctx context.Context, i Issue) (pw secret.Text, e
 	if err != nil {
 		return secret.Text{}, time.Time{}, busy(err)
 	}
-	defer s.Changing(i.To.ID)()
+	done, err := s.Changing(ctx, i.To.ID)
+	if err != nil {
+		return secret.Text{}, time.Time{}, err
+	}
+	defer done()
 	var intent string
 	err = s.DB.WithTx(ctx, func(tx *store.Tx) error {
 		if err := i.Still(tx); err != nil {
@@ -139,7 +146,11 @@ func (s *Service) IssuePassword(ctx context.Context, i Issue) (pw secret.Text, e
 	// The directory dates passwords by whole seconds.
 	ends = s.Now().Truncate(time.Second).Add(s.Policy().Password.TemporaryEnd)
 	if err := s.Directory.ResetPassword(ctx, i.To, pw, true); err != nil {
-		return secret.Text{}, time.Time{}, s.DropPassword(ctx, intent, err)
+		err = s.DropPassword(ctx, intent, err)
+		if i.Undone != nil {
+			err = errors.Join(err, s.DB.WithTx(context.WithoutCancel(ctx), i.Undone))
+		}
+		return secret.Text{}, time.Time{}, err
 	}
 	s.Watch.Forget(i.To.ID)
 	ctx = context.WithoutCancel(ctx) // it is done: whoever hangs up now leaves nothing open
@@ -162,10 +173,11 @@ func (s *Service) HasLost(ctx context.Context, person directory.PersonID) (bool,
 }
 
 // IssueRecovery makes a recovery code for a person in the caller's transaction.
+// byTwo: a second person has approved it, so that somebody powerful may use it.
 // Failures were against the code before it.
-func (s *Service) IssueRecovery(ctx context.Context, tx *store.Tx, person directory.PersonID, by string) (secret.Text, time.Time, error) {
+func (s *Service) IssueRecovery(ctx context.Context, tx *store.Tx, person directory.PersonID, by string, byTwo bool) (secret.Text, time.Time, error) {
 	if err := clear(ctx, tx, credential("rec", string(person))); err != nil {
 		return secret.Text{}, time.Time{}, fmt.Errorf("forgetting failures: %w", err)
 	}
-	return s.Recovery.Issue(ctx, tx, person, by)
+	return s.Recovery.Issue(ctx, tx, person, by, byTwo)
 }

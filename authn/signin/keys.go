@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"sekisho/authn"
 	"sekisho/authn/card"
@@ -100,7 +101,7 @@ func (s *Service) Passkey(ctx context.Context, o Origin, cookie string, credenti
 	if err != nil {
 		return Step{}, err
 	}
-	if who.facts, err = s.Watch.Of(ctx, answer.Person); err != nil {
+	if who.facts, err = s.Watch.Lately(ctx, answer.Person, s.stale(f.Zone)); err != nil {
 		return Step{}, away(err)
 	}
 	who.name = who.facts.Person.Login
@@ -112,7 +113,7 @@ func (s *Service) Passkey(ctx context.Context, o Origin, cookie string, credenti
 		// Whoever holds the key may be told why it does not serve here.
 		return Step{}, errors.Join(s.refuse(ctx, o, who, "sign_in.passkey", "passkey_"+no.Reason), no)
 	}
-	step, err := s.proved(ctx, o, cookie, f, who, answer.Key.Method(), "sign_in.passkey", func(tx *store.Tx) error {
+	step, err := s.proved(ctx, o, cookie, f, who, answer.Key.Method(), answer.Key.AddedAt, "sign_in.passkey", func(tx *store.Tx) error {
 		err := s.Passkeys.Spend(ctx, tx, answer)
 		if errors.Is(err, passkey.ErrCloned) {
 			return s.cloned(ctx, tx, o, person, answer.Key)
@@ -184,13 +185,31 @@ func (s *Service) Card(ctx context.Context, o Origin, cookie string) (Step, erro
 	if why := owner.facts.Why(s.Now()); why != "" {
 		return Step{}, s.refuse(ctx, o, owner, "sign_in.card", why)
 	}
-	step, err := s.proved(ctx, o, cookie, f, owner, authn.SmartCard, "sign_in.card", func(tx *store.Tx) error {
+	since, err := s.heldSince(ctx, owner.facts.Person.ID, read.ID)
+	if err != nil {
+		return Step{}, err
+	}
+	step, err := s.proved(ctx, o, cookie, f, owner, authn.SmartCard, since, "sign_in.card", func(tx *store.Tx) error {
 		return s.Cards.Use(ctx, tx, owner.facts.Person.ID, read)
 	})
 	if errors.As(err, &no) {
 		return Step{}, errors.Join(s.refuse(ctx, o, owner, "sign_in.card", no.Why), no)
 	}
 	return step, err
+}
+
+// heldSince is when a person first used a card; now, where they never have.
+func (s *Service) heldSince(ctx context.Context, person directory.PersonID, id string) (time.Time, error) {
+	cards, err := s.Cards.List(ctx, person)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("reading cards: %w", err)
+	}
+	for _, c := range cards {
+		if c.ID == id {
+			return c.AddedAt, nil
+		}
+	}
+	return s.Now(), nil
 }
 
 // names reports whether a card's subject is this very person: the directory's
@@ -209,16 +228,21 @@ func names(c card.Card, p directory.Person) bool {
 // waits for its second factor, or a new one.
 func (s *Service) onward(ctx context.Context, o Origin, cookie string) (flow, directory.Person, error) {
 	if session.KindOf(cookie) == session.KindFlow {
-		f, p, err := s.resume(ctx, cookie, authn.SecondFactor)
+		f, p, err := s.resume(ctx, o, cookie, authn.SecondFactor)
 		if err == nil || !errors.Is(err, ErrNone) && !errors.Is(err, ErrStep) {
 			return f, p, err
 		}
 	}
-	return flow{Zone: o.Zone, Outside: o.Outside, Replaces: s.liveSession(ctx, cookie), Since: s.Now()}, directory.Person{}, nil
+	replaces, err := s.former(ctx, cookie)
+	if err != nil {
+		return flow{}, directory.Person{}, err
+	}
+	return flow{Zone: o.Zone, Outside: o.Outside, Replaces: replaces, Since: s.Now()}, directory.Person{}, nil
 }
 
-// proved moves a sign-in on by a factor that was right.
-func (s *Service) proved(ctx context.Context, o Origin, cookie string, f flow, who someone, m authn.Method, action string, act func(*store.Tx) error) (Step, error) {
+// proved moves a sign-in on by a phishing-resistant factor that was right, and
+// that the person has had since then.
+func (s *Service) proved(ctx context.Context, o Origin, cookie string, f flow, who someone, m authn.Method, since time.Time, action string, act func(*store.Tx) error) (Step, error) {
 	var spoke *terminal.Assertion
 	if f.Terminal == "" { // else it has spoken at the step before
 		var err error
@@ -229,6 +253,12 @@ func (s *Service) proved(ctx context.Context, o Origin, cookie string, f flow, w
 	f.Person, f.Login = who.facts.Person.ID, who.facts.Person.Login
 	f.Progress.Methods = append(f.Progress.Methods, m)
 	f.Progress.At = s.Now()
+	if since.After(f.FactorAt) {
+		f.FactorAt = since
+	}
+	if who.facts.Stale {
+		f.AsOf = who.facts.ReadAt
+	}
 	s.sitting(&f, spoke)
 	step, err := s.advance(ctx, o, cookie, &f, who.facts.Person, func(tx *store.Tx) error {
 		if err := s.heard(ctx, tx, spoke); err != nil {
@@ -243,7 +273,7 @@ func (s *Service) proved(ctx context.Context, o Origin, cookie string, f flow, w
 // the factor they are asked for. It leads to a new factor and to nothing else.
 func (s *Service) RecoveryCode(ctx context.Context, o Origin, cookie string, code secret.Text) (Step, error) {
 	stop := s.pace.start()
-	f, person, err := s.resume(ctx, cookie, authn.SecondFactor)
+	f, person, err := s.resume(ctx, o, cookie, authn.SecondFactor)
 	if err != nil {
 		return Step{}, err
 	}
@@ -267,12 +297,20 @@ func (s *Service) RecoveryCode(ctx context.Context, o Origin, cookie string, cod
 		}
 		return Step{}, err
 	}
-	if s.Policy().Powerful(s.Policy().PostsOf(person.Groups)) {
-		return refused("needs_two_persons") // design rule 7: the post came after the code
+	powerful := s.Powerful(person)
+	if powerful {
+		// Design rule 7: two persons gave it, or the post came after the code.
+		two, err := s.Recovery.ByTwo(ctx, person.ID)
+		if err != nil {
+			return Step{}, err
+		}
+		if !two {
+			return refused("needs_two_persons")
+		}
 	}
 	f.Progress.Recovering = true
 	step, err := s.advance(ctx, o, cookie, &f, person, func(tx *store.Tx) error {
-		if err := s.Recovery.Spend(ctx, tx, person.ID, string(code.Reveal())); err != nil {
+		if err := s.Recovery.Spend(ctx, tx, person.ID, string(code.Reveal()), powerful); err != nil {
 			return err
 		}
 		if err := s.Tell(ctx, tx, o, person.ID, notice.RecoveryUsed, nil); err != nil {

@@ -67,6 +67,11 @@ func TestPasskeyAlone(t *testing.T) {
 	if w.actions(t, "sign_in") == 0 {
 		t.Error("it is not on the trail")
 	}
+	keys, err := w.Passkeys.List(ctx, step.Person.ID)
+	must(t, err)
+	if at := step.Session.FactorAt; at.IsZero() || !at.Equal(keys[0].AddedAt) {
+		t.Errorf("the session knows its factor since %v, it was added at %v", at, keys[0].AddedAt)
+	}
 }
 
 func TestPasskeyAsSecondFactor(t *testing.T) {
@@ -289,7 +294,7 @@ func TestRecovery(t *testing.T) {
 		p = w.person(t, "tanaka")
 		w.device(t, p)
 		must(t, w.db.WithTx(ctx, func(tx *store.Tx) error {
-			c, _, err := w.help.Issue(ctx, tx, p.ID, "sato")
+			c, _, err := w.help.Issue(ctx, tx, p.ID, "sato", false)
 			code = string(c.Reveal())
 			return err
 		}))

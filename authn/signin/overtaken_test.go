@@ -3,6 +3,7 @@ package signin_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"sekisho/authn/standing"
 	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/policy/ephemeral"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
 )
@@ -189,5 +191,43 @@ func TestTwoFactorsRemovedAtOnce(t *testing.T) {
 	race(len(list), func(i int) { _, _ = w.account.RemoveFactor(ctx, w.origin, step.Cookie, list[i].ID) })
 	if list, err = w.codes.List(ctx, p.ID); err != nil || len(list) != 1 {
 		t.Errorf("%d factors are left, %v; want 1", len(list), err)
+	}
+}
+
+// A relapsing store forgets that something was taken, as Redis does when a
+// replica that lags is promoted.
+type relapsing struct{ ephemeral.Store }
+
+func (r relapsing) Take(ctx context.Context, key string) ([]byte, bool, error) {
+	return r.Get(ctx, key)
+}
+
+// TestStepOnce: a step of a sign-in is made once, whatever the ephemeral store
+// gives back: at one moment, at two gateways, or after a failover.
+func TestStepOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Flows = relapsing{w.Flows}
+	w.policy.Acknowledgement.Version = "2026-1"
+	w.person(t, "tanaka")
+	step, err := w.Password(ctx, w.origin, "", "tanaka", text(pw))
+	must(t, err)
+	var won atomic.Int64
+	race(10, func(int) {
+		if _, err := w.Acknowledge(ctx, w.origin, step.Cookie, "2026-1"); err == nil {
+			won.Add(1)
+		} else if !errors.Is(err, signin.ErrNone) && !errors.Is(err, signin.ErrStep) {
+			t.Error(err)
+		}
+	})
+	if won.Load() != 1 {
+		t.Errorf("one step was made %d times", won.Load())
+	}
+	if _, err := w.Acknowledge(ctx, w.origin, step.Cookie, "2026-1"); !errors.Is(err, signin.ErrNone) && !errors.Is(err, signin.ErrStep) {
+		t.Errorf("a step that was made came back: %v", err)
+	}
+	// The browser may still hold the old handle; it does not keep its owner out.
+	if step, err := w.Password(ctx, w.origin, step.Cookie, "tanaka", text(pw)); err != nil || step.State != "signed_in" {
+		t.Errorf("signing in anew: %q, %v", step.State, err)
 	}
 }

@@ -46,8 +46,8 @@ func (s *Service) Recheck(ctx context.Context, o Origin, p directory.Person, pw 
 }
 
 // Enrolling is the person of a sign-in that is at the enrol step.
-func (s *Service) Enrolling(ctx context.Context, cookie string) (directory.Person, error) {
-	_, p, err := s.resume(ctx, cookie, authn.Enrol)
+func (s *Service) Enrolling(ctx context.Context, o Origin, cookie string) (directory.Person, error) {
+	_, p, err := s.resume(ctx, o, cookie, authn.Enrol)
 	return p, err
 }
 
@@ -83,7 +83,7 @@ func (s *Service) Commit(ctx context.Context, act func(*store.Tx) error) error {
 // After a recovery code the new factor takes the place of those before: what
 // was lost may be in somebody's hands.
 func (s *Service) Enrolled(ctx context.Context, o Origin, cookie string, expected authn.Method, bind func(*store.Tx) (authn.Method, error)) (Step, error) {
-	f, person, err := s.resume(ctx, cookie, authn.Enrol)
+	f, person, err := s.resume(ctx, o, cookie, authn.Enrol)
 	if err != nil {
 		return Step{}, err
 	}
@@ -125,6 +125,9 @@ func (s *Service) Enrolled(ctx context.Context, o Origin, cookie string, expecte
 			return err
 		}
 		f.Progress.Methods[at] = method
+		if method.Resists() {
+			f.FactorAt = s.Now() // it is as new as it can be
+		}
 		if err := s.FactorFound(ctx, tx, person.ID); err != nil {
 			return err
 		}

@@ -14,7 +14,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"net/netip"
 	"sync"
 	"time"
@@ -32,6 +31,7 @@ import (
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/audit"
+	"sekisho/policy/claim"
 	"sekisho/policy/clock"
 	"sekisho/policy/ephemeral"
 	"sekisho/policy/secret"
@@ -55,6 +55,8 @@ type Origin struct {
 	// Certificate is the client certificate that came with the request, leaf
 	// first: a card's. nil for none.
 	Certificate []*x509.Certificate
+	// Headless: no browser asks, and none is remembered as its owner's.
+	Headless bool
 }
 
 // A Step is what a sign-in has come to.
@@ -67,6 +69,9 @@ type Step struct {
 	DeviceCookie string   // new value of the device cookie; "" leaves it
 	Session      *session.Session
 	Person       directory.Person
+	// AsOf is when the directory was last read of the person, where it is away;
+	// zero where it answers.
+	AsOf time.Time
 }
 
 var (
@@ -97,6 +102,27 @@ type Held struct {
 }
 
 func (h *Held) Error() string { return fmt.Sprintf("too many tries; wait %v", h.RetryAfter) }
+
+// WrongZone refuses a sign-in from a network whose zone this gateway does not
+// serve, or that lies in none. It speaks of a network and of nobody.
+type WrongZone struct {
+	Zone policy.ZoneID // "" for none
+}
+
+func (w *WrongZone) Error() string {
+	return fmt.Sprintf("zone %q is not served by this gateway", w.Zone)
+}
+
+// Articles are those it rests on: the zones are kept apart.
+func (*WrongZone) Articles() []policy.Article { return []policy.Article{"26no2-1", "26no4-1"} }
+
+// Says is for the person who was refused.
+func (*WrongZone) Says() policy.Words {
+	return policy.Words{
+		JA: "お使いのネットワークの領域は、この関所では扱っていません。その領域の関所からサインインしてください。場所が分からないときは情報システム管理者にお尋ねください。",
+		EN: "This gateway does not serve the zone of your network. Sign in at that zone's own gateway; the system administrator knows where it is.",
+	}
+}
 
 // Away means that something the sign-in needs cannot be reached.
 type Away struct {
@@ -134,31 +160,51 @@ type House struct {
 	// Ceiling is the most wrong passwords in a row that may reach the
 	// directory: one below its own lockout, 0 for no lockout there.
 	Ceiling func() int
+	// Succeeded carries over what hung on a session when the same person signs
+	// in again in its browser, in the transaction that ends it. nil: nothing.
+	Succeeded func(ctx context.Context, tx *store.Tx, from string, to session.Session) error
+	// Barred says whether somebody who is who they say is kept out for now; in is
+	// the store, or the transaction that must not go on if they are. nil: nobody.
+	Barred func(ctx context.Context, in store.Reader, e Entrant) (bool, error)
+	// Enters says by what somebody comes in who has proved who they are, from outside
+	// or from a zone that is not served here; *NoPassage says that nothing lets them.
+	// nil: nobody is asked.
+	Enters func(ctx context.Context, in store.Reader, e Entrant) (Passage, error)
+	// Entered hears of it in the transaction that makes the session, and Left when its
+	// person ends it.
+	Entered func(ctx context.Context, tx *store.Tx, p Passage, n session.Session) error
+	Left    func(ctx context.Context, tx *store.Tx, n session.Session) error
+	// Reachable says whether anybody at all could come in from a network of a zone that
+	// is not served here. nil: nobody.
+	Reachable func(ctx context.Context, zone policy.ZoneID, outside bool) (bool, error)
 }
 
 // Service signs people in.
 type Service struct {
 	House
-	pace   *pace
-	flight *flight
-	// changing keeps two changes of one person's password apart: the directory
-	// and the store cannot be changed in one transaction.
-	changing [64]sync.Mutex
+	pace    *pace
+	flight  *flight
+	sources *ephemeral.Rows // failures by source address; always rows, see sourceOpen
+	claims  *claim.Claims
 }
 
-// Changing waits until no other change of the person's password is under way
-// in this process.
-func (s *Service) Changing(id directory.PersonID) (done func()) {
-	h := fnv.New32a()
-	h.Write([]byte(id))
-	m := &s.changing[h.Sum32()%uint32(len(s.changing))]
-	m.Lock()
-	return m.Unlock
+// changeWithin is how long a change of a password waits for another of the same
+// person's to end.
+const changeWithin = 10 * time.Second
+
+// Changing waits until no other change of the person's password is under way, at
+// any gateway: the directory and the store cannot be changed in one transaction.
+func (s *Service) Changing(ctx context.Context, id directory.PersonID) (done func(), err error) {
+	done, err = s.claims.Take(ctx, "password:"+string(id), changeWithin)
+	if errors.Is(err, claim.ErrHeld) {
+		return nil, ErrBusy
+	}
+	return done, err
 }
 
 // New builds the sign-in of a house.
 func New(h House) *Service {
-	return &Service{House: h, pace: newPace(), flight: newFlight()}
+	return &Service{House: h, pace: newPace(), flight: newFlight(), sources: ephemeral.NewRows(h.DB, h.Now), claims: claim.New(h.DB, h.Now)}
 }
 
 // Password is the first step: a name and a password.
@@ -210,10 +256,14 @@ func (s *Service) Password(ctx context.Context, o Origin, cookie, typed string, 
 		}
 		return Step{}, err
 	}
+	replaces, err := s.former(ctx, cookie)
+	if err != nil {
+		return Step{}, err
+	}
 	f := flow{
 		Person: who.facts.Person.ID, Login: who.facts.Person.Login, Zone: o.Zone, Outside: o.Outside,
 		Progress: authn.Progress{Methods: []authn.Method{authn.Password}, MustChange: outcome.mustChange, At: s.Now()},
-		Replaces: s.liveSession(ctx, cookie), Since: since,
+		Replaces: replaces, Since: since,
 	}
 	s.sitting(&f, spoke)
 	var dying *password.Digest
@@ -234,6 +284,9 @@ func (s *Service) Password(ctx context.Context, o Origin, cookie, typed string, 
 		}
 		return clear(ctx, tx, credential("pw", string(f.Person)))
 	}, "sign_in.password")
+	if errors.As(err, new(*ShutOut)) { // the password was right
+		s.release(context.WithoutCancel(ctx), ways)
+	}
 	if unspent := (*terminal.Refused)(nil); errors.As(err, &unspent) {
 		// Its word was used before: the password was right all the same.
 		s.release(context.WithoutCancel(ctx), ways)
@@ -245,7 +298,7 @@ func (s *Service) Password(ctx context.Context, o Origin, cookie, typed string, 
 // TOTP is the second step: a one-time code.
 func (s *Service) TOTP(ctx context.Context, o Origin, cookie, code string) (Step, error) {
 	stop := s.pace.start()
-	f, person, err := s.resume(ctx, cookie, authn.SecondFactor)
+	f, person, err := s.resume(ctx, o, cookie, authn.SecondFactor)
 	if err != nil {
 		return Step{}, err
 	}
@@ -291,7 +344,7 @@ func (s *Service) TOTP(ctx context.Context, o Origin, cookie, code string) (Step
 
 // NewPassword replaces a temporary, expired or leaked password.
 func (s *Service) NewPassword(ctx context.Context, o Origin, cookie string, pw secret.Text) (Step, error) {
-	f, person, err := s.resume(ctx, cookie, authn.PasswordChange)
+	f, person, err := s.resume(ctx, o, cookie, authn.PasswordChange)
 	if err != nil {
 		return Step{}, err
 	}
@@ -299,12 +352,21 @@ func (s *Service) NewPassword(ctx context.Context, o Origin, cookie string, pw s
 	if err != nil {
 		return Step{}, err
 	}
+	// Nothing is written for somebody whom no permit lets in: the directory's change
+	// cannot be taken back.
+	if err := s.Commit(ctx, func(tx *store.Tx) error { return s.passes(ctx, tx, o, &f, person) }); err != nil {
+		return Step{}, err
+	}
 	// Two answers to one form must not both set a password: whoever takes the
 	// flow is the one.
 	if taken, err := s.take(ctx, cookie); err != nil || !taken {
 		return Step{}, errors.Join(err, ErrStep)
 	}
-	defer s.Changing(person.ID)()
+	done, err := s.Changing(ctx, person.ID)
+	if err != nil {
+		return Step{}, errors.Join(err, s.put(ctx, cookie, f))
+	}
+	defer done()
 	if err := s.overtaken(ctx, s.DB, f); err != nil { // by one who changed it just now
 		return Step{}, err
 	}
@@ -327,7 +389,7 @@ func (s *Service) NewPassword(ctx context.Context, o Origin, cookie string, pw s
 
 // Acknowledge records that the person has read the rules (articles 39, 40).
 func (s *Service) Acknowledge(ctx context.Context, o Origin, cookie, version string) (Step, error) {
-	f, person, err := s.resume(ctx, cookie, authn.Acknowledge)
+	f, person, err := s.resume(ctx, o, cookie, authn.Acknowledge)
 	if err != nil {
 		return Step{}, err
 	}
@@ -358,9 +420,20 @@ func (s *Service) Current(ctx context.Context, o Origin, cookie string) (Step, e
 		if err != nil {
 			return Step{}, away(err)
 		}
-		return Step{State: authn.SignedIn, CSRF: s.Sessions.CSRF(cookie), Session: &n, Person: p}, nil
+		if err := s.elsewhere(ctx, o, n, p); err != nil {
+			return Step{}, err
+		}
+		// The session was looked at as it began; this request may come from elsewhere.
+		if s.Barred != nil && (n.Zone != o.Zone || n.Outside != o.Outside) {
+			if shut, err := s.Barred(ctx, s.DB, Entrant{Person: p, Zone: o.Zone, Outside: o.Outside, Terminal: n.Terminal}); err != nil {
+				return Step{}, err
+			} else if shut {
+				return Step{}, &ShutOut{}
+			}
+		}
+		return Step{State: authn.SignedIn, CSRF: s.Sessions.CSRF(cookie), Session: &n, Person: p, AsOf: s.Watch.AsOf(n.Person)}, nil
 	case session.KindFlow:
-		f, person, err := s.resume(ctx, cookie, "")
+		f, person, err := s.resume(ctx, o, cookie, "")
 		if err != nil {
 			return Step{}, err
 		}
@@ -378,7 +451,7 @@ func (s *Service) SignOut(ctx context.Context, o Origin, cookie string) error {
 		}
 		return err
 	}
-	n, err := s.Sessions.Load(ctx, cookie)
+	n, err := s.Sessions.Former(ctx, cookie)
 	if err != nil {
 		return away(err)
 	}
@@ -390,6 +463,11 @@ func (s *Service) EndSession(ctx context.Context, o Origin, by session.Session, 
 	err := s.DB.WithTx(ctx, func(tx *store.Tx) error {
 		if err := s.Sessions.End(ctx, tx, id, why); err != nil {
 			return err
+		}
+		if s.Left != nil && by.ID == id {
+			if err := s.Left(ctx, tx, by); err != nil {
+				return err
+			}
 		}
 		return s.Trail.Append(ctx, tx, audit.Entry{
 			Actor: by.Login, Action: "session.ended", Object: id, Outcome: "ok", Reason: why,
@@ -406,7 +484,7 @@ func (s *Service) EndSession(ctx context.Context, o Origin, by session.Session, 
 }
 
 func (s *Service) stale(z policy.ZoneID) time.Duration {
-	zone, _ := s.Policy().Zone(z)
+	zone, _ := s.Policy().RulesOf(z)
 	return zone.DirectoryStale
 }
 

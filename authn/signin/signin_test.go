@@ -15,6 +15,7 @@ import (
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/store"
+	"sekisho/policy/store/storetest"
 )
 
 func TestSignInStepByStep(t *testing.T) {
@@ -150,7 +151,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%q: %+v, %v; want ErrRefused alone", tt.login, step, err)
 		}
 		var n int
-		must(t, w.db.QueryRow(ctx, `SELECT COUNT(*) FROM trail_pending WHERE CAST(data AS TEXT) LIKE $1`, `%"reason":"`+tt.why+`"%`).Scan(&n))
+		must(t, w.db.QueryRow(ctx, `SELECT COUNT(*) FROM trail_pending WHERE `+storetest.Text("data")+` LIKE $1`, `%"reason":"`+tt.why+`"%`).Scan(&n))
 		if n == 0 {
 			t.Errorf("%q: the trail does not say %q", tt.login, tt.why)
 		}

@@ -116,5 +116,5 @@ func (s *Service) tellUnusual(ctx context.Context, tx *store.Tx, o Origin, n ses
 // person alone (design rule 7).
 func (s *Service) Powerful(p directory.Person) bool {
 	pol := s.Policy()
-	return pol.Powerful(pol.PostsOf(p.Groups))
+	return pol.Powerful(append(pol.PostsOf(p.Groups), pol.StandsInFor(p.Login, s.Now())...))
 }

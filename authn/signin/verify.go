@@ -27,8 +27,12 @@ func (w someone) known() bool { return w.facts.Person.ID != "" }
 
 func (s *Service) who(ctx context.Context, typed string) (someone, error) {
 	w := someone{name: directory.Canonical(typed)}
-	var p directory.Person
+	var (
+		p     directory.Person
+		asked standing.Asked
+	)
 	err := s.flight.lookUp(ctx, func() (err error) {
+		asked = s.Watch.Asking()
 		p, err = s.Directory.Find(ctx, typed)
 		return err
 	})
@@ -40,7 +44,7 @@ func (s *Service) who(ctx context.Context, typed string) (someone, error) {
 	case err != nil:
 		return w, &Away{What: "directory", Err: err}
 	}
-	w.facts, err = s.Watch.WithPerson(ctx, p)
+	w.facts, err = s.Watch.WithPerson(ctx, p, asked)
 	return w, err
 }
 
@@ -76,7 +80,11 @@ func (s *Service) verify(ctx context.Context, w someone, pw secret.Text) (outcom
 	// A client that hangs up must not end the question half-way: the directory
 	// would count a failure that we take back, and so reach its own lock. The
 	// client of the directory has time limits of its own.
-	said, err := s.Directory.Authenticate(context.WithoutCancel(ctx), w.facts.Person, pw)
+	var said directory.Outcome
+	err = s.flight.ask(func() (err error) {
+		said, err = s.Directory.Authenticate(context.WithoutCancel(ctx), w.facts.Person, pw)
+		return err
+	})
 	if err != nil {
 		return outcome{}, &Away{What: "directory", Err: err}
 	}
@@ -89,6 +97,8 @@ func (s *Service) verify(ctx context.Context, w someone, pw secret.Text) (outcom
 		return outcome{asked: true, refused: "locked_in_directory"}, nil
 	case directory.OutcomeDisabled:
 		return outcome{asked: true, refused: "disabled"}, nil
+	case directory.OutcomeBarred:
+		return outcome{asked: true, refused: "barred_in_directory"}, nil
 	}
 	return outcome{asked: true, refused: "wrong_password"}, nil
 }
@@ -132,13 +142,13 @@ func (s *Service) refuse(ctx context.Context, o Origin, w someone, action, why s
 				return err
 			}
 		}
+		if _, err := s.sources.CountIn(ctx, tx, o.SourceKey(), s.Policy().SignIn.SourceWindow); err != nil {
+			return err
+		}
 		return s.Trail.Append(ctx, tx, e)
 	})
 	if err != nil {
 		return fmt.Errorf("recording a refused sign-in: %w", err)
-	}
-	if _, err := s.Flows.Count(ctx, sourceKey(o), s.Policy().SignIn.SourceWindow); err != nil {
-		return &Away{What: "ephemeral store", Err: err}
 	}
 	return ErrRefused
 }
@@ -164,13 +174,46 @@ func (s *Service) nameTag(name string) string {
 	return hex.EncodeToString(s.Sessions.Tag("name", name))[:24]
 }
 
-// sourceOpen refuses a source address that has failed too often lately,
-// whatever names it tries.
-func (s *Service) sourceOpen(ctx context.Context, o Origin) error {
-	rules := s.Policy().SignIn
-	n, err := s.Flows.Peek(ctx, sourceKey(o))
+// zoneOpen refuses whoever comes from a network of a zone that this gateway
+// does not serve and that no permit leads from, before anything about anybody is
+// asked. It is entered once a minute for each source.
+func (s *Service) zoneOpen(ctx context.Context, o Origin) error {
+	err := s.Welcomes(ctx, o)
+	var refusal *WrongZone
+	if !errors.As(err, &refusal) {
+		return err
+	}
+	n, err := s.Flows.Count(ctx, "zone:"+o.SourceKey(), time.Minute)
 	if err != nil {
 		return &Away{What: "ephemeral store", Err: err}
+	}
+	if n > 1 {
+		return refusal
+	}
+	err = s.DB.WithTx(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+		return s.Trail.Append(ctx, tx, audit.Entry{
+			Actor: "unknown", Action: "sign_in.zone", Object: string(o.Zone), Outcome: audit.Refused, Reason: "zone_not_served",
+			Articles: refusal.Articles(), From: o.Source.String(), Zone: string(o.Zone), RequestID: o.RequestID,
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("recording a sign-in from another zone: %w", err)
+	}
+	return refusal
+}
+
+// sourceOpen refuses a source address of another zone, and one that has failed
+// too often lately, whatever names it tries. The count is a row, in the transaction
+// of the refusal: it is the same at every gateway, and emptying Redis gives no
+// tries back.
+func (s *Service) sourceOpen(ctx context.Context, o Origin) error {
+	if err := s.zoneOpen(ctx, o); err != nil {
+		return err
+	}
+	rules := s.Policy().SignIn
+	n, err := s.sources.Peek(ctx, o.SourceKey())
+	if err != nil {
+		return err
 	}
 	if rules.SourceFailures > 0 && n >= rules.SourceFailures {
 		return &Held{RetryAfter: rules.SourceWindow}
@@ -178,9 +221,9 @@ func (s *Service) sourceOpen(ctx context.Context, o Origin) error {
 	return nil
 }
 
-// sourceKey groups addresses as one source: an IPv4 address is one, an IPv6
+// SourceKey groups addresses as one source: an IPv4 address is one, an IPv6
 // network of 64 bits is one, since a single machine has all of it.
-func sourceKey(o Origin) string {
+func (o Origin) SourceKey() string {
 	addr := o.Source.Unmap()
 	if addr.Is6() {
 		if p, err := addr.WithZone("").Prefix(64); err == nil {

@@ -30,6 +30,7 @@ import (
 	"sekisho/policy/ephemeral"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
+	"sekisho/policy/store/storetest"
 )
 
 var ctx = context.Background()
@@ -81,7 +82,7 @@ func newWorld(t *testing.T) *world {
 	}, w.clock.Now)
 	must(t, err)
 	t.Cleanup(func() { w.dir.Close() })
-	w.db, err = store.Open(ctx, store.Config{Driver: "sqlite", Path: filepath.Join(w.folder, "sekisho.db")})
+	w.db, err = store.Open(ctx, storetest.At(t, filepath.Join(w.folder, "sekisho.db")))
 	must(t, err)
 	t.Cleanup(func() { w.db.Close() })
 
@@ -170,7 +171,7 @@ func (w *world) in(t *testing.T, login string) string {
 func (w *world) actions(t *testing.T, action string) int {
 	t.Helper()
 	var n int
-	must(t, w.db.QueryRow(ctx, `SELECT COUNT(*) FROM trail_pending WHERE CAST(data AS TEXT) LIKE $1`, `%"action":"`+action+`"%`).Scan(&n))
+	must(t, w.db.QueryRow(ctx, `SELECT COUNT(*) FROM trail_pending WHERE `+storetest.Text("data")+` LIKE $1`, `%"action":"`+action+`"%`).Scan(&n))
 	return n
 }
 

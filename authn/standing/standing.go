@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -36,6 +37,9 @@ type Facts struct {
 	Person directory.Person
 	Closed []Kind    // what Sekisho has recorded against use
 	ReadAt time.Time // when the directory was last read
+	// Stale: the directory could not be asked in time, and the person is as they
+	// were at ReadAt.
+	Stale bool
 }
 
 // Usable reports whether the person may use anything at now. Everything must
@@ -80,6 +84,9 @@ const (
 	mustRenew  = 28 * time.Second
 	// remembered bounds the people held in memory; a prefecture has fewer.
 	remembered = 200_000
+	// patience is how long a sign-in waits for a directory before it goes by what
+	// is known. A directory that is well answers in a few milliseconds.
+	patience = 300 * time.Millisecond
 )
 
 // A Watch remembers directory facts for a few seconds.
@@ -88,41 +95,106 @@ type Watch struct {
 	dir  Finder
 	now  clock.Now
 	once singleflight.Group
+	away atomic.Bool // the last question was not answered
 
-	mu      sync.RWMutex
-	known   map[directory.PersonID]known
-	forgets uint64 // a read that began before the last one is not remembered
+	mu    sync.RWMutex
+	known map[directory.PersonID]known
+	ticks func() time.Duration
+	forgotten
+	told *told
 }
 
 type known struct {
 	person directory.Person
 	at     time.Time
+	tick   time.Duration // the same moment by ticks
+}
+
+// age is how old what is known is, by the clock or by the ticks, whichever says
+// more: the clock stands still while it waits for a machine's that was set back.
+func (w *Watch) age(k known) time.Duration {
+	return max(w.now().Sub(k.at), w.ticks()-k.tick)
 }
 
 // NewWatch watches people in dir.
 func NewWatch(db *store.DB, dir Finder, now clock.Now) *Watch {
-	return &Watch{db: db, dir: dir, now: now, known: map[directory.PersonID]known{}}
+	return &Watch{
+		db: db, dir: dir, now: now, ticks: clock.Stopwatch(), known: map[directory.PersonID]known{},
+		forgotten: forgotten{at: map[directory.PersonID]time.Duration{}},
+		told:      newTold(),
+	}
 }
 
 // Of reads the person fresh from the directory and the store.
 func (w *Watch) Of(ctx context.Context, id directory.PersonID) (Facts, error) {
-	p, err := w.renew(ctx, id)
-	if err != nil {
+	f := Facts{ReadAt: w.now()}
+	var err error
+	if f.Person, err = w.renew(ctx, id); err != nil {
 		return Facts{}, err
 	}
-	return w.WithPerson(ctx, p)
+	f.Closed, err = kinds(ctx, w.db, id, w.now())
+	return f, err
 }
 
-// WithPerson adds to a person just read from the directory what the store says
-// of them.
-func (w *Watch) WithPerson(ctx context.Context, p directory.Person) (Facts, error) {
+// Lately is Of for a sign-in that the directory does not verify: a passkey's, or
+// a step after the password's. The directory is asked all the same. Where it does
+// not answer at once, the person is taken to be as they were last read, if that
+// is no longer ago than a session in use would put up with; stale is how much the
+// zone allows beyond the usual. Who was known to be closed then is closed still,
+// and what the store records against anybody is always asked afresh.
+func (w *Watch) Lately(ctx context.Context, id directory.PersonID, stale time.Duration) (Facts, error) {
+	f := Facts{ReadAt: w.now()}
+	soon, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var err error
+	f.Person, err = w.renew(soon, id)
+	if err != nil {
+		w.mu.RLock()
+		k, ok := w.known[id]
+		w.mu.RUnlock()
+		switch {
+		case ctx.Err() != nil:
+			return Facts{}, ctx.Err()
+		case ok && w.age(k) < mustRenew+stale:
+			f.Person, f.ReadAt, f.Stale = k.person, k.at, true
+		case soon.Err() != nil:
+			// Nothing to go by: wait as long as it takes, which is what the
+			// directory's own time limit says.
+			if f.Person, err = w.renew(ctx, id); err != nil {
+				return Facts{}, err
+			}
+			f.ReadAt = w.now()
+		default:
+			return Facts{}, err
+		}
+	}
+	f.Closed, err = kinds(ctx, w.db, id, w.now())
+	return f, err
+}
+
+// Asked is when the directory was asked something. The zero value is no time at
+// all: what is dated by it is not remembered.
+type Asked struct {
+	at   time.Time
+	tick time.Duration
+}
+
+// Asking is taken before the directory is asked, so that the answer counts as at
+// least as old as it is.
+func (w *Watch) Asking() Asked { return Asked{w.now(), w.ticks()} }
+
+// WithPerson adds to a person who was read from the directory after asked what
+// the store says of them. It remembers the person, unless they were to be
+// forgotten since: the answer may be of before the change.
+func (w *Watch) WithPerson(ctx context.Context, p directory.Person, asked Asked) (Facts, error) {
 	closed, err := kinds(ctx, w.db, p.ID, w.now())
 	if err != nil {
 		return Facts{}, err
 	}
-	at := w.now()
-	w.remember(p, at)
-	return Facts{Person: p, Closed: closed, ReadAt: at}, nil
+	if !asked.at.IsZero() {
+		w.remember(p.ID, known{p, asked.at, asked.tick})
+	}
+	return Facts{Person: p, Closed: closed, ReadAt: asked.at}, nil
 }
 
 // Person gives the directory's facts for a session that is in use, from memory
@@ -133,12 +205,13 @@ func (w *Watch) WithPerson(ctx context.Context, p directory.Person) (Facts, erro
 // What the store records against a person is not asked here: recording it ends
 // their sessions in the same transaction.
 func (w *Watch) Person(ctx context.Context, id directory.PersonID, stale time.Duration) (directory.Person, error) {
-	now := w.now()
 	w.mu.RLock()
 	k, ok := w.known[id]
 	w.mu.RUnlock()
-	age := now.Sub(k.at)
+	age := w.age(k)
 	switch {
+	case ok && !w.told.inStep():
+		// What other gateways changed in the directory was not heard of lately.
 	case ok && age < renewAfter:
 		return k.person, nil
 	case ok && age < mustRenew:
@@ -155,15 +228,20 @@ func (w *Watch) Person(ctx context.Context, id directory.PersonID, stale time.Du
 	return directory.Person{}, err
 }
 
-// Forget makes the next question about a person reach the directory, for use
-// right after Sekisho changed something there.
-func (w *Watch) Forget(id directory.PersonID) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.known, id)
-	w.forgets++
-	// A read under way may have been answered before the change: nobody joins it.
-	w.once.Forget(string(id))
+// AsOf is when the directory was last read of a person, where it is away and what
+// is known of them is older than it would otherwise be; zero where it is not. How
+// stale an answer is, is stated on it (design rule 4).
+func (w *Watch) AsOf(id directory.PersonID) time.Time {
+	if !w.away.Load() {
+		return time.Time{}
+	}
+	w.mu.RLock()
+	k, ok := w.known[id]
+	w.mu.RUnlock()
+	if !ok || w.age(k) < mustRenew {
+		return time.Time{}
+	}
+	return k.at
 }
 
 func (w *Watch) renew(ctx context.Context, id directory.PersonID) (directory.Person, error) {
@@ -181,36 +259,31 @@ func (w *Watch) renew(ctx context.Context, id directory.PersonID) (directory.Per
 }
 
 func (w *Watch) read(ctx context.Context, id directory.PersonID) (any, error) {
-	at := w.now() // before asking: the answer is at least as young
-	w.mu.RLock()
-	forgets := w.forgets
-	w.mu.RUnlock()
+	asked := w.Asking()
 	p, err := w.dir.ByID(ctx, id)
+	w.away.Store(err != nil && !errors.Is(err, directory.ErrNotFound))
 	switch {
 	case errors.Is(err, directory.ErrNotFound):
 		p = directory.Person{}
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrAway, err)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.forgets == forgets {
-		w.put(id, p, at)
-	}
+	w.remember(id, known{p, asked.at, asked.tick})
 	return p, nil
 }
 
-func (w *Watch) remember(p directory.Person, at time.Time) {
+// remember keeps what was read, unless the person was to be forgotten since it
+// was asked for, or something younger is known.
+func (w *Watch) remember(id directory.PersonID, k known) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.put(p.ID, p, at)
-}
-
-func (w *Watch) put(id directory.PersonID, p directory.Person, at time.Time) {
+	if w.since(id, k.tick) || w.known[id].tick > k.tick {
+		return
+	}
 	if len(w.known) >= remembered {
 		clear(w.known) // dearer reads for a moment, never a wrong answer
 	}
-	w.known[id] = known{p, at}
+	w.known[id] = k
 }
 
 // kinds lists what is recorded against a person at now, in a fixed order.

@@ -204,3 +204,135 @@ func TestRecorded(t *testing.T) {
 		t.Errorf("lifting what is not recorded: %v, want ErrUntouched", err)
 	}
 }
+
+// hanging is a directory that, while it hangs, answers nobody.
+type hanging struct {
+	mu    sync.Mutex
+	p     directory.Person
+	until chan struct{} // nil: it answers
+}
+
+func (h *hanging) ByID(context.Context, directory.PersonID) (directory.Person, error) {
+	h.mu.Lock()
+	p, until := h.p, h.until
+	h.mu.Unlock()
+	if until != nil {
+		<-until
+		return directory.Person{}, directory.ErrAway
+	}
+	return p, nil
+}
+
+func (h *hanging) hang() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.until = make(chan struct{})
+}
+
+func (h *hanging) answers(p directory.Person) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.until != nil {
+		close(h.until)
+	}
+	h.p, h.until = p, nil
+}
+
+// TestLately: a sign-in waits for a directory that is slow no longer than it
+// takes to tell that it is, goes by what a session would go by, and never by
+// more.
+func TestLately(t *testing.T) {
+	fake := clock.NewFake(t0)
+	dir := &hanging{p: directory.Person{ID: "tanaka"}}
+	defer dir.answers(directory.Person{})
+	w := NewWatch(storetest.Open(t), dir, fake.Now)
+	if f, err := w.Lately(ctx, "tanaka", 0); err != nil || !f.Usable(t0) || f.Stale {
+		t.Fatalf("a directory that answers: %+v, %v", f, err)
+	}
+	dir.hang()
+	fake.Advance(mustRenew + time.Minute - 1)
+	if f, err := w.Lately(ctx, "tanaka", time.Minute); err != nil || !f.Usable(fake.Now()) || !f.Stale || !f.ReadAt.Equal(t0) {
+		t.Errorf("within what the zone allows: %+v, %v", f, err)
+	}
+	// Beyond it, or of somebody never seen, the directory must answer.
+	for id, stale := range map[directory.PersonID]time.Duration{"tanaka": 0, "suzuki": time.Hour} {
+		waiting, stop := context.WithTimeout(ctx, 2*patience)
+		if f, err := w.Lately(waiting, id, stale); err == nil {
+			t.Errorf("%s: %+v, without an answer", id, f)
+		}
+		stop()
+	}
+	// What is known may be that the account is closed, or that nobody is there.
+	for _, p := range []directory.Person{{ID: "tanaka", Account: directory.Account{Disabled: true}}, {}} {
+		dir.answers(p)
+		w.Forget("tanaka")
+		if f, err := w.Lately(ctx, "tanaka", time.Hour); err != nil || f.Usable(fake.Now()) {
+			t.Errorf("%+v: %+v, %v", p, f, err)
+		}
+		dir.hang()
+		if f, err := w.Lately(ctx, "tanaka", time.Hour); err != nil || !f.Stale || f.Usable(fake.Now()) {
+			t.Errorf("%+v, remembered: %+v, %v", p, f, err)
+		}
+	}
+	// What Sekisho itself changed there is not gone by, whatever was known.
+	w.Forget("tanaka")
+	waiting, stop := context.WithTimeout(ctx, 2*patience)
+	defer stop()
+	if f, err := w.Lately(waiting, "tanaka", time.Hour); err == nil {
+		t.Errorf("after Forget: %+v", f)
+	}
+}
+
+// TestLatelyAsksTheStore: what is recorded against a person counts although the
+// directory is away.
+func TestLatelyAsksTheStore(t *testing.T) {
+	fake := clock.NewFake(t0)
+	db := storetest.Open(t)
+	dir := &registry{p: directory.Person{ID: "tanaka"}}
+	w := NewWatch(db, dir, fake.Now)
+	if _, err := w.Of(ctx, "tanaka"); err != nil {
+		t.Fatal(err)
+	}
+	dir.set(directory.Person{}, directory.ErrAway)
+	if f, err := w.Lately(ctx, "tanaka", 0); err != nil || !f.Stale || !f.Usable(t0) {
+		t.Fatalf("away: %+v, %v", f, err)
+	}
+	fake.Advance(mustRenew)
+	if f, err := w.Lately(ctx, "tanaka", 0); !errors.Is(err, ErrAway) {
+		t.Errorf("away in a zone that allows nothing: %+v, %v", f, err)
+	}
+	if at := w.AsOf("tanaka"); !at.Equal(t0) {
+		t.Errorf("the answer is of %v, want %v", at, t0)
+	}
+	record(t, db, "tanaka", Suspended, time.Time{})
+	if f, err := w.Lately(ctx, "tanaka", time.Hour); err != nil || f.Usable(fake.Now()) || f.Why(fake.Now()) != string(Suspended) {
+		t.Errorf("suspended: %+v, %v", f, err)
+	}
+}
+
+func testContext(t *testing.T) (context.Context, context.CancelFunc) {
+	t.Helper()
+	c, stop := context.WithCancel(ctx)
+	t.Cleanup(stop)
+	return c, stop
+}
+
+// until waits for a condition.
+func until(t *testing.T, is func() bool) {
+	t.Helper()
+	waiting, stop := context.WithTimeout(ctx, 10*time.Second)
+	defer stop()
+	for !is() {
+		if err := clock.Wait(waiting, time.Millisecond); err != nil {
+			t.Fatal("waited in vain")
+		}
+	}
+}
+
+func rows(t *testing.T, db *store.DB) (n int) {
+	t.Helper()
+	if err := db.QueryRow(ctx, `SELECT COUNT(*) FROM person_changed`).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

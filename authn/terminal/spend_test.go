@@ -14,6 +14,7 @@ import (
 	"sekisho/policy"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
+	"sekisho/policy/store/storetest"
 )
 
 func TestSpendIsOnce(t *testing.T) {
@@ -71,7 +72,7 @@ func TestSpendRace(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	text := w.sign(w.words("juki-1"), w.juki)
-	db, err := store.Open(context.Background(), store.Config{Path: w.path})
+	db, err := store.Open(context.Background(), storetest.At(w.t, w.path))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"sekisho/policy/clock"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
+	"sekisho/policy/store/storetest"
 )
 
 const gate = "https://gate.example"
@@ -97,7 +98,7 @@ func (w *world) declared(id string) policy.Terminal {
 func (w *world) open() {
 	w.t.Helper()
 	var err error
-	if w.db, err = store.Open(context.Background(), store.Config{Path: w.path}); err != nil {
+	if w.db, err = store.Open(context.Background(), storetest.At(w.t, w.path)); err != nil {
 		w.t.Fatal(err)
 	}
 	w.tickets = ticket.New(w.ring, w.clock.Now)

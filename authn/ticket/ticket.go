@@ -114,14 +114,20 @@ func (t *Tickets) Spend(ctx context.Context, tx *store.Tx, purpose, whose string
 	if err != nil {
 		return err
 	}
-	now := store.Micros(t.now())
-	if _, err := tx.Exec(ctx, `DELETE FROM spent_ticket WHERE ends_at <= $1`, now); err != nil {
+	// The MAC stands for the ticket: it is different for each.
+	return Once(ctx, tx, value[len(value)-macBytes:], t.now(), ends)
+}
+
+// Once lets one of all who name the same thing through, in the caller's
+// transaction, until ends; from then on the thing must be refused for its age.
+// The others get ErrInvalid.
+func Once(ctx context.Context, tx *store.Tx, thing []byte, now, ends time.Time) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM spent_ticket WHERE ends_at <= $1`, store.Micros(now)); err != nil {
 		return fmt.Errorf("sweeping spent tickets: %w", err)
 	}
-	// The MAC stands for the ticket: it is different for each.
-	err = tx.ExecOne(ctx, `
+	err := tx.ExecOne(ctx, `
 		INSERT INTO spent_ticket (mac, ends_at) VALUES ($1, $2) ON CONFLICT (mac) DO NOTHING`,
-		bytes.Clone(value[len(value)-macBytes:]), store.Micros(ends))
+		bytes.Clone(thing), store.Micros(ends))
 	if errors.Is(err, store.ErrUntouched) {
 		return errUsed
 	}

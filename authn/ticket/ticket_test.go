@@ -14,6 +14,7 @@ import (
 	"sekisho/policy/clock"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
+	"sekisho/policy/store/storetest"
 )
 
 type office struct {
@@ -26,7 +27,7 @@ type office struct {
 func newOffice(t testing.TB) *office {
 	t.Helper()
 	dir := t.TempDir()
-	db, err := store.Open(context.Background(), store.Config{Driver: "sqlite", Path: filepath.Join(dir, "sekisho.db")})
+	db, err := store.Open(context.Background(), storetest.At(t, filepath.Join(dir, "sekisho.db")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,16 +1,14 @@
 // Package token signs what Sekisho tells applications about people.
 //
 // Tokens are ES256 JWTs (RFC 7519, RFC 8725). The private keys are rows of the
-// store, sealed to their row; a key id is bound to one algorithm. This package
-// does not know who may have a token or what the claims mean.
+// store, sealed to their row; a key id is bound to one algorithm. Keys follow one
+// another by a plan (Life) that every gateway computes for itself from the rows,
+// so nobody has to be told when the next one begins. This package does not know who may have a token or what the claims mean.
 package token
 
 import (
 	"context"
 	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -33,90 +31,40 @@ const Leeway = 30 * time.Second
 // An Assertion tells an application behind the gate who is there.
 type Assertion struct {
 	jwt.RegisteredClaims
-	ACR  policy.ACR    `json:"acr"`
-	AMR  []string      `json:"amr,omitempty"`
-	Name string        `json:"name,omitempty"`
-	Zone policy.ZoneID `json:"zone,omitempty"`
+	ACR    policy.ACR      `json:"acr"`
+	AMR    []string        `json:"amr,omitempty"`
+	Name   string          `json:"name,omitempty"`
+	Groups []policy.PostID `json:"groups,omitempty"`
+	Zone   policy.ZoneID   `json:"zone,omitempty"`
+	// Privileges are what the person holds for a while; the assertion ends before
+	// any of them does.
+	Privileges []Lent `json:"privileges,omitempty"`
+}
+
+// Lent is privilege that somebody holds until EndsAt.
+type Lent struct {
+	Lease     string    `json:"id"`
+	Privilege string    `json:"privilege"`
+	EndsAt    time.Time `json:"ends_at"`
+	Emergency bool      `json:"emergency,omitempty"` // taken without approval, article 80-2
+	Roles     []string  `json:"roles,omitempty"`     // at the application that is told
 }
 
 // assertionType is the typ header of an Assertion: a token of one kind is never
 // taken for another (RFC 8725 section 3.11).
 const assertionType = "sekisho-assertion+jwt"
 
-// Keys are the signing keys of a gateway's store.
+// Keys are the signing keys of a store, as this gateway last read them.
 type Keys struct {
-	now clock.Now
+	db    *store.DB
+	ring  *secret.KeyRing
+	trail *audit.Trail
+	now   clock.Now
 
 	mu      sync.RWMutex
-	current string
+	life    Life
+	keys    []Key // in order of their first use
 	private map[string]*ecdsa.PrivateKey
-}
-
-// Open reads the signing keys, making the first one in an empty store. Of
-// several gateways that start at once, all come to use the same key.
-func Open(ctx context.Context, db *store.DB, ring *secret.KeyRing, trail *audit.Trail, now clock.Now) (*Keys, error) {
-	k := &Keys{now: now, private: map[string]*ecdsa.PrivateKey{}}
-	err := db.WithTx(ctx, func(tx *store.Tx) error {
-		var n int
-		if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM signing_key`).Scan(&n); err != nil || n > 0 {
-			return err
-		}
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			return err
-		}
-		der, err := x509.MarshalPKCS8PrivateKey(key)
-		if err != nil {
-			return err
-		}
-		kid := secret.Token(9)
-		sealed, err := ring.Seal(place(kid), der)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `INSERT INTO signing_key (kid, sealed, created_at) VALUES ($1, $2, $3)`,
-			kid, sealed, store.Micros(now())); err != nil {
-			return err
-		}
-		return trail.Append(ctx, tx, audit.Entry{
-			Actor: "system", Action: "key.created", Object: "signing/" + kid, Outcome: "ok", Articles: []policy.Article{"64-1"},
-		})
-	})
-	if err != nil {
-		return nil, fmt.Errorf("making a signing key: %w", err)
-	}
-	rows, err := db.Query(ctx, `SELECT kid, sealed FROM signing_key ORDER BY created_at, kid`)
-	if err != nil {
-		return nil, fmt.Errorf("reading signing keys: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var (
-			kid    string
-			sealed []byte
-		)
-		if err := rows.Scan(&kid, &sealed); err != nil {
-			return nil, fmt.Errorf("reading signing keys: %w", err)
-		}
-		der, err := ring.Open(place(kid), sealed)
-		if err != nil {
-			return nil, fmt.Errorf("opening signing key %s: %w", kid, err)
-		}
-		key, err := x509.ParsePKCS8PrivateKey(der)
-		if err != nil {
-			return nil, fmt.Errorf("reading signing key %s: %w", kid, err)
-		}
-		ec, ok := key.(*ecdsa.PrivateKey)
-		if !ok || ec.Curve != elliptic.P256() {
-			return nil, fmt.Errorf("signing key %s is not a P-256 key", kid)
-		}
-		k.private[kid], k.current = ec, kid
-	}
-	return k, rows.Err()
-}
-
-func place(kid string) secret.Place {
-	return secret.Place{Table: "signing_key", Column: "sealed", Row: kid}
 }
 
 // Assert signs an assertion, which must carry an issuer, one audience, a
@@ -128,11 +76,67 @@ func (k *Keys) Assert(a Assertion) (string, error) {
 		return "", errors.New("an assertion needs issuer, subject, one audience and an end within five minutes")
 	}
 	a.IssuedAt, a.NotBefore, a.ID = jwt.NewNumericDate(now), jwt.NewNumericDate(now), secret.Token(12)
-	t := jwt.NewWithClaims(jwt.SigningMethodES256, a)
+	return k.sign(assertionType, a)
+}
+
+// sign signs claims as a token of a type with the key that is current now.
+func (k *Keys) sign(typ string, claims jwt.Claims) (string, error) {
+	k.mu.RLock()
+	c := current(k.keys, k.now())
+	if c < 0 {
+		k.mu.RUnlock()
+		return "", errors.New("there is no signing key that is good now")
+	}
+	kid := k.keys[c].ID
+	private := k.private[kid]
+	k.mu.RUnlock()
+	t := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
+	t.Header["kid"], t.Header["typ"] = kid, typ
+	return t.SignedString(private)
+}
+
+// meetWithin bounds the question whether the store has a key that is unknown here.
+const meetWithin = 2 * time.Second
+
+// meet reads the keys again if the store has one of this id that this gateway has not
+// read yet: another may have made it a moment ago, in an emergency, and somebody may
+// want to revoke what it signed. An id that is made up costs one read of a row.
+func (k *Keys) meet(kid string) {
+	ctx, cancel := context.WithTimeout(context.Background(), meetWithin)
+	defer cancel()
+	var n int
+	if err := k.db.QueryRow(ctx, `SELECT COUNT(*) FROM signing_key WHERE kid = $1`, kid).Scan(&n); err == nil && n > 0 {
+		_ = k.Refresh(ctx) // what it cannot read stays unknown, and Run tries again
+	}
+}
+
+// public is the key that verifies a token of a type, by its header alone. A key
+// id stands for one algorithm, and for nothing once the key is retired.
+func (k *Keys) public(t *jwt.Token, typ string) (any, error) {
+	kid, _ := t.Header["kid"].(string)
+	alg, _ := t.Header["alg"].(string)
+	if _, critical := t.Header["crit"]; critical || t.Header["typ"] != typ {
+		return nil, ErrNotOurs
+	}
+	k.mu.RLock()
+	unknown := k.private[kid] == nil
+	k.mu.RUnlock()
+	if unknown {
+		k.meet(kid)
+	}
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	t.Header["kid"], t.Header["typ"] = k.current, assertionType
-	return t.SignedString(k.private[k.current])
+	private := k.private[kid]
+	if private == nil {
+		return nil, ErrNotOurs
+	}
+	now := k.now()
+	for i, key := range k.keys {
+		if key.ID == kid && (key.Alg != alg || k.life.State(k.keys, i, now) == Retired) {
+			return nil, ErrNotOurs
+		}
+	}
+	return &private.PublicKey, nil
 }
 
 // ErrNotOurs means that a token was not signed by one of these keys for this
@@ -144,14 +148,7 @@ var ErrNotOurs = errors.New("not a valid assertion")
 func (k *Keys) Verify(signed, issuer, audience string) (Assertion, error) {
 	var a Assertion
 	_, err := jwt.ParseWithClaims(signed, &a, func(t *jwt.Token) (any, error) {
-		kid, _ := t.Header["kid"].(string)
-		k.mu.RLock()
-		defer k.mu.RUnlock()
-		key := k.private[kid]
-		if key == nil || t.Header["typ"] != assertionType {
-			return nil, ErrNotOurs
-		}
-		return &key.PublicKey, nil
+		return k.public(t, assertionType)
 	}, jwt.WithValidMethods([]string{"ES256"}), jwt.WithIssuer(issuer), jwt.WithAudience(audience),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(Leeway), jwt.WithTimeFunc(k.now))
 	if err != nil {
@@ -160,7 +157,9 @@ func (k *Keys) Verify(signed, issuer, audience string) (Assertion, error) {
 	return a, nil
 }
 
-// JWKS is the public half of the keys as a JWK Set (RFC 7517).
+// JWKS is the public half of the keys as a JWK Set (RFC 7517): the next key, so
+// that whoever reads this today can verify tomorrow, the current one, and those
+// whose last tokens are still good.
 func (k *Keys) JWKS() ([]byte, error) {
 	type jwk struct {
 		Kty string `json:"kty"`
@@ -176,14 +175,19 @@ func (k *Keys) JWKS() ([]byte, error) {
 	}{[]jwk{}}
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	for kid, key := range k.private {
+	now := k.now()
+	for i, known := range k.keys {
+		kid, key := known.ID, k.private[known.ID]
+		if k.life.State(k.keys, i, now) == Retired {
+			continue
+		}
 		point, err := key.PublicKey.Bytes() // 0x04, X, Y
 		if err != nil {
 			return nil, fmt.Errorf("publishing key %s: %w", kid, err)
 		}
 		half := (len(point) - 1) / 2
 		set.Keys = append(set.Keys, jwk{
-			Kty: "EC", Use: "sig", Alg: "ES256", Kid: kid, Crv: "P-256",
+			Kty: "EC", Use: "sig", Alg: known.Alg, Kid: kid, Crv: "P-256",
 			X: base64.RawURLEncoding.EncodeToString(point[1 : 1+half]),
 			Y: base64.RawURLEncoding.EncodeToString(point[1+half:]),
 		})

@@ -109,7 +109,7 @@ func TestAssertRefuses(t *testing.T) {
 func TestVerifyRefusesForgeries(t *testing.T) {
 	b := newBench(t)
 	k := b.open(t)
-	mine := k.private[k.current]
+	mine := k.private[k.kid()]
 	point, err := mine.PublicKey.Bytes()
 	if err != nil {
 		t.Fatal(err)
@@ -120,15 +120,15 @@ func TestVerifyRefusesForgeries(t *testing.T) {
 	}
 	for name, forge := range map[string]func() (string, error){
 		"alg none": func() (string, error) {
-			return sign(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, k.current, assertionType)
+			return sign(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, k.kid(), assertionType)
 		},
 		"HS256 with the public key": func() (string, error) {
-			return sign(jwt.SigningMethodHS256, point, k.current, assertionType)
+			return sign(jwt.SigningMethodHS256, point, k.kid(), assertionType)
 		},
-		"a key of one's own":    func() (string, error) { return sign(jwt.SigningMethodES256, other, k.current, assertionType) },
+		"a key of one's own":    func() (string, error) { return sign(jwt.SigningMethodES256, other, k.kid(), assertionType) },
 		"an unknown key id":     func() (string, error) { return sign(jwt.SigningMethodES256, mine, "../../etc/passwd", assertionType) },
-		"another type of token": func() (string, error) { return sign(jwt.SigningMethodES256, mine, k.current, "at+jwt") },
-		"no type":               func() (string, error) { return sign(jwt.SigningMethodES256, mine, k.current, "") },
+		"another type of token": func() (string, error) { return sign(jwt.SigningMethodES256, mine, k.kid(), "at+jwt") },
+		"no type":               func() (string, error) { return sign(jwt.SigningMethodES256, mine, k.kid(), "") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			signed, err := forge()
@@ -140,7 +140,7 @@ func TestVerifyRefusesForgeries(t *testing.T) {
 			}
 		})
 	}
-	if good, err := sign(jwt.SigningMethodES256, mine, k.current, assertionType); err != nil {
+	if good, err := sign(jwt.SigningMethodES256, mine, k.kid(), assertionType); err != nil {
 		t.Fatal(err)
 	} else if _, err := k.Verify(good, "https://gate.example", "juki"); err != nil {
 		t.Error("the same, not forged:", err)
@@ -193,4 +193,11 @@ func TestJWKS(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+// kid is the id of the key that signs now.
+func (k *Keys) kid() string {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.keys[current(k.keys, k.now())].ID
 }

@@ -14,6 +14,7 @@ import (
 	"sekisho/authn/totp/oath"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
+	"sekisho/policy/store/storetest"
 )
 
 func TestImportTokens(t *testing.T) {
@@ -161,6 +162,7 @@ func TestTokenIsSealed(t *testing.T) {
 	b := newBench(t)
 	mine, theirs, spare := b.assigned("A-1", miraHerself), b.assigned("A-2", taro), b.token("A-3")
 	b.token("A-4")
+	storetest.OnlySQLite(t)
 	for _, file := range []string{b.path, b.path + "-wal"} {
 		data, err := os.ReadFile(file)
 		if err != nil {

@@ -19,6 +19,7 @@ import (
 	"sekisho/policy/clock"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
+	"sekisho/policy/store/storetest"
 )
 
 const mira directory.PersonID = "6f1c0d9e-mira"
@@ -50,7 +51,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) open() {
 	b.t.Helper()
 	var err error
-	if b.db, err = store.Open(b.t.Context(), store.Config{Path: b.path}); err != nil {
+	if b.db, err = store.Open(b.t.Context(), storetest.At(b.t, b.path)); err != nil {
 		b.t.Fatal(err)
 	}
 	b.Devices = totp.New(b.db, b.ring, b.clock.Now)
@@ -358,6 +359,7 @@ func TestSeedIsSealed(t *testing.T) {
 	if _, err := b.spend(mira, code); err != nil {
 		t.Fatal(err)
 	}
+	storetest.OnlySQLite(t)
 	for _, file := range []string{b.path, b.path + "-wal"} {
 		data, err := os.ReadFile(file)
 		if err != nil {

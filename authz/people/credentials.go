@@ -11,8 +11,10 @@ import (
 	"sekisho/authn/notice"
 	"sekisho/authn/passkey"
 	"sekisho/authn/signin"
+	"sekisho/authn/standing"
 	"sekisho/authn/totp"
 	"sekisho/authz"
+	"sekisho/authz/approval"
 	"sekisho/directory"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
@@ -35,7 +37,7 @@ func slip(p directory.Person, s secret.Text, ends time.Time) Slip {
 // ends, no browser of theirs is known any more, and their other factors stay:
 // to lose a password is not to lose those (ASVS 6.4.3).
 func (s *Service) TemporaryPassword(ctx context.Context, o signin.Origin, cookie, login string) (Slip, error) {
-	d, err := s.begin(ctx, o, cookie, authz.TemporaryPassword, s.called(login))
+	d, err := s.beginOn(ctx, o, cookie, authz.TemporaryPassword, "", s.called(login))
 	if err != nil {
 		return Slip{}, err
 	}
@@ -46,11 +48,18 @@ func (s *Service) TemporaryPassword(ctx context.Context, o signin.Origin, cookie
 	pw, ends, err := s.In.IssuePassword(ctx, signin.Issue{
 		To: d.on, Entry: e,
 		Still: func(tx *store.Tx) error { return s.still(ctx, tx, d) },
+		// Nobody has seen what was made: the second person's word stands for the next try.
+		Undone: func(tx *store.Tx) error {
+			if d.approval == "" {
+				return nil
+			}
+			return s.Approvals.Unspend(ctx, tx, d.approval, approval.Credential)
+		},
 		Done: func(tx *store.Tx) error {
 			if err := s.tell(ctx, tx, d, notice.PasswordTemporary, map[string]string{"by": d.by.Name}); err != nil {
 				return err
 			}
-			return s.In.Trail.Append(ctx, tx, e)
+			return s.written(ctx, tx, d, e)
 		},
 	})
 	if err != nil {
@@ -64,7 +73,7 @@ func (s *Service) TemporaryPassword(ctx context.Context, o signin.Origin, cookie
 // who has lost theirs. A code before it is dead, and what they have open ends:
 // somebody may have found what was lost.
 func (s *Service) RecoveryCode(ctx context.Context, o signin.Origin, cookie, login string) (Slip, error) {
-	d, err := s.begin(ctx, o, cookie, authz.RecoveryCode, s.called(login))
+	d, err := s.beginOn(ctx, o, cookie, authz.RecoveryCode, "", s.called(login))
 	if err != nil {
 		return Slip{}, err
 	}
@@ -79,7 +88,7 @@ func (s *Service) RecoveryCode(ctx context.Context, o signin.Origin, cookie, log
 		ends time.Time
 	)
 	err = s.commit(ctx, d, d.entry(object(d.on), "", nil), func(tx *store.Tx) error {
-		if code, ends, err = s.In.IssueRecovery(ctx, tx, d.on.ID, d.by.Login); err != nil {
+		if code, ends, err = s.In.IssueRecovery(ctx, tx, d.on.ID, d.by.Login, d.approval != ""); err != nil {
 			return err
 		}
 		if err := s.end(ctx, tx, d, "a factor was reported as lost"); err != nil {
@@ -96,7 +105,7 @@ func (s *Service) RecoveryCode(ctx context.Context, o signin.Origin, cookie, log
 // usable refuses to give a credential to whom it would open nothing: it would
 // lie about until they come back. A program's ID is nobody's to sign in with.
 func (s *Service) usable(ctx context.Context, p directory.Person) error {
-	facts, err := s.In.Watch.WithPerson(ctx, p)
+	facts, err := s.In.Watch.WithPerson(ctx, p, standing.Asked{})
 	if err != nil {
 		return err
 	}
@@ -125,7 +134,7 @@ func (s *Service) recoverable(ctx context.Context, id directory.PersonID) error 
 // the password alone binds no other: that takes a recovery code, so that nobody
 // who knows the password has both (ASVS 6.4.4).
 func (s *Service) RemoveFactor(ctx context.Context, o signin.Origin, cookie, login, factorID string) error {
-	d, err := s.begin(ctx, o, cookie, authz.RemoveFactor, s.called(login))
+	d, err := s.beginOn(ctx, o, cookie, authz.RemoveFactor, factorID, s.called(login))
 	if err != nil {
 		return err
 	}

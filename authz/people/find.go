@@ -2,7 +2,6 @@ package people
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -90,11 +89,5 @@ func (s *Service) search(ctx context.Context, query, after string, limit int) ([
 		return nil, "", signin.ErrBusy
 	}
 	people, next, err := s.Directory.Search(ctx, query, after, limit)
-	if errors.Is(err, directory.ErrMalformed) {
-		return nil, "", &Invalid{Field: "q", Rule: "unusable", Says: policy.Words{
-			JA: "検索する文字が長すぎるか、名前に使えない文字があります。",
-			EN: "The search is too long, or holds what no name does.",
-		}}
-	}
-	return people, next, err
+	return people, next, unusableWords(err)
 }

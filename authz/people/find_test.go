@@ -104,6 +104,12 @@ func (h hanging) Search(context.Context, string, string, int) ([]directory.Perso
 	return nil, "", nil
 }
 
+func (h hanging) Look(context.Context, directory.Wanted, string, int) (directory.Found, error) {
+	h.begun <- struct{}{}
+	<-h.end
+	return directory.Found{}, nil
+}
+
 // TestSearchesAreBounded: whoever looks people up leaves the directory to those
 // who sign in.
 func TestSearchesAreBounded(t *testing.T) {

@@ -1,5 +1,5 @@
 // Package people is what administrators, and those who approve, do to others:
-// to their accounts, to terminals and to hardware tokens.
+// to their accounts, to what they have open, to terminals and to hardware tokens.
 //
 // Each act is asked of authz.May when it is done, with the posts that both hold
 // in the directory at that moment, by somebody who has proved themselves as
@@ -24,6 +24,7 @@ import (
 	"sekisho/authn/signin"
 	"sekisho/authn/totp"
 	"sekisho/authz"
+	"sekisho/authz/approval"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/audit"
@@ -64,7 +65,22 @@ func (i *Invalid) Error() string { return "the " + i.Field + " cannot be taken: 
 type Directory interface {
 	Find(ctx context.Context, typed string) (directory.Person, error)
 	Search(ctx context.Context, query, after string, limit int) (people []directory.Person, next string, err error)
+	Look(ctx context.Context, w directory.Wanted, after string, limit int) (directory.Found, error)
 	Unlock(ctx context.Context, p directory.Person) error
+	Holders(ctx context.Context, groupDN string) ([]directory.Person, error)
+}
+
+// Permits name terminals; authz/permit keeps them.
+type Permits interface {
+	// Lost ends those that name a terminal, and what was opened by them, in the
+	// caller's transaction.
+	Lost(ctx context.Context, tx *store.Tx, terminal, by, why string) (int, error)
+	// EndOf ends those of a person, and what they wait for.
+	EndOf(ctx context.Context, tx *store.Tx, who directory.PersonID, by, why string) (int, error)
+	// Changed has that seen at once, after the commit.
+	Changed(ctx context.Context)
+	// Fill adds to facts the permits that they may rest on.
+	Fill(ctx context.Context, f *authz.Facts) error
 }
 
 // House is what the service is built on.
@@ -73,6 +89,30 @@ type House struct {
 	Account   *account.Service
 	Directory Directory
 	Stock     *totp.Tokens
+	Shares    Shares // what applications hold of sessions
+	// Permits is the register of permits. nil: there are none.
+	Permits Permits
+	// Approvals asks a second person where one may not act alone. Without it such
+	// acts are refused.
+	Approvals *approval.Book
+	// Leases end with whoever is suspended.
+	Leases Leases
+	// Dormancy opens again what was closed because nobody used it. nil: nothing is.
+	Dormancy Dormancy
+}
+
+// Dormancy is what was done about unused IDs; lifecycle.Book is one.
+type Dormancy interface {
+	// Reopen writes down that somebody's ID is used again; Bring has the directory
+	// follow, after the commit.
+	Reopen(ctx context.Context, tx *store.Tx, who directory.Person) error
+	Bring(ctx context.Context, id directory.PersonID) error
+}
+
+// Leases is privilege that is lent; grant.Book is one.
+type Leases interface {
+	EndOf(ctx context.Context, tx *store.Tx, who directory.PersonID, by, why string) (int, error)
+	Changed(ctx context.Context)
 }
 
 // searches may read through the directory at the same time. The rest wait, so
@@ -86,7 +126,13 @@ type Service struct {
 }
 
 // New builds the service.
-func New(h House) *Service { return &Service{House: h, searching: make(chan struct{}, searches)} }
+func New(h House) *Service {
+	s := &Service{House: h, searching: make(chan struct{}, searches)}
+	if h.Approvals != nil {
+		h.Approvals.Open(approval.Credential, s.desk())
+	}
+	return s
+}
 
 // An actor is somebody signed in, with the posts they hold.
 type actor struct {
@@ -127,6 +173,12 @@ func (s *Service) viewer(ctx context.Context, o signin.Origin, cookie string, ac
 	return a, s.proved(a.Session, &account.StepUp{Required: policy.AAL2, MaxAge: s.In.Policy().Session.ElevatedAbsoluteEnd})
 }
 
+// MayRead refuses whoever may not read of other people: for reports.
+func (s *Service) MayRead(ctx context.Context, o signin.Origin, cookie string) error {
+	_, err := s.viewer(ctx, o, cookie, authz.ViewPeople)
+	return err
+}
+
 func (s *Service) proved(n session.Session, need *account.StepUp) error {
 	if !n.ACR.AtLeast(need.Required) || s.In.Now().Sub(n.AuthAt) > need.MaxAge {
 		return need
@@ -141,6 +193,8 @@ type deed struct {
 	by     actor
 	on     directory.Person // zero where no person is its object
 	may    authz.Permission
+	// approval is the second person's, of this very act; "" where none is needed.
+	approval string
 }
 
 // A finder finds the person whom an act is done to: nobody, for a terminal or a
@@ -170,6 +224,11 @@ func (s *Service) called(login string) finder {
 // 7.5.3); and the posts of the one it is done to. Who has no post that includes
 // the act is not told whether that person exists.
 func (s *Service) begin(ctx context.Context, o signin.Origin, cookie string, act authz.Act, on finder) (deed, error) {
+	return s.beginOn(ctx, o, cookie, act, "", on)
+}
+
+// beginOn is begin of an act on something of a person's: a factor, or a token.
+func (s *Service) beginOn(ctx context.Context, o signin.Origin, cookie string, act authz.Act, what string, on finder) (deed, error) {
 	d := deed{act: act, origin: o}
 	var err error
 	if d.by, err = s.actor(ctx, o, cookie); err != nil {
@@ -196,9 +255,23 @@ func (s *Service) begin(ctx context.Context, o signin.Origin, cookie string, act
 	if d.on, err = on(ctx); err != nil {
 		return deed{}, err
 	}
-	self := d.on.ID != "" && d.on.ID == d.by.Person
-	if d.may = authz.May(pol, act, d.by.posts, pol.PostsOf(d.on.Groups), self); !d.may.OK() {
+	// A second ID of one's own is one's own.
+	self := d.on.ID != "" && d.on.SameHuman(facts.Person)
+	posts := append(pol.PostsOf(d.on.Groups), pol.StandsInFor(d.on.Login, s.In.Now())...)
+	d.may = authz.May(pol, act, d.by.posts, posts, self)
+	if d.may.Reason == authz.TwoPersons && s.Approvals != nil {
+		if d.approval, err = s.secondPerson(ctx, d, facts.Person, what); err != nil {
+			return deed{}, err
+		}
+		d.may = authz.MayJointly(pol, act, d.by.posts, posts, self)
+	}
+	if !d.may.OK() {
 		return deed{}, s.refuse(ctx, d, object(d.on), d.may)
+	}
+	if act.Gives() {
+		if err := s.In.Trail.MayBegin(); err != nil {
+			return deed{}, err
+		}
 	}
 	return d, nil
 }
@@ -214,7 +287,7 @@ func (s *Service) commit(ctx context.Context, d deed, e audit.Entry, do func(tx 
 		if err := do(tx); err != nil {
 			return err
 		}
-		return s.In.Trail.Append(ctx, tx, e)
+		return s.written(ctx, tx, d, e)
 	})
 	if err != nil {
 		return err
@@ -223,13 +296,23 @@ func (s *Service) commit(ctx context.Context, d deed, e audit.Entry, do func(tx 
 	return nil
 }
 
-func (s *Service) still(ctx context.Context, tx *store.Tx, d deed) error {
-	var n int
-	if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM session WHERE id = $1 AND ended_at = 0`, d.by.ID).Scan(&n); err != nil {
-		return fmt.Errorf("reading the session of whoever acts: %w", err)
+// written enters an act on the trail, and for whoever helps the same person next.
+func (s *Service) written(ctx context.Context, tx *store.Tx, d deed, e audit.Entry) error {
+	if d.on.ID != "" && e.Action != unlocking {
+		if err := keep(ctx, tx, s.In.Now(), d.on.ID, e); err != nil {
+			return err
+		}
 	}
-	if n == 0 {
-		return session.ErrNone
+	return s.In.Trail.Append(ctx, tx, e)
+}
+
+func (s *Service) still(ctx context.Context, tx *store.Tx, d deed) error {
+	if err := session.StillSignedIn(ctx, tx, d.by.ID, d.by.Person, s.In.Now()); err != nil {
+		return err
+	}
+	if d.approval != "" {
+		// Good once: of two who use it at once, one does.
+		return s.Approvals.Spend(ctx, tx, d.approval, approval.Credential, approval.PersonRef{ID: d.by.Person}, s.In.Policy().Approval.LapseAfter)
 	}
 	return nil
 }
@@ -238,7 +321,7 @@ func (s *Service) still(ctx context.Context, tx *store.Tx, d deed) error {
 // whether or not this succeeds: what is held in memory goes unused until it does.
 func (s *Service) noted(ctx context.Context) {
 	if err := s.In.Sessions.Poll(context.WithoutCancel(ctx)); err != nil {
-		slog.Error("noting ended sessions; memory is not used until it is noted", "error", err)
+		slog.ErrorContext(ctx, "noting ended sessions; memory is not used until it is noted", "error", err)
 	}
 }
 
@@ -252,6 +335,10 @@ func (s *Service) tell(ctx context.Context, tx *store.Tx, d deed, k notice.Kind,
 	return s.In.Tell(ctx, tx, d.origin, d.on.ID, k, detail)
 }
 
+// unlocking is what goes on the trail before the directory's lock is ended, and
+// is nothing done yet.
+const unlocking = "person.unlocking"
+
 // actions name the acts on the trail.
 var actions = map[authz.Act]string{
 	authz.ViewPeople: "people.read", authz.Suspend: "person.suspended", authz.Restore: "person.restored",
@@ -261,6 +348,7 @@ var actions = map[authz.Act]string{
 	authz.LoseTerminal: "terminal.lost", authz.RemoveTerminal: "terminal.removed",
 	authz.ViewTokens: "tokens.read", authz.ImportTokens: "tokens.imported", authz.AssignToken: "token.assigned",
 	authz.ResyncToken: "token.resynced", authz.LoseToken: "token.lost",
+	authz.ViewApplications: "applications.read", authz.TryAccess: "access.tried", authz.EndInside: "application.session_ended",
 }
 
 // object names a person on the trail: the login for its reader, the id because

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sekisho/authn/account"
+	"sekisho/authn/session"
 	"sekisho/authn/signin"
 	"sekisho/authn/standing"
 	"sekisho/authz"
@@ -27,9 +28,11 @@ type Detail struct {
 	State    string
 	Closed   []standing.Record // what Sekisho has recorded against use
 	Factors  []account.Factor
-	Sessions int // live at the gate
+	Sessions int               // live at the gate
+	Live     []session.Session // those themselves, without what applications hold of them
 	Attempts []Attempt
 	Recovery time.Time // until when a recovery code is good; zero for none
+	Past     []Past    // what administrators did, newest first
 	// May says what the reader may do to this person. It is asked again when
 	// they do it.
 	May map[authz.Act]authz.Permission
@@ -67,11 +70,13 @@ func (s *Service) fill(ctx context.Context, d *Detail) error {
 	if d.Factors, err = s.Account.FactorsOf(ctx, id); err != nil {
 		return err
 	}
-	live, err := s.In.Sessions.List(ctx, id)
-	if err != nil {
+	if d.Live, err = s.In.Sessions.List(ctx, id); err != nil {
 		return err
 	}
-	d.Sessions = len(live)
+	d.Sessions = len(d.Live)
+	if d.Past, err = past(ctx, s.In.DB, id); err != nil {
+		return err
+	}
 	pw, code, err := s.In.Counts(ctx, d.Person)
 	if err != nil {
 		return err

@@ -3,6 +3,8 @@ package people
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -21,7 +23,8 @@ import (
 const MaxReason = 500
 
 // Suspend closes every door to a person until the given time, or until Restore
-// where it is zero (articles 75-2, 78-3). What they have open ends with it.
+// where it is zero (articles 75-2, 78-3). What they have open ends with it. Of one by
+// the CIO three more are told: see TellRights.
 func (s *Service) Suspend(ctx context.Context, o signin.Origin, cookie, login, reason string, until time.Time) error {
 	d, err := s.begin(ctx, o, cookie, authz.Suspend, s.called(login))
 	if err != nil {
@@ -39,15 +42,37 @@ func (s *Service) Suspend(ctx context.Context, o signin.Origin, cookie, login, r
 		}
 		detail["until"] = until.UTC().Format(time.RFC3339)
 	}
-	return s.commit(ctx, d, d.entry(object(d.on), reason, detail), func(tx *store.Tx) error {
+	err = s.commit(ctx, d, d.entry(object(d.on), reason, detail), func(tx *store.Tx) error {
 		if err := standing.Set(ctx, tx, d.on.ID, standing.Suspended, s.In.Now(), until, reason, d.by.Login); err != nil {
 			return err
 		}
 		if err := s.end(ctx, tx, d, "suspended"); err != nil {
 			return err
 		}
+		if s.Leases != nil { // also what waits to be approved or activated: it does not outlast the suspension
+			if _, err := s.Leases.EndOf(ctx, tx, d.on.ID, d.by.Login, "suspended"); err != nil {
+				return err
+			}
+		}
+		if s.Permits != nil {
+			if _, err := s.Permits.EndOf(ctx, tx, d.on.ID, d.by.Login, "suspended"); err != nil {
+				return err
+			}
+		}
+		if s.byCIO(d) {
+			if err := s.intendRights(ctx, tx, d, reason); err != nil {
+				return err
+			}
+		}
 		return s.tell(ctx, tx, d, notice.Suspended, map[string]string{"by": d.by.Name, "reason": reason})
 	})
+	if err == nil && s.Leases != nil {
+		s.Leases.Changed(ctx)
+	}
+	if err == nil && s.Permits != nil {
+		s.Permits.Changed(ctx)
+	}
+	return err
 }
 
 // liftable is what an administrator ends: a suspension, and dormancy, since that
@@ -65,12 +90,64 @@ func (s *Service) Restore(ctx context.Context, o signin.Origin, cookie, login, r
 	if reason, err = words(reason, false); err != nil {
 		return err
 	}
-	return s.commit(ctx, d, d.entry(object(d.on), reason, nil), func(tx *store.Tx) error {
+	dormant, err := s.dormant(ctx, s.In.DB, d.on.ID)
+	if err != nil {
+		return err
+	}
+	if dormant {
+		if d, err = s.jointly(ctx, d); err != nil {
+			return err
+		}
+	}
+	err = s.commit(ctx, d, d.entry(object(d.on), reason, nil), func(tx *store.Tx) error {
+		now, err := s.dormant(ctx, tx, d.on.ID)
+		if err != nil {
+			return err
+		}
+		if now && !dormant {
+			return ErrState // found unused this very moment: it is to be looked at again
+		}
 		if err := s.lift(ctx, tx, d.on.ID); err != nil {
 			return err
 		}
+		if now && s.Dormancy != nil {
+			if err := s.Dormancy.Reopen(ctx, tx, d.on); err != nil {
+				return err
+			}
+		}
 		return s.tell(ctx, tx, d, notice.Restored, map[string]string{"by": d.by.Name})
 	})
+	if err != nil || !dormant || s.Dormancy == nil {
+		return err
+	}
+	if err := s.Dormancy.Bring(context.WithoutCancel(ctx), d.on.ID); err != nil {
+		slog.WarnContext(ctx, "opening an ID in the directory; it is tried again", "error", err)
+	}
+	return nil
+}
+
+func (s *Service) dormant(ctx context.Context, in store.Reader, id directory.PersonID) (bool, error) {
+	closed, err := standing.Records(ctx, in, id, s.In.Now())
+	return slices.ContainsFunc(closed, func(r standing.Record) bool { return r.Kind == standing.Dormant }), err
+}
+
+// jointly asks a second person where an unused ID that is opened again is powerful
+// (design rule 7).
+func (s *Service) jointly(ctx context.Context, d deed) (deed, error) {
+	pol := s.In.Policy()
+	if !pol.Powerful(append(pol.PostsOf(d.on.Groups), pol.StandsInFor(d.on.Login, s.In.Now())...)) {
+		return d, nil
+	}
+	if s.Approvals == nil {
+		return deed{}, ErrState
+	}
+	by, err := s.In.Watch.Of(ctx, d.by.Person)
+	if err != nil {
+		return deed{}, err
+	}
+	d.may.Articles = append(slices.Clone(d.may.Articles), "16-1", "62-7")
+	d.approval, err = s.secondPerson(ctx, d, by.Person, "")
+	return d, err
 }
 
 func (s *Service) lift(ctx context.Context, tx *store.Tx, id directory.PersonID) error {
@@ -108,7 +185,7 @@ func (s *Service) Unlock(ctx context.Context, o signin.Origin, cookie, login str
 		// Written down before it is done, since the directory cannot be changed
 		// in a transaction of ours. To do it again does no harm.
 		intent := d.entry(object(d.on), "", nil)
-		intent.Action = "person.unlocking"
+		intent.Action = unlocking
 		if err := s.commit(ctx, d, intent, func(*store.Tx) error { return nil }); err != nil {
 			return err
 		}

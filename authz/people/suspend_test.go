@@ -1,7 +1,9 @@
 package people_test
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"sekisho/authz/people"
 	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/policy/store"
 )
 
 func TestSuspendUntil(t *testing.T) {
@@ -181,5 +184,39 @@ func TestUnlockDirectory(t *testing.T) {
 	must(t, w.Unlock(ctx, w.origin, admin, "tanaka"))
 	if p, err := w.dir.ByID(ctx, w.all["tanaka"].ID); err != nil || !p.Account.Disabled {
 		t.Errorf("unlocking opened a disabled account: %v", err)
+	}
+}
+
+// lent notes whose leases are ended, and when that is told of.
+type lent struct {
+	ended   []directory.PersonID
+	changed int
+	fault   error
+}
+
+func (l *lent) EndOf(_ context.Context, _ *store.Tx, who directory.PersonID, by, why string) (int, error) {
+	l.ended = append(l.ended, who)
+	return 1, l.fault
+}
+
+func (l *lent) Changed(context.Context) { l.changed++ }
+
+// TestSuspensionEndsWhatIsLent: in its own transaction, or it does not happen.
+func TestSuspensionEndsWhatIsLent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	l := &lent{fault: errors.New("the store refuses")}
+	w.Leases = l
+	admin := w.session(t, "officer", policy.PHR)
+	if err := w.Suspend(ctx, w.origin, admin, "tanaka", "調査", time.Time{}); !errors.Is(err, l.fault) || l.changed != 0 {
+		t.Errorf("a lease stays, and the suspension says %v", err)
+	}
+	if closed, err := standing.Closed(ctx, w.db, w.all["tanaka"].ID, w.clock.Now()); err != nil || closed {
+		t.Errorf("suspended without it: %t, %v", closed, err)
+	}
+	l.fault, l.ended = nil, nil
+	must(t, w.Suspend(ctx, w.origin, admin, "tanaka", "調査", time.Time{}))
+	if !slices.Equal(l.ended, []directory.PersonID{w.all["tanaka"].ID}) || l.changed != 1 {
+		t.Errorf("ended %q, told %d times", l.ended, l.changed)
 	}
 }

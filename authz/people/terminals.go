@@ -100,7 +100,8 @@ func (s *Service) EnrolTerminal(ctx context.Context, o signin.Origin, cookie str
 }
 
 // LoseTerminal records that a terminal is lost: nothing it says is believed from
-// now on, and whatever is open on it ends.
+// now on, and whatever is open on it ends. One that is not enrolled, as a person's own,
+// may be named by permits all the same: they end.
 func (s *Service) LoseTerminal(ctx context.Context, o signin.Origin, cookie, id string) error {
 	return s.takeAway(ctx, o, cookie, authz.LoseTerminal, id, "the terminal was lost", func(tx *store.Tx, by string) error {
 		return s.In.Terminals.Lose(ctx, tx, id, by)
@@ -122,13 +123,24 @@ func (s *Service) takeAway(ctx context.Context, o signin.Origin, cookie string, 
 	}
 	detail := map[string]string{}
 	err = s.commit(ctx, d, d.entry(id, "", detail), func(tx *store.Tx) error {
-		if err := do(tx, d.by.Login); err != nil {
-			return err
+		unknown := do(tx, d.by.Login)
+		if unknown != nil && (s.Permits == nil || act != authz.LoseTerminal || !errors.Is(unknown, terminal.ErrNotFound)) {
+			return unknown
 		}
 		ended, err := s.In.Sessions.EndAt(ctx, tx, id, why)
 		detail["sessions"] = strconv.FormatInt(ended, 10)
+		if err != nil || s.Permits == nil {
+			return err
+		}
+		over, err := s.Permits.Lost(ctx, tx, id, d.by.Login, why)
+		if detail["permits"] = strconv.Itoa(over); err == nil && over == 0 {
+			return unknown
+		}
 		return err
 	})
+	if err == nil && s.Permits != nil {
+		s.Permits.Changed(ctx)
+	}
 	switch {
 	case errors.Is(err, terminal.ErrNotFound):
 		return fmt.Errorf("%w: %w", ErrNotFound, err)

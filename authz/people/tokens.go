@@ -66,7 +66,7 @@ func (s *Service) ImportTokens(ctx context.Context, o signin.Origin, cookie, for
 // AssignToken gives a token in stock to a person, who signs in with it from now
 // on. What they have open ends.
 func (s *Service) AssignToken(ctx context.Context, o signin.Origin, cookie, serial, login string) error {
-	d, err := s.begin(ctx, o, cookie, authz.AssignToken, s.called(login))
+	d, err := s.beginOn(ctx, o, cookie, authz.AssignToken, serial, s.called(login))
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func (s *Service) token(ctx context.Context, in store.Reader, serial string) (to
 // gone from the directory is nobody, with no post that would need a second
 // person.
 func (s *Service) beginToken(ctx context.Context, o signin.Origin, cookie string, act authz.Act, serial string) (d deed, token totp.Token, err error) {
-	d, err = s.begin(ctx, o, cookie, act, func(ctx context.Context) (directory.Person, error) {
+	d, err = s.beginOn(ctx, o, cookie, act, serial, func(ctx context.Context) (directory.Person, error) {
 		if token, err = s.token(ctx, s.In.DB, serial); err != nil || token.State != totp.StateAssigned {
 			return directory.Person{}, err
 		}

@@ -31,6 +31,7 @@ import (
 	"sekisho/policy/ephemeral"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
+	"sekisho/policy/store/storetest"
 )
 
 var ctx = context.Background()
@@ -86,7 +87,7 @@ func newWorld(t *testing.T) *world {
 	must(t, err)
 	hasher := secret.NewHasher(secret.Params{MemoryKiB: 8 << 10, Time: 1, Threads: 1}, ring, 4096)
 	w.openDirectory(t, hasher)
-	w.db, err = store.Open(ctx, store.Config{Driver: "sqlite", Path: filepath.Join(w.folder, "sekisho.db")})
+	w.db, err = store.Open(ctx, storetest.At(t, filepath.Join(w.folder, "sekisho.db")))
 	must(t, err)
 	t.Cleanup(func() { w.db.Close() })
 	w.policy = policy.Standard()
@@ -259,7 +260,19 @@ func (w *world) count(t testing.TB, q string, args ...any) int {
 // entries counts the trail's entries that hold all the given parts.
 func (w *world) entries(t testing.TB, parts ...string) int {
 	t.Helper()
-	return w.count(t, `SELECT COUNT(*) FROM trail_pending WHERE CAST(data AS TEXT) LIKE $1`, "%"+strings.Join(parts, "%")+"%")
+	like := ` LIKE $1`
+	if storetest.Engine() == "postgres" {
+		like += ` ESCAPE ''` // a backslash is one, as it is in SQLite
+	}
+	return w.count(t, `SELECT COUNT(*) FROM trail_pending WHERE `+readable("data")+like, "%"+strings.Join(parts, "%")+"%")
+}
+
+// readable is what the bytes of a column say.
+func readable(column string) string {
+	if storetest.Engine() == "postgres" {
+		return `convert_from(` + column + `, 'UTF8')`
+	}
+	return `CAST(` + column + ` AS TEXT)`
 }
 
 // told counts the notices of a kind to a person.
@@ -273,6 +286,12 @@ func (w *world) breakTrail(t testing.TB, action string) (mend func()) {
 	t.Helper()
 	exec := func(q string) {
 		must(t, w.db.WithTx(ctx, func(tx *store.Tx) error { _, err := tx.Exec(ctx, q); return err }))
+	}
+	if storetest.Engine() == "postgres" {
+		exec(`CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'broken by the test'; END $$`)
+		exec(`CREATE TRIGGER broken BEFORE INSERT ON trail_pending FOR EACH ROW
+			WHEN (` + readable("NEW.data") + ` LIKE '%"action":"` + action + `"%') EXECUTE FUNCTION broken()`)
+		return func() { exec(`DROP TRIGGER broken ON trail_pending`); exec(`DROP FUNCTION broken()`) }
 	}
 	exec(`CREATE TRIGGER broken BEFORE INSERT ON trail_pending
 		WHEN CAST(NEW.data AS TEXT) LIKE '%"action":"` + action + `"%'

@@ -43,7 +43,15 @@ func (c configCheckCmd) Run(ctx context.Context, t *terminal) error {
 		return say.Errorf("%[1]s には起動を妨げるものが %[2]d 件あります。上の行を直してください。",
 			"%[1]s: %[2]d thing(s) would fail; mend the lines above", name, len(found))
 	}
+	for _, n := range house.Notes(ctx, at.cfg, at.now) {
+		fmt.Fprintln(t.out, say.In(t.lang, n))
+	}
 	t.line("%s に問題はありません。", "%s: nothing would fail", name)
+	if u := at.cfg.PublicURL; u != nil && c.Config != "" {
+		t.line("パスキーの RP ID は %[1]s です。RP ID・ディレクトリ（%[2]s）・データベース（%[3]s）・鍵は領域ごとに一組です。ほかの領域の関所には別のものを使ってください（第26条の2）。",
+			"RP ID %[1]s, directory %[2]s, store %[3]s and the keys are those of one zone: another zone's gate has its own (article 26no2)",
+			u.Hostname(), at.cfg.Directory.BaseDN, at.cfg.Store.Place())
+	}
 	return nil
 }
 

@@ -11,14 +11,17 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"sekisho/cmd/sekisho/control"
 	"sekisho/cmd/sekisho/folder"
 	"sekisho/cmd/sekisho/house"
+	"sekisho/cmd/sekisho/logbook"
 	"sekisho/cmd/sekisho/sample"
 	"sekisho/cmd/sekisho/say"
 	"sekisho/directory/embedded"
+	"sekisho/policy"
 	"sekisho/policy/clock"
 	"sekisho/policy/secret"
 )
@@ -53,6 +56,9 @@ func (c devCmd) Run(ctx context.Context, t *terminal) error {
 
 func (c devCmd) run(ctx context.Context, t *terminal) (err error) {
 	if err := onLoopback(c.Listen); err != nil {
+		return err
+	}
+	if err := keepMemory(); err != nil {
 		return err
 	}
 	if c.Reset {
@@ -104,8 +110,9 @@ func (c devCmd) run(ctx context.Context, t *terminal) (err error) {
 	cfg.Directory = devDirectory("ldap://"+people.Addr(), bindPassword)
 	outbox := &control.Outbox{}
 	cfg.Mailer = outbox
-	cfg.BootstrapText = sample.Policy(secrets.Terminals)
-	cfg.Log = slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	cfg.BootstrapText = sample.Policy(secrets.Terminals, secrets.Clients...)
+	cfg.Log = logbook.New(t.err, logbook.Text, slog.LevelWarn)
+	cfg.Gear = sample.Gear(secrets)
 	h, err := house.Open(ctx, cfg, moved.Now)
 	if err != nil {
 		return err
@@ -114,6 +121,12 @@ func (c devCmd) run(ctx context.Context, t *terminal) (err error) {
 	if err := moveIn(ctx, h, f, secrets); err != nil {
 		return fmt.Errorf("moving the sample's people in: %w", err)
 	}
+
+	gear, err := house.ListenRADIUS("127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer house.CloseRADIUS(gear)
 
 	door := &control.Door{
 		Token: secret.Token(32), Clock: moved, Keep: f.SetAdvance, Mail: outbox, Metrics: h.Web.MetricsHandler(),
@@ -124,6 +137,7 @@ func (c devCmd) run(ctx context.Context, t *terminal) (err error) {
 	}
 	defer back.Close()
 
+	h.Hear(gear)
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	served := make(chan error, 1)
@@ -135,6 +149,7 @@ func (c devCmd) run(ctx context.Context, t *terminal) (err error) {
 	d.LDAP = folder.LDAP{
 		URL: "ldap://" + people.Addr(), BaseDN: sample.BaseDN, BindDN: sample.AdminDN, BindPassword: string(bindPassword.Reveal()),
 	}
+	d.RADIUS = &folder.RADIUS{Addr: gear[0].LocalAddr().String(), Secret: secrets.RADIUS}
 	if err := f.WriteDev(d); err != nil {
 		stop()
 		return errors.Join(err, <-served)
@@ -147,6 +162,10 @@ func (c devCmd) run(ctx context.Context, t *terminal) (err error) {
 // it draws.
 func drawn(f folder.Folder) (*sample.Secrets, error) {
 	s, err := sample.Load(f)
+	if s != nil && s.RADIUS == "" { // made before there was a network door
+		s.RADIUS = secret.Token(32)
+		err = s.Save(f)
+	}
 	if s != nil || err != nil {
 		return s, err
 	}
@@ -234,6 +253,16 @@ func describe(h *house.House, f folder.Folder, s *sample.Secrets) folder.Dev {
 			ID: a.ID, URL: "http://" + a.Host + ":" + port + "/", Host: a.Host, Zone: string(a.Zone), Class: a.Class,
 		})
 	}
+	for _, drawn := range s.Clients {
+		// A policy that was changed since may have none of it.
+		c, ok := p.Client(drawn.ID)
+		if app, known := p.ClientApplication(c); ok && known {
+			d.Clients = append(d.Clients, folder.Client{
+				ClientID: c.ID, ClientSecret: drawn.Secret, AuthMethod: c.AuthMethod, RedirectURIs: c.RedirectURIs,
+				PostLogoutRedirectURIs: c.PostLogoutRedirectURIs, Zone: string(app.Zone),
+			})
+		}
+	}
 	for _, person := range sample.People() {
 		c := s.Of(person.Login)
 		out := folder.Person{
@@ -255,5 +284,35 @@ func describe(h *house.House, f folder.Folder, s *sample.Secrets) folder.Dev {
 		}
 		d.People = append(d.People, out)
 	}
+	for _, v := range p.Privileges {
+		d.Privileges = append(d.Privileges, lent(p, v))
+	}
 	return d
+}
+
+// lent is a privilege as dev.json lists it: with those of the sample who may ask
+// for it and those who may decide. That nobody decides for themselves, and who
+// stands where in the tree, is asked when they do.
+func lent(p *policy.Policy, v policy.Privilege) folder.Privilege {
+	out := folder.Privilege{
+		ID: v.ID, MaxMinutes: int(v.Longest / time.Minute), Quorum: v.Approvers.Quorum, Emergency: v.Emergency, TwoPerson: v.TwoPerson,
+		Eligible: []string{}, Approvers: []string{},
+	}
+	for _, g := range v.Gives {
+		if dns := g.GroupDNs(); out.GroupDN == "" && len(dns) > 0 {
+			out.GroupDN = dns[0]
+		}
+	}
+	for _, person := range sample.People() {
+		if person.State != sample.Active {
+			continue
+		}
+		if p.MayBorrow(v, person.Login, person.Posts, nil, person.Section) {
+			out.Eligible = append(out.Eligible, person.Login)
+		}
+		if slices.ContainsFunc(person.Posts, func(id policy.PostID) bool { return slices.Contains(v.Approvers.Posts, id) }) {
+			out.Approvers = append(out.Approvers, person.Login)
+		}
+	}
+	return out
 }

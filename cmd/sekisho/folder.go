@@ -5,11 +5,13 @@ import (
 	"net/url"
 	"time"
 
+	"sekisho/cmd/sekisho/config"
 	"sekisho/cmd/sekisho/folder"
 	"sekisho/cmd/sekisho/house"
 	"sekisho/cmd/sekisho/sample"
 	"sekisho/directory/ldap"
 	"sekisho/policy"
+	"sekisho/policy/backup"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
 )
@@ -20,9 +22,14 @@ const devQueue = 64
 // devConfig is the house of a folder that dev made, without the directory,
 // which the caller brings: its own, or that of the dev at work.
 func devConfig(f folder.Folder) (house.Config, error) {
+	reader, err := backup.Own(f.BackupKey())
+	if err != nil {
+		return house.Config{}, err
+	}
 	return house.Config{
+		Backup:     config.Backup{Recipients: []string{reader}},
 		Store:      store.Config{Driver: "sqlite", Path: f.Store()},
-		SealingKey: f.SealingKey(), SessionKey: f.SessionKey(), TrailKey: f.TrailKey(),
+		SealingKey: f.SealingKey(), SessionKey: f.SessionKey(), TrailKey: f.TrailKey(), ExportKey: f.ExportKey(),
 		Origin: "sekisho.dev", Anchor: f.Anchor(),
 		Argon2: secret.DefaultParams, Queue: devQueue,
 		PublicURL:  devURL(f),
@@ -50,6 +57,6 @@ func devDirectory(serverURL string, password secret.Text) ldap.Config {
 	return ldap.Config{
 		Servers: []string{serverURL}, BindDN: sample.AdminDN, BindPassword: password,
 		BaseDN: sample.BaseDN, Schema: "embedded", PlaceholderMember: sample.AdminDN,
-		OpTimeout: 5 * time.Second, // as serve's default: this directory hashes on the cores that serve, too
+		OpTimeout: 15 * time.Second, // this directory hashes on the cores that serve: a crowd waits for its turn, not for a network
 	}
 }

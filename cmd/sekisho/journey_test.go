@@ -277,8 +277,12 @@ func TestDev(t *testing.T) {
 		if len(d.Apps) != 3 || len(d.Networks) != 4 || len(d.Terminals) != 4 || !strings.Contains(d.Terminals[0].KeyPEM, "PRIVATE KEY") {
 			t.Errorf("%d apps, %d networks, %d terminals", len(d.Apps), len(d.Networks), len(d.Terminals))
 		}
-		if d.RADIUS != nil || d.Clients != nil || d.Privileges != nil {
-			t.Error("a part that is not built is not null")
+		if d.RADIUS == nil || len(d.RADIUS.Secret) < 32 || !strings.HasPrefix(d.RADIUS.Addr, "127.0.0.1:") {
+			t.Errorf("radius %+v", d.RADIUS)
+		}
+		if len(d.Privileges) == 0 || d.Privileges[0].ID != "db-admin" || len(d.Privileges[0].Eligible) < 2 || len(d.Privileges[0].Approvers) < 2 ||
+			!d.Privileges[0].Emergency || d.Privileges[0].GroupDN == "" || d.Privileges[0].MaxMinutes != 60 || d.Privileges[0].Quorum != 1 {
+			t.Errorf("privileges %+v", d.Privileges)
 		}
 	})
 

@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 
@@ -36,6 +37,7 @@ const (
 const memoryGoal = 384 << 20
 
 func main() {
+	runtime.MemProfileRate = 0 // nobody can ask for the profile, and its table costs a megabyte
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryGoal)
 	}

@@ -13,7 +13,9 @@ import (
 	"sekisho/cmd/sekisho/house"
 	"sekisho/cmd/sekisho/say"
 	"sekisho/policy"
+	"sekisho/policy/audit"
 	"sekisho/policy/charter"
+	"sekisho/policy/dispatch"
 )
 
 type policyCheckCmd struct {
@@ -31,7 +33,7 @@ func (c policyCheckCmd) Run(t *terminal) error {
 			return err
 		}
 	}
-	if _, _, err := readPolicy(t, c.File); err != nil {
+	if _, err := c.readPolicy(t, c.File); err != nil {
 		return err
 	}
 	t.line("%s に誤りはありません。", "%s: no problems", c.File)
@@ -45,12 +47,12 @@ type policyDiffCmd struct {
 
 // Run compares a file with the version in force.
 func (c policyDiffCmd) Run(ctx context.Context, t *terminal) error {
-	next, _, err := readPolicy(t, c.File)
+	next, err := c.readPolicy(t, c.File)
 	if err != nil {
 		return err
 	}
 	return c.inGround(ctx, t, func(g *house.Ground) error {
-		changes := policy.Diff(g.Charter.Current(), next)
+		changes := policy.Diff(g.Charter.Current(), next.policy)
 		if len(changes) == 0 {
 			t.line("いまの方針（第%d版）と同じです。", "the same as the rules in force (version %d)", g.Charter.Version())
 		}
@@ -71,9 +73,9 @@ type policyApplyCmd struct {
 // where nobody is governed yet (an empty store) or nobody is real (dev);
 // anywhere else it is a proposal that a second person approves on a page.
 func (c policyApplyCmd) Run(ctx context.Context, t *terminal) error {
-	_, source, err := readPolicy(t, c.File)
+	next, err := c.readPolicy(t, c.File)
 	if err != nil {
-		return err
+		return c.refusedDispatch(ctx, t, c.File, err)
 	}
 	actor, err := operator()
 	if err != nil {
@@ -81,14 +83,18 @@ func (c policyApplyCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	return c.inGround(ctx, t, func(g *house.Ground) error {
 		switch {
+		case g.Charter.Version() == 0 && next.from != nil:
+			return c.installed(ctx, t, g, next, func() (int64, error) { return g.Charter.InstallCarried(ctx, actor, next.source, *next.from) })
 		case g.Charter.Version() == 0:
-			return c.installed(ctx, t, g, g.Charter.Install, actor, source)
+			return c.installed(ctx, t, g, next, func() (int64, error) { return g.Charter.Install(ctx, actor, next.source) })
+		case c.Data != "" && !c.Propose && next.from != nil:
+			return c.installed(ctx, t, g, next, func() (int64, error) { return g.Charter.OverruleCarried(ctx, actor, next.source, *next.from) })
 		case c.Data != "" && !c.Propose:
-			return c.installed(ctx, t, g, g.Charter.Overrule, actor, source)
+			return c.installed(ctx, t, g, next, func() (int64, error) { return g.Charter.Overrule(ctx, actor, next.source) })
 		}
-		p, err := g.Charter.Propose(ctx, actor, source)
+		p, err := propose(ctx, g, actor, next)
 		if err != nil {
-			return charterError(err)
+			return c.charterRefused(ctx, g, actor, next, err)
 		}
 		fmt.Fprintln(t.out, p.ID)
 		t.line("提案しました。CIO か情報セキュリティ責任者のうち、提案者（%[1]s）でない人が %[2]s/policy で承認すると有効になります。",
@@ -97,12 +103,18 @@ func (c policyApplyCmd) Run(ctx context.Context, t *terminal) error {
 	})
 }
 
-func (policyApplyCmd) installed(ctx context.Context, t *terminal, g *house.Ground,
-	install func(context.Context, string, []byte) (int64, error), actor string, source []byte,
-) error {
-	v, err := install(ctx, actor, source)
+func propose(ctx context.Context, g *house.Ground, actor string, next rules) (charter.Proposal, error) {
+	if next.from != nil {
+		return g.Charter.ProposeCarried(ctx, actor, next.source, *next.from)
+	}
+	return g.Charter.Propose(ctx, actor, next.source)
+}
+
+func (c policyApplyCmd) installed(ctx context.Context, t *terminal, g *house.Ground, next rules, install func() (int64, error)) error {
+	v, err := install()
 	if err != nil {
-		return charterError(err)
+		actor, _ := operator() // asked a moment ago
+		return c.charterRefused(ctx, g, actor, next, err)
 	}
 	t.line("第%d版が有効になりました。", "version %d is in force", v)
 	return g.Seal.Seal(ctx)
@@ -142,20 +154,34 @@ func (w where) inGround(ctx context.Context, t *terminal, fn func(*house.Ground)
 	return fn(g)
 }
 
-// readPolicy reads a file of rules. Its problems are listed; the sentence
-// counts them.
-func readPolicy(t *terminal, path string) (*policy.Policy, []byte, error) {
+// rules are a file of them that was read.
+type rules struct {
+	policy *policy.Policy
+	source []byte
+	from   *charter.Carried // nil: the file is our own
+}
+
+// readPolicy reads a file of rules, signed by another gateway or not. Its
+// problems are listed; the sentence counts them.
+func (w where) readPolicy(t *terminal, path string) (rules, error) {
 	source, err := os.ReadFile(path)
 	if err != nil {
-		return nil, nil, say.Errorf("%[1]s を読めません（%[2]v）。名前を確かめてください。", "cannot read %[1]s (%[2]v); check the name", path, err)
+		return rules{}, say.Errorf("%[1]s を読めません（%[2]v）。名前を確かめてください。", "cannot read %[1]s (%[2]v); check the name", path, err)
 	}
-	p, problems := policy.Parse(path, source)
+	r := rules{source: source}
+	if dispatch.Is(source) {
+		if r, err = w.openDispatch(t, path, source); err != nil {
+			return rules{}, err
+		}
+	}
+	p, problems := policy.Parse(path, r.source)
 	if len(problems) > 0 {
 		t.list(problems.Text(t.lang))
-		return nil, nil, say.Errorf("%[1]s に誤りが %[2]d 件あります。上の行を直してください。",
+		return rules{}, say.Errorf("%[1]s に誤りが %[2]d 件あります。上の行を直してください。",
 			"%[1]s has %[2]d problem(s); mend the lines above", path, len(problems))
 	}
-	return p, source, nil
+	r.policy = p
+	return r, nil
 }
 
 // list prints lines as they are, for findings that are more than one.
@@ -174,6 +200,18 @@ func charterError(err error) error {
 	case errors.Is(err, charter.ErrNotEmpty):
 		return say.Errorf("ほかの人が先に方針を入れました。もう一度 `sekisho policy apply` を実行すると提案になります。",
 			"somebody else brought rules first; run `sekisho policy apply` again to propose yours")
+	case errors.Is(err, charter.ErrOlder):
+		return say.Errorf("同じ送り元から、これより新しい方針をすでに受け取っています。古いファイルではないか確かめ、送り元から新しいものを受け取ってください。",
+			"a newer policy was taken from the same sender before; this file is an old one: get the newest from the sender")
+	case errors.Is(err, charter.ErrTwoTexts):
+		return say.Errorf("同じ送り元から、同じ版番号で別の本文を受け取っています。どちらも使わずに、送り元とCSIRTに知らせてください。",
+			"another text was taken from the same sender under the same version; use neither, and tell the sender and the CSIRT")
+	case errors.Is(err, audit.ErrNoRoom):
+		return say.Errorf("ディスクの空きが残り少ないため、提案できません（%[1]v）。空きを作ってから、もう一度実行してください。",
+			"there is too little room left on a disk to propose (%[1]v); make room and run this again", err)
+	case errors.Is(err, audit.ErrNoSeal):
+		return say.Errorf("証跡に署名できていないため、提案できません（%[1]v）。`/readyz` の trail を直してから、もう一度実行してください。",
+			"the trail is not being sealed, so nothing can be proposed (%[1]v); mend what /readyz says of trail and run this again", err)
 	case errors.Is(err, charter.ErrNoVersion):
 		return say.Errorf("方針がまだありません。`sekisho policy apply FILE` で入れてください。",
 			"there are no rules yet; bring them with `sekisho policy apply FILE`")

@@ -6,10 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"filippo.io/age"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"sekisho/cmd/sekisho/sample"
@@ -50,6 +52,7 @@ func TestScripts(t *testing.T) {
 			"modeonly": modeOnly,
 			"mode":     mode,
 			"sigterm":  sigterm,
+			"agekey":   ageKey,
 		},
 	})
 }
@@ -66,6 +69,7 @@ directory:
   op_timeout: 300ms
 keys: {sealing: keys/sealing.key, session: keys/session.key, trail: keys/trail.key}
 trail: {anchor: data/checkpoint}
+backup: {recipients: []}
 `
 
 // waitFor waits until a file is there: a command in the background has got so
@@ -101,6 +105,18 @@ func replaceText(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s does not contain %q", args[0], args[1])
 	}
 	ts.Check(os.WriteFile(path, bytes.Replace(text, []byte(args[1]), []byte(args[2]), 1), 0o600))
+}
+
+// ageKey makes an age identity in a file, and names its public half in the
+// variable of the same name, in capitals.
+func ageKey(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: agekey NAME")
+	}
+	id, err := age.GenerateX25519Identity()
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte("# made for a test\n"+id.String()+"\n"), 0o600))
+	ts.Setenv(strings.ToUpper(args[0]), id.Recipient().String())
 }
 
 // modeOnly fails unless each file can be touched by its owner alone.

@@ -8,15 +8,20 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"sekisho/cmd/sekisho/config"
 	"sekisho/cmd/sekisho/house"
+	"sekisho/cmd/sekisho/logbook"
 	"sekisho/cmd/sekisho/say"
+	"sekisho/cmd/sekisho/tracing"
+	"sekisho/web"
 )
 
 type serveCmd struct{ where }
@@ -29,6 +34,9 @@ func (c serveCmd) Run(ctx context.Context, t *terminal) error {
 			"serve runs with --config FILE; run a trial's folder with `sekisho dev --data DIR`")}
 	}
 	if _, err := c.named(); err != nil {
+		return err
+	}
+	if err := keepMemory(); err != nil {
 		return err
 	}
 	if c.Config == "" {
@@ -47,29 +55,44 @@ func (c serveCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	level := new(slog.LevelVar)
 	level.Set(logLevel(file.Log.Level))
-	log := slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: level}))
+	log := logbook.New(t.err, file.Log.Format, level)
 	cfg.Log = log
 	slog.SetDefault(log) // what the rooms say in the background obeys log.level too
-
-	h, err := house.Open(ctx, cfg, t.system)
-	if err != nil {
-		return err
-	}
-	defer h.Close()
 
 	certificate := &certificate{}
 	if file.TLS.Certificate != "" {
 		if err := certificate.load(file.TLS); err != nil {
 			return err
 		}
+		cfg.CertificateEnds = certificate.ends
 	}
+	if file.Tracing.Endpoint != "" {
+		tracer, err := tracing.Open(tracing.Config{
+			Endpoint: file.Tracing.Endpoint, CAFile: file.Tracing.CAFile, Sample: file.Tracing.Sample, Log: log,
+		})
+		if err != nil {
+			return say.Errorf("tracing: %[1]v。設定の tracing の項を直してください。", "tracing: %[1]v; mend the tracing section", err)
+		}
+		defer tracer.Close() // after the house: the last requests are in it
+		cfg.Trace, cfg.Spans = tracer.Request, tracer.Span
+	}
+	h, err := house.Open(ctx, cfg, t.system)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
 	ln, err := listen(file.Listen)
 	if err != nil {
 		return err
 	}
 	defer ln.Close()
+	gear, err := house.ListenRADIUS(file.RADIUS.Listen, file.RADIUS.Accounting)
+	if err != nil {
+		return err
+	}
+	defer house.CloseRADIUS(gear)
 	if file.Metrics.Listen != "" {
-		metrics, err := serveMetrics(file.Metrics.Listen, h.Web.MetricsHandler())
+		metrics, err := serveMetrics(file.Metrics.Listen, h.Web)
 		if err != nil {
 			return err
 		}
@@ -79,6 +102,11 @@ func (c serveCmd) Run(ctx context.Context, t *terminal) error {
 		ln = tls.NewListener(ln, tlsConfig(file.TLS, certificate))
 	}
 
+	// Building the house leaves as much garbage as a gate holds afterwards, more where
+	// the tables were just made. What is not needed again goes back before anybody comes.
+	debug.FreeOSMemory()
+
+	systemd := theSupervisor()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
@@ -88,13 +116,36 @@ func (c serveCmd) Run(ctx context.Context, t *terminal) error {
 			case <-ctx.Done():
 				return
 			case <-hangup:
+				systemd.reloading()
 				reload(c.Config, certificate, level, log)
+				h.LookAtKeys()
+				systemd.ready()
 			}
 		}
 	}()
+	defer context.AfterFunc(ctx, systemd.stopping)()
+	go systemd.watchdog(ctx, answers(h.Handler()))
+	systemd.ready()
 	t.line("準備ができました。%s（%s）", "ready at %s (%s)", file.PublicURL, ln.Addr())
+	h.Hear(gear)
 	return h.Serve(ctx, ln, file.ShutdownGrace)
 }
+
+// answers asks the gate itself, without a network, whether it lives.
+func answers(gate http.Handler) func() bool {
+	return func() bool {
+		w := unheard{}
+		gate.ServeHTTP(w, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/healthz"}, Header: http.Header{}})
+		return len(w) > 0
+	}
+}
+
+// unheard is an answer of which only the header is kept.
+type unheard http.Header
+
+func (u unheard) Header() http.Header         { return http.Header(u) }
+func (u unheard) Write(b []byte) (int, error) { return len(b), nil }
+func (u unheard) WriteHeader(int)             {}
 
 // tlsConfig is how the gate ends TLS itself. Where it asks for a card's
 // certificate no connection is resumed: each one has the card sign anew. Whether
@@ -143,6 +194,9 @@ func (c *certificate) load(files config.TLS) error {
 	return nil
 }
 
+// ends is when the certificate that is shown now ends.
+func (c *certificate) ends() time.Time { return c.now.Load().Leaf.NotAfter }
+
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.now.Load(), nil }
 
 func listen(addr string) (net.Listener, error) {
@@ -155,14 +209,15 @@ func listen(addr string) (net.Listener, error) {
 }
 
 // serveMetrics has a listener of its own, so that whoever reaches the gate does
-// not reach the numbers.
-func serveMetrics(addr string, metrics http.Handler) (*http.Server, error) {
+// not reach the numbers, nor what exactly is wrong with a dependency.
+func serveMetrics(addr string, gate *web.Server) (*http.Server, error) {
 	ln, err := listen(addr)
 	if err != nil {
 		return nil, fmt.Errorf("opening the metrics listener: %w", err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", metrics)
+	mux.Handle("GET /metrics", gate.MetricsHandler())
+	mux.Handle("GET /readyz", gate.ReadyHandler(true))
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {

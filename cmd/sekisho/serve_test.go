@@ -29,7 +29,8 @@ func prefecture(t *testing.T) (config string, serverAddr string) {
 		t.Fatal(err)
 	}
 	srv, err := embedded.Start(t.Context(), embedded.Config{
-		Dir: filepath.Join(dir, "ldap"), BaseDN: sample.BaseDN, AdminDN: sample.AdminDN,
+		Seed: sample.Lendable, // what the policy lends
+		Dir:  filepath.Join(dir, "ldap"), BaseDN: sample.BaseDN, AdminDN: sample.AdminDN,
 		AdminPassword: secret.NewText([]byte(bindPassword)),
 		Hasher:        secret.NewHasher(secret.Params{MemoryKiB: 8 << 10, Time: 1, Threads: 1}, nil, 8), Now: clock.System(),
 	})

@@ -131,6 +131,11 @@ func praise(r proof.Report, lang string) string {
 	if r.Entries > 0 {
 		span = ", " + r.First.UTC().Format(time.RFC3339) + " – " + r.Last.UTC().Format(time.RFC3339)
 	}
+	if n := len(r.Keys); n > 1 && lang == "ja" {
+		span += fmt.Sprintf(", 署名鍵 %d 代（最後は %s）", n, r.Keys[n-1])
+	} else if n > 1 {
+		span += fmt.Sprintf(", signed by %d keys, one after another (the last is %s)", n, r.Keys[n-1])
+	}
 	if lang == "ja" {
 		return fmt.Sprintf("証跡に欠けも改変もありません: %d 件, チェックポイント %d (%s)%s", r.Entries, r.Size, r.Root, span)
 	}
@@ -179,5 +184,6 @@ var words = map[proof.Kind]saying{
 	proof.KindCut:        {"末尾が署名で終わっていません", "書き出しが途中で切れていないか確かめ、書き出し直してください", "see whether the export was cut off, and export again"},
 	proof.KindOld:        {"控えのチェックポイントが真正ではありません", "--checkpoint に署名付きチェックポイント一つのファイルを指定してください", "give --checkpoint a file that holds one signed checkpoint of this trail"},
 	proof.KindRollback:   {"控えより短くなっています（巻き戻し）", "控えと書き出しの両方を保全し、監査担当に知らせてください", "keep both and tell the auditors"},
+	proof.KindRestored:   {"この範囲は復元（バックアップからの巻き戻し）で失われました", "証跡のこの記録（store.restored）と承認者を確かめ、控えと書き出しの両方を保全してください", "look at that entry and who approved it, and keep both"},
 	proof.KindFork:       {"控えと異なる履歴です（分岐）", "控えと書き出しの両方を保全し、監査担当に知らせてください", "keep both and tell the auditors"},
 }

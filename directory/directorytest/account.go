@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"sekisho/directory"
-	"sekisho/directory/schema"
 )
 
 func (w *world) change() {
@@ -22,19 +21,27 @@ func (w *world) change() {
 		{"the same again", "first-password", "first-password", directory.ReasonHistory},
 	} {
 		err := w.d.ChangePassword(w.Context(), p, text(tt.current), text(tt.new))
-		var refused *directory.Refused
-		if !errors.As(err, &refused) || refused.Reason != tt.want {
-			w.Errorf("%s: %v, want %s", tt.what, err, tt.want)
-		}
+		w.refused(tt.what, err, tt.want)
 	}
 	w.says(p, "first-password", directory.OutcomeRight)
 	w.yes("ChangePassword", w.d.ChangePassword(w.Context(), p, text("first-password"), text("second-password")))
 	w.says(p, "second-password", directory.OutcomeRight)
 	w.says(p, "first-password", directory.OutcomeWrong)
 	err := w.d.ChangePassword(w.Context(), p, text("second-password"), text("first-password"))
+	w.refused("one used before", err, directory.ReasonHistory)
+	// The former password is no password to change by either.
+	err = w.d.ChangePassword(w.Context(), p, text("first-password"), text("third-password"))
+	w.refused("by the former one", err, directory.ReasonWrongCurrent)
+}
+
+func (w *world) refused(what string, err error, want directory.Reason) {
+	w.Helper()
+	if w.s.Kind.Rules != "" && want != directory.ReasonWrongCurrent {
+		want = w.s.Kind.Rules
+	}
 	var refused *directory.Refused
-	if !errors.As(err, &refused) || refused.Reason != directory.ReasonHistory {
-		w.Errorf("one used before: %v, want %s", err, directory.ReasonHistory)
+	if !errors.As(err, &refused) || refused.Reason != want {
+		w.Errorf("%s: %v, want %s", what, err, want)
 	}
 }
 
@@ -117,12 +124,12 @@ func (w *world) lock() {
 		w.Errorf("locked for another %v, want up to %v", left, w.s.Duration)
 	}
 	// One that began long enough ago has ended.
-	w.write(p.DN, "pwdAccountLockedTime", schema.FormatTime(w.s.Now().Add(-w.s.Duration-time.Minute)))
+	w.write(p.DN, w.s.Kind.LockedSince(w.s.Now().Add(-w.s.Duration-time.Minute)))
 	if w.fresh(p).Account.PasswordLocked {
 		w.Error("a lock outlives its time")
 	}
 	w.says(p, "first-password", directory.OutcomeRight)
-	w.write(p.DN, "pwdAccountLockedTime", schema.FormatTime(w.s.Now()))
+	w.write(p.DN, w.s.Kind.LockedSince(w.s.Now()))
 	w.yes("Enable", w.d.Enable(w.Context(), p))
 	w.says(p, "first-password", directory.OutcomeRight)
 }
@@ -131,21 +138,10 @@ func (w *world) lock() {
 func (w *world) state() {
 	p := w.create()
 	now := w.s.Now()
-	for _, tt := range []struct {
-		what      string
-		attribute string
-		value     string
-		usable    bool
-	}{
-		{"day 0 of shadowExpire has passed", "shadowExpire", "0", false},
-		{"no end", "shadowExpire", "-1", true},
-		{"an end today", "shadowExpire", schema.Day(now), false},
-		{"an end tomorrow", "shadowExpire", schema.Day(now.Add(24 * time.Hour)), true},
-	} {
-		w.write(p.DN, tt.attribute, tt.value)
-		got := w.fresh(p).Account
-		if got.Usable(now) != tt.usable {
-			w.Errorf("%s: %+v is usable: %v", tt.what, got, !tt.usable)
+	for _, end := range w.s.Kind.Ends(now) {
+		w.write(p.DN, end.Change)
+		if got := w.fresh(p).Account; got.Usable(now) != end.Usable {
+			w.Errorf("%s: %+v is usable: %v", end.What, got, !end.Usable)
 		}
 	}
 	if first := w.fresh(p).Account.LastUsedAt; !first.IsZero() {
@@ -155,11 +151,15 @@ func (w *world) state() {
 	if used := w.fresh(p).Account.LastUsedAt; used.IsZero() || used.Sub(now) > time.Minute || now.Sub(used) > time.Minute {
 		w.Errorf("used just now, but at %v", used)
 	}
-	w.write(p.DN, "pwdReset", "TRUE")
+	w.write(p.DN, w.s.Kind.Temporary)
 	w.says(p, "first-password", directory.OutcomeMustChange)
-	w.write(p.DN, "employeeType", "shared")
+	w.write(p.DN, one("employeeType", "shared"))
 	if got := w.fresh(p).Kind; got != directory.KindShared {
 		w.Errorf("kind = %q", got)
+	}
+	w.write(p.DN, one("employeeNumber", "K-0042"))
+	if got := w.fresh(p).Number; got != "K-0042" {
+		w.Errorf("number = %q", got)
 	}
 }
 
@@ -178,6 +178,11 @@ func (w *world) groups() {
 	one, two := w.group(q.DN), w.group(q.DN)
 	w.inGroups(p)
 	w.yes("AddMember", w.d.AddMember(w.Context(), one, p.DN))
+	holders, err := w.d.Holders(w.Context(), one)
+	w.yes("Holders", err)
+	if len(holders) != 2 || !slices.ContainsFunc(holders, func(h directory.Person) bool { return h.ID == p.ID && h.Login == p.Login && len(h.Groups) == 1 }) {
+		w.Errorf("holders of %s: %+v", one, holders)
+	}
 	w.yes("AddMember again", w.d.AddMember(w.Context(), one, upper(p.DN)))
 	w.yes("AddMember", w.d.AddMember(w.Context(), two, p.DN))
 	w.inGroups(p, one, two)
@@ -226,7 +231,7 @@ func (w *world) expired() {
 	if !a.PasswordExpiresAt.Equal(a.PasswordChangedAt.Add(MaxAge)) || w.s.Now().Sub(a.PasswordChangedAt) > time.Minute {
 		w.Errorf("a password changed at %v expires at %v", a.PasswordChangedAt, a.PasswordExpiresAt)
 	}
-	w.write(p.DN, "pwdChangedTime", schema.FormatTime(w.s.Now().Add(-MaxAge-time.Hour)))
+	w.write(p.DN, w.s.Kind.PasswordSince(w.s.Now().Add(-MaxAge-time.Hour)))
 	if a := w.fresh(p).Account; a.PasswordExpiresAt.After(w.s.Now()) || !a.Usable(w.s.Now()) {
 		w.Errorf("an old password expires at %v", a.PasswordExpiresAt)
 	}

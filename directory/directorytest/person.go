@@ -106,16 +106,19 @@ func (w *world) ambiguous() {
 func (w *world) exists() {
 	p := w.create()
 	for _, login := range []string{p.Login, p.Mail} {
+		want := directory.ErrExists
+		if strings.ContainsAny(login, w.s.Kind.LoginForbids) {
+			want = directory.ErrMalformed
+		}
 		_, err := w.d.Create(w.Context(), directory.NewPerson{Login: login, Name: "もう一人", Kind: directory.KindStaff})
-		w.no("Create("+login+") again", err, directory.ErrExists)
+		w.no("Create("+login+") again", err, want)
 	}
 	// The same login under another DN, put there behind our back.
 	other := w.login()
 	add := goldap.NewAddRequest("cn="+other+","+w.s.Config.PeopleDN, nil)
-	add.Attribute("objectClass", []string{"inetOrgPerson"})
-	add.Attribute("cn", []string{other})
-	add.Attribute("sn", []string{other})
-	add.Attribute("uid", []string{other})
+	for attribute, values := range w.s.Kind.Person(other) {
+		add.Attribute(attribute, values)
+	}
 	w.yes("adding", w.admin().Add(add))
 	_, err := w.d.Create(w.Context(), directory.NewPerson{Login: other, Name: "もう一人", Kind: directory.KindStaff})
 	w.no("Create of a login held under another DN", err, directory.ErrExists)
@@ -143,12 +146,17 @@ func (w *world) malformed() {
 		if strings.HasPrefix(odd, "#") {
 			login = odd + w.login()
 		}
+		if strings.ContainsAny(login, w.s.Kind.LoginForbids) {
+			_, err := w.d.Create(w.Context(), directory.NewPerson{Login: login, Name: "太郎", Kind: directory.KindStaff})
+			w.no(login, err, directory.ErrMalformed)
+			continue
+		}
 		p := w.create(func(n *directory.NewPerson) { n.Login = login; n.Mail = "" })
 		if got, err := w.d.Find(w.Context(), login); err != nil || got.ID != p.ID || got.Login != login {
 			w.Errorf("Find(%q) = %+v, %v", login, got, err)
 		}
 		w.says(p, "first-password", directory.OutcomeRight)
-		group := w.group("cn=nobody," + w.s.Config.BaseDN)
+		group := w.group(w.nobody())
 		w.yes("AddMember", w.d.AddMember(w.Context(), group, p.DN))
 		w.inGroups(p, group)
 		w.yes("Delete", w.d.Delete(w.Context(), p))
@@ -168,7 +176,7 @@ func (w *world) life() {
 	if a.Disabled || !a.MustChange || a.PasswordLocked || !a.LastUsedAt.IsZero() || a.CreatedAt.IsZero() || a.PasswordChangedAt.IsZero() {
 		w.Errorf("its account is %+v", a)
 	}
-	if day := end.Truncate(24 * time.Hour); !a.ExpiresAt.Equal(day) || !a.Usable(w.s.Now()) || a.Usable(day) {
+	if day := end.Truncate(w.s.Kind.EndStep); !a.ExpiresAt.Equal(day) || !a.Usable(w.s.Now()) || a.Usable(day) {
 		w.Errorf("it ends at %v, want %v", a.ExpiresAt, day)
 	}
 	w.says(p, "first-password", directory.OutcomeMustChange)

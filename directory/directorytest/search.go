@@ -56,6 +56,36 @@ func (w *world) search() {
 	if len(people) != 1 || people[0].ID != p.ID || !slices.ContainsFunc(people[0].Groups, func(dn string) bool { return strings.EqualFold(dn, group) }) {
 		w.Errorf("found %+v", people)
 	}
+
+	// Narrowed to a section and a kind, with how many there are.
+	section, other := "sec"+w.login(), "sec"+w.login()
+	a := w.create(func(n *directory.NewPerson) { n.Section, n.Kind = section, directory.KindStaff })
+	b := w.create(func(n *directory.NewPerson) { n.Section, n.Kind = section, directory.KindContractor })
+	w.create(func(n *directory.NewPerson) { n.Section, n.Kind = other, directory.KindStaff })
+	for _, tt := range []struct {
+		wanted directory.Wanted
+		want   []string
+	}{
+		{directory.Wanted{Section: section}, []string{a.Login, b.Login}},
+		{directory.Wanted{Section: section, Kind: directory.KindStaff}, []string{a.Login}},
+		{directory.Wanted{Section: section, Kind: directory.KindContractor}, []string{b.Login}},
+		{directory.Wanted{Section: section, Words: b.Login}, []string{b.Login}},
+		{directory.Wanted{Section: section, Kind: directory.KindService}, nil},
+		{directory.Wanted{Section: section + ")(uid=*"}, nil},
+	} {
+		found, err := w.d.Look(w.Context(), tt.wanted, "", 10)
+		w.yes("Look", err)
+		var got []string
+		for _, p := range found.People {
+			got = append(got, p.Login)
+		}
+		if !slices.Equal(got, tt.want) || found.Total != len(tt.want) || found.Next != "" {
+			w.Errorf("Look(%+v) = %v of %d, then %q; want %v", tt.wanted, got, found.Total, found.Next, tt.want)
+		}
+	}
+	if found, err := w.d.Look(w.Context(), directory.Wanted{Section: section}, "", 1); err != nil || found.Total != 2 || found.Next == "" || len(found.People) != 1 {
+		w.Errorf("one of two: %+v, %v", found, err)
+	}
 }
 
 // searchPages: everybody comes once, in order, however small the pages of answer

@@ -2,13 +2,18 @@
 // that what holds on the embedded server holds on a real one.
 //
 // It refuses to know which server it speaks to: whatever differs between two
-// servers and shows in here is a fault of the client or of the embedded one.
+// servers and shows in here is a fault of the client or of the embedded one,
+// unless it stands in Kind.
 package directorytest
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -19,6 +24,7 @@ import (
 
 	"sekisho/directory"
 	"sekisho/directory/ldap"
+	"sekisho/directory/schema"
 	"sekisho/policy/clock"
 	"sekisho/policy/secret"
 )
@@ -34,6 +40,94 @@ type Server struct {
 	MaxFailures int
 	Duration    time.Duration
 	Now         clock.Now
+	Kind        Kind
+}
+
+// A Kind is what differs between kinds of servers and may: how a state that time
+// or another tool brings about is brought about here, and where two answers are
+// both right. OpenLDAP is one, ActiveDirectory another.
+type Kind struct {
+	// Set writes a value that only the server itself may write; nil: as the
+	// administrator, by LDAP.
+	Set func(t testing.TB, dn, attribute string, values ...string)
+	// The attributes and values of a state.
+	LockedSince, PasswordSince func(time.Time) schema.Change
+	Temporary                  schema.Change
+	// Ends are ends of an account, and whether it is usable at now.
+	Ends func(now time.Time) []End
+	// EndStep is how exactly an end is kept: it is rounded down to that.
+	EndStep time.Duration
+	// Group and Person are further attributes of entries that others add.
+	Group, Person func(name string) map[string][]string
+	// EmptyGroups: a group may have no member.
+	EmptyGroups bool
+	// LoginForbids are characters that no login has.
+	LoginForbids string
+	// Rules is the one reason given for every rule on passwords; "" where the
+	// server says which.
+	Rules directory.Reason
+}
+
+// An End is what another tool wrote about the end of an account.
+type End struct {
+	What   string
+	Change schema.Change
+	Usable bool
+}
+
+func one(attribute, value string) schema.Change {
+	return schema.Change{Attribute: attribute, Values: []string{value}}
+}
+
+// OpenLDAP is OpenLDAP, and the embedded server.
+func OpenLDAP() Kind {
+	day := func(what, value string, usable bool) End { return End{what, one("shadowExpire", value), usable} }
+	return Kind{
+		LockedSince:   func(at time.Time) schema.Change { return one("pwdAccountLockedTime", schema.FormatTime(at)) },
+		PasswordSince: func(at time.Time) schema.Change { return one("pwdChangedTime", schema.FormatTime(at)) },
+		Temporary:     one("pwdReset", "TRUE"),
+		Ends: func(now time.Time) []End {
+			return []End{
+				day("day 0 of shadowExpire has passed", "0", false),
+				day("no end", "-1", true),
+				day("an end today", schema.Day(now), false),
+				day("an end tomorrow", schema.Day(now.Add(24*time.Hour)), true),
+			}
+		},
+		EndStep: 24 * time.Hour,
+		Group:   func(string) map[string][]string { return nil },
+		Person: func(name string) map[string][]string {
+			return map[string][]string{"objectClass": {"inetOrgPerson"}, "cn": {name}, "sn": {name}, "uid": {name}}
+		},
+	}
+}
+
+// ActiveDirectory is a domain controller. It keeps ends to 100 ns, tells one
+// reason for all its rules, and has logins of fewer characters.
+func ActiveDirectory(set func(t testing.TB, dn, attribute string, values ...string)) Kind {
+	end := func(what, value string, usable bool) End { return End{what, one("accountExpires", value), usable} }
+	return Kind{
+		Set:           set,
+		LockedSince:   func(at time.Time) schema.Change { return one("lockoutTime", schema.FileTime(at)) },
+		PasswordSince: func(at time.Time) schema.Change { return one("pwdLastSet", schema.FileTime(at)) },
+		Temporary:     one("pwdLastSet", "0"),
+		Ends: func(now time.Time) []End {
+			return []End{
+				end("0 is no end", "0", true),
+				end("nor is the greatest number", "9223372036854775807", true),
+				end("an end a minute ago", schema.FileTime(now.Add(-time.Minute)), false),
+				end("an end in an hour", schema.FileTime(now.Add(time.Hour)), true),
+			}
+		},
+		EndStep:      100 * time.Nanosecond,
+		EmptyGroups:  true,
+		LoginForbids: `"/\[]:;|=,+*?<>@`,
+		Rules:        directory.ReasonRules,
+		Group:        func(name string) map[string][]string { return map[string][]string{"sAMAccountName": {name}} },
+		Person: func(name string) map[string][]string {
+			return map[string][]string{"objectClass": {"user"}, "sAMAccountName": {name}}
+		},
+	}
 }
 
 // What the server's default policy must ask: pwdMinLength, pwdInHistory and
@@ -72,6 +166,11 @@ func Suite(t *testing.T, open func(t *testing.T) Server) {
 		{"a group that may not be empty", (*world).lastMember},
 		{"deleted people leave their groups", (*world).deletion},
 		{"a DN given to somebody else", (*world).reusedName},
+		{"in and out of a group that is lent", (*world).lentGroup},
+		{"a group whose members are not shown", (*world).noMembers},
+		{"a named ID, opened for a time", (*world).lentNamed},
+		{"an ID made for a lease", (*world).lentEphemeral},
+		{"IDs that are lent are no people", (*world).lentApart},
 		{"the stream brings everybody", (*world).stream},
 		{"the stream stops when told", (*world).streamStops},
 		{"a search for people", (*world).search},
@@ -155,18 +254,36 @@ func (w *world) yes(what string, err error) {
 // admin is a connection of the server's own administrator.
 func (w *world) admin() *goldap.Conn {
 	w.Helper()
-	c, err := goldap.DialURL(w.s.Config.Servers[0])
-	if err != nil {
-		w.Fatal(err)
-	}
-	w.Cleanup(func() { _ = c.Close() })
+	c := w.anybody()
 	w.yes("binding as the administrator", c.Bind(w.s.AdminDN, w.s.AdminPassword))
 	return c
 }
 
-// write sets an attribute as the administrator, server-kept ones included.
-func (w *world) write(dn, attribute string, values ...string) {
+// anybody is a connection that is bound as nobody yet.
+func (w *world) anybody() *goldap.Conn {
 	w.Helper()
+	pem, err := os.ReadFile(w.s.Config.CAFile)
+	if w.s.Config.CAFile != "" && err != nil {
+		w.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	c, err := goldap.DialURL(w.s.Config.Servers[0], goldap.DialWithTLSConfig(&tls.Config{RootCAs: roots}))
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// write sets an attribute, server-kept ones included.
+func (w *world) write(dn string, c schema.Change) {
+	w.Helper()
+	attribute, values := c.Attribute, c.Values
+	if w.s.Kind.Set != nil {
+		w.s.Kind.Set(w, dn, attribute, values...)
+		return
+	}
 	m := goldap.NewModifyRequest(dn, []goldap.Control{goldap.NewControlString("1.3.6.1.4.1.4203.666.5.12", true, "")})
 	m.Replace(attribute, values)
 	w.yes("writing "+attribute, w.admin().Modify(m))
@@ -174,13 +291,26 @@ func (w *world) write(dn, attribute string, values ...string) {
 
 func (w *world) group(members ...string) string {
 	w.Helper()
-	dn := fmt.Sprintf("cn=group%d,ou=groups,%s", serial.Add(1), w.s.Config.BaseDN)
+	name := fmt.Sprintf("group%d", serial.Add(1))
+	dn := fmt.Sprintf("cn=%s,ou=groups,%s", name, w.s.Config.BaseDN)
+	kind, _ := schema.Named(cmp.Or(w.s.Config.Schema, "openldap"))
 	add := goldap.NewAddRequest(dn, nil)
-	add.Attribute("objectClass", []string{"groupOfNames"})
-	add.Attribute("member", members)
+	add.Attribute("objectClass", []string{kind.GroupClass})
+	for attribute, values := range w.s.Kind.Group(name) {
+		add.Attribute(attribute, values)
+	}
+	if w.s.Kind.EmptyGroups {
+		members = slices.DeleteFunc(members, func(m string) bool { return m == w.nobody() })
+	}
+	if len(members) > 0 {
+		add.Attribute("member", members)
+	}
 	w.yes("adding a group", w.admin().Add(add))
 	return dn
 }
+
+// nobody is a member who stands for none.
+func (w *world) nobody() string { return "cn=nobody," + w.s.Config.BaseDN }
 
 func (w *world) policy() {
 	got, err := w.d.LockoutPolicy(w.Context())
@@ -207,7 +337,10 @@ func (w *world) contexts() {
 	_, err = w.d.Authenticate(ended, p, text("first-password"))
 	w.no("Authenticate", err, directory.ErrAway)
 	w.no("Stream", w.d.Stream(ended, func(directory.Person) error { return nil }), directory.ErrAway)
-	w.no("Disable", w.d.Disable(ended, p), directory.ErrAway)
+	for range 20 { // on a connection that is open: away means not done, whoever is quicker
+		w.yes("Ping", w.d.Ping(w.Context()))
+		w.no("Disable", w.d.Disable(ended, p), directory.ErrAway)
+	}
 	w.yes("Ping", w.d.Ping(w.Context()))
 	w.says(p, "first-password", directory.OutcomeRight)
 }

@@ -172,9 +172,14 @@ func seconds(policy *entry, key string) time.Duration {
 	return time.Duration(count(policy, key)) * time.Second
 }
 
-// locked says whether a password is held: for good, or for a time. A lock that
-// does not parse holds.
+// locked says whether a password is held: for good, for a time, or because its
+// end has come (pwdEndTime). What does not parse holds.
 func (s *Server) locked(e *entry) bool {
+	if end := e.one("pwdendtime"); end != "" {
+		if at, err := schema.ParseTime(end); err != nil || !s.now().Before(at) {
+			return true
+		}
+	}
 	v := e.one("pwdaccountlockedtime")
 	if v == "" {
 		return false

@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -170,8 +172,20 @@ func TestTornJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	begin := bytes.LastIndexByte(whole[:len(whole)-1], '\n') + 1
+	// With the word that the last line was acknowledged, its loss is damage.
+	for name, lost := range map[string][]byte{"cut": whole[:len(whole)-1], "gone": whole[:begin], "changed": flipped(whole, len(whole)-9)} {
+		if err := os.WriteFile(journalIn(t, dir), lost, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := embedded.Start(t.Context(), config(dir, now)); err == nil {
+			_ = s.Close()
+			t.Fatalf("started although what was acknowledged is %s", name)
+		}
+	}
+	word := filepath.Join(dir, "acknowledged")
 	for cut := begin; cut <= len(whole); cut += 1 + (len(whole)-begin)/20 {
-		if err := os.WriteFile(journalIn(t, dir), whole[:cut], 0o600); err != nil {
+		// Nobody was told of it: the machine stopped before.
+		if err := errors.Join(os.WriteFile(journalIn(t, dir), whole[:cut], 0o600), os.Remove(word)); err != nil {
 			t.Fatal(err)
 		}
 		s, err := embedded.Start(t.Context(), config(dir, now))
@@ -200,14 +214,93 @@ func TestTornJournal(t *testing.T) {
 		}
 	}
 	// A byte changed before the last line is damage, and no reason to forget.
-	damaged := bytes.Clone(whole)
-	damaged[begin/2] ^= 1
-	if err := os.WriteFile(journalIn(t, dir), damaged, 0o600); err != nil {
+	if err := errors.Join(os.WriteFile(journalIn(t, dir), flipped(whole, begin/2), 0o600), os.Remove(word)); err != nil {
 		t.Fatal(err)
 	}
 	if s, err := embedded.Start(t.Context(), config(dir, now)); err == nil {
 		_ = s.Close()
 		t.Error("started on a damaged journal")
+	}
+}
+
+func flipped(text []byte, at int) []byte {
+	text = bytes.Clone(text)
+	text[at] ^= 1
+	return text
+}
+
+// TestTornWord: a word that cannot be read, or is of another journal, says nothing.
+func TestTornWord(t *testing.T) {
+	dir, now := t.TempDir(), clock.System()
+	s, err := embedded.Start(t.Context(), config(dir, now))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(addPerson(dialAdmin(t, s.URL()), "taro"), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "acknowledged")
+	word, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := fmt.Appendf(nil, `{"generation":"%020d","size":"%020d"}`, 7, 1<<40)
+	other = fmt.Appendf(nil, "%08x %s\n", crc32.ChecksumIEEE(other), other)
+	for name, text := range map[string][]byte{"empty": nil, "cut": word[:len(word)/2], "changed": flipped(word, len(word)-9), "of another journal": other} {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := embedded.Start(t.Context(), config(dir, now))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if !logins(t, dialAdmin(t, s.URL()))["taro"] {
+			t.Errorf("%s: what was acknowledged is not there", name)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestHoleInTheJournal: of what was not synced a power cut may take an earlier line
+// and leave a later one. That is no damage, unless a later line says that the
+// earlier one had been synced.
+func TestHoleInTheJournal(t *testing.T) {
+	dir, now := t.TempDir(), clock.System()
+	s, err := embedded.Start(t.Context(), config(dir, now))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := addPerson(dialAdmin(t, s.URL()), "taro"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := journalIn(t, dir)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := func(synced int) []byte {
+		body := fmt.Sprintf(`{"del":["uid=taro,ou=people,%s"],"synced":%d}`, base, synced)
+		return fmt.Appendf(nil, "%08x %s\n", crc32.ChecksumIEEE([]byte(body)), body)
+	}
+	hole := append(bytes.Repeat([]byte{0}, 300), '\n')
+	if err := os.WriteFile(path, slices.Concat(whole, hole, later(len(whole)+1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := embedded.Start(t.Context(), config(dir, now)); err == nil {
+		_ = s.Close()
+		t.Error("it starts although what was synced is gone")
+	}
+	if err := os.WriteFile(path, slices.Concat(whole, hole, later(len(whole))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !logins(t, dialAdmin(t, start(t, dir, now).URL()))["taro"] {
+		t.Error("what was synced is not there")
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 )
 
@@ -21,6 +22,8 @@ const compactAt = 16 << 20
 type change struct {
 	Put []storedEntry `json:"put,omitempty"`
 	Del []string      `json:"del,omitempty"`
+	// Synced is how much of the journal was synced when this was written.
+	Synced *int64 `json:"synced,omitempty"`
 }
 
 type storedEntry struct {
@@ -65,11 +68,18 @@ func (s storedEntry) entry() (*entry, error) {
 //
 //	snapshot      one line: the generation; then one line per entry
 //	journal-N     one line per change since snapshot N
+//	acknowledged  one line: how much of which journal has been acknowledged
 //	lock          held while a server runs
 //
 // Each line begins with the CRC-32 of the rest. A write is acknowledged after
-// its line was synced. A torn last line was never acknowledged and is cut off;
-// a bad line anywhere else is damage and stops the server from starting.
+// its line was synced. Of the lines since the last sync a power cut may take any,
+// and leave later ones; none of them was acknowledged, and the first bad one is cut
+// off with all that follows. A bad line before is damage, which a later one tells by
+// saying how far was synced, or acknowledged does, and stops the server from starting.
+//
+// acknowledged is written after the sync that it tells of and is not synced itself: a
+// power cut may leave an older word there, or none that can be read, but none that
+// says too much.
 //
 // Snapshot N+1 takes effect by rename, which is atomic; journal-N is removed
 // after it. Whatever instant the process dies at, the snapshot names the one
@@ -78,8 +88,10 @@ type journal struct {
 	dir        string
 	lock       *os.File
 	file       *os.File
+	word       *os.File // acknowledged
 	generation uint64
 	size       int64
+	synced     int64 // how much of it is on the disk for certain
 	broken     error // after a failed write nothing more is acknowledged
 }
 
@@ -136,13 +148,74 @@ func (j *journal) read(load func(change) error) error {
 	if err != nil {
 		return fmt.Errorf("reading %s at byte %d: %w", path, good, err)
 	}
-	if bytes.IndexByte(data[good:], '\n') >= 0 && bytes.IndexByte(data[good:], '\n') != len(data)-good-1 {
+	if wasSynced(data[good:], int64(good)) {
 		return fmt.Errorf("reading %s: damaged at byte %d, before its last line", path, good)
+	}
+	told, err := j.openWord()
+	if err != nil {
+		return err
+	}
+	if told > int64(good) {
+		return fmt.Errorf("reading %s: damaged at byte %d of %d that were acknowledged", path, good, told)
 	}
 	if err := j.openAt(path, int64(good)); err != nil {
 		return err
 	}
 	return j.sweep()
+}
+
+// A word is what stands in acknowledged. It has one width, so that it is written over
+// in one write.
+type word struct {
+	Generation string `json:"generation"`
+	Size       string `json:"size"`
+}
+
+const wordForm = "%020d"
+
+// openWord opens acknowledged, and answers how much of this generation's journal it
+// says was acknowledged; 0 where it says nothing that can be read.
+func (j *journal) openWord() (size int64, err error) {
+	if j.word, err = os.OpenFile(filepath.Join(j.dir, "acknowledged"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return 0, fmt.Errorf("opening what was acknowledged: %w", err)
+	}
+	text, err := io.ReadAll(io.LimitReader(j.word, 4096))
+	if err != nil {
+		return 0, fmt.Errorf("reading what was acknowledged: %w", err)
+	}
+	_, err = lines(text, func(line []byte) error {
+		var w word
+		if err := json.Unmarshal(line, &w); err != nil {
+			return err
+		}
+		if w.Generation != fmt.Sprintf(wordForm, j.generation) {
+			return nil
+		}
+		size, err = strconv.ParseInt(w.Size, 10, 64)
+		return err
+	})
+	return size, err
+}
+
+// tell writes down that all of the journal was acknowledged. That it could not is no
+// reason not to: it is only a witness against damage.
+func (j *journal) tell() {
+	if line, err := encode(word{fmt.Sprintf(wordForm, j.generation), fmt.Sprintf(wordForm, j.size)}); err == nil {
+		_, _ = j.word.WriteAt(line, 0)
+	}
+}
+
+// wasSynced says whether a line behind a bad one at a place says that this place had
+// been synced.
+func wasSynced(rest []byte, at int64) bool {
+	for line := range bytes.Lines(rest) {
+		var c change
+		good, err := lines(line, func(text []byte) error { return json.Unmarshal(text, &c) })
+		if err == nil && good == len(line) && (c.Synced == nil || *c.Synced > at) {
+			return true
+		}
+	}
+	return false
 }
 
 // sweep removes what a process left that died while it compacted.
@@ -168,7 +241,7 @@ func (j *journal) openAt(path string, size int64) error {
 	if err != nil {
 		return fmt.Errorf("opening the journal: %w", err)
 	}
-	j.file, j.size = f, size
+	j.file, j.size, j.synced = f, size, size
 	if err := f.Truncate(size); err != nil {
 		return fmt.Errorf("cutting off a torn line: %w", err)
 	}
@@ -216,6 +289,7 @@ func (j *journal) append(c change, durable bool) error {
 	if j.broken != nil {
 		return j.broken
 	}
+	c.Synced = &j.synced
 	line, err := encode(c)
 	if err != nil {
 		return fmt.Errorf("writing the journal: %w", err)
@@ -229,6 +303,10 @@ func (j *journal) append(c change, durable bool) error {
 		return j.broken
 	}
 	j.size += int64(len(line))
+	if durable {
+		j.synced = j.size
+		j.tell()
+	}
 	return nil
 }
 
@@ -288,6 +366,9 @@ func (j *journal) close() error {
 	var errs []error
 	if j.file != nil {
 		errs = append(errs, j.file.Sync(), j.file.Close())
+	}
+	if j.word != nil {
+		errs = append(errs, j.word.Close())
 	}
 	return errors.Join(append(errs, j.lock.Close())...)
 }

@@ -119,7 +119,7 @@ var operational = map[string]bool{
 	"structuralobjectclass": true, "hassubordinates": true, "creatorsname": true, "modifiersname": true,
 	"pwdreset": true, "pwdaccountlockedtime": true, "pwdchangedtime": true, "pwdlastsuccess": true,
 	"pwdfailuretime": true, "pwdhistory": true, "pwdpolicysubentry": true, "authtimestamp": true,
-	"pwdendtime": true, "pwdstarttime": true,
+	"pwdendtime": true, "pwdstarttime": true, "entryttl": true, "entryexpiretimestamp": true,
 }
 
 // readOnly attributes are the server's own.
@@ -127,6 +127,7 @@ var readOnly = map[string]bool{
 	"entryuuid": true, "entrydn": true, "createtimestamp": true, "modifytimestamp": true, "memberof": true,
 	"structuralobjectclass": true, "hassubordinates": true, "creatorsname": true, "modifiersname": true,
 	"pwdchangedtime": true, "pwdlastsuccess": true, "pwdhistory": true,
+	"entryttl": true, "entryexpiretimestamp": true,
 }
 
 // valueKey is what two equal values of an attribute have in common.

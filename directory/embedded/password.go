@@ -29,6 +29,8 @@ func (t *talk) extended(ctx context.Context, m *message, a *answer) error {
 		return nil
 	case passwordOID:
 		return t.passwordModify(ctx, value)
+	case refreshOID:
+		return t.refresh(a, value)
 	case startTLSOID:
 		return refuse(protocolError, "no TLS: this server is reached from its own machine only")
 	default:

@@ -261,7 +261,7 @@ func (t *talk) rootEntry(q *query) *ber.Packet {
 	e.set("namingContexts", t.server.base.dn)
 	e.set("supportedLDAPVersion", "3")
 	e.set("supportedControl", pagingOID, assertionOID, policyOID, relaxOID, manageDsaOID)
-	e.set("supportedExtension", whoamiOID, passwordOID)
+	e.set("supportedExtension", whoamiOID, passwordOID, refreshOID)
 	e.set("supportedFeatures", "1.3.6.1.4.1.4203.1.5.1") // RFC 3673
 	e.set("vendorName", "Sekisho")
 	// Every tool asks for the root's operational attributes by "+".

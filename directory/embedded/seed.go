@@ -48,7 +48,7 @@ func (s *Server) plant(add func(string, map[string][]string) error) error {
 	if err := add(base, root); err != nil {
 		return err
 	}
-	for _, ou := range []string{"people", "groups", "policies"} {
+	for _, ou := range []string{"people", "groups", "admins", "policies"} {
 		if err := add("ou="+ou+","+base, map[string][]string{"objectClass": {"top", "organizationalUnit"}}); err != nil {
 			return err
 		}

@@ -3,7 +3,8 @@
 //
 // It speaks enough of RFC 4511 for the client of directory/ldap and for the
 // ldap-utils: bind, search with every kind of filter and with paging, add,
-// modify, delete, rename, compare, whoami and password modify. It keeps the
+// modify, delete, rename, compare, whoami, password modify, and entries that end by
+// themselves (RFC 2589). It keeps the
 // operational attributes of OpenLDAP's ppolicy, lastbind, memberof, refint and
 // unique overlays under their own names, so that the same schema reads it.
 //
@@ -48,7 +49,7 @@ type Config struct {
 	Hasher        *secret.Hasher
 	Now           clock.Now
 	// Seed fills an empty directory. It runs once, before the server listens,
-	// after the base, ou=people, ou=groups and the default policy were made.
+	// after the base, ou=people, ou=groups, ou=admins and the default policy were made.
 	Seed func(add func(dn string, attributes map[string][]string) error) error
 }
 

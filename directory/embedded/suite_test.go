@@ -84,7 +84,7 @@ func TestSuite(t *testing.T) {
 		}
 		return directorytest.Server{
 			Config: client(t, s, now), AdminDN: admin, AdminPassword: adminPassword,
-			MaxFailures: 5, Duration: time.Minute, Now: now,
+			MaxFailures: 5, Duration: time.Minute, Now: now, Kind: directorytest.OpenLDAP(),
 		}
 	})
 }

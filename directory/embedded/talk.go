@@ -44,13 +44,14 @@ const (
 
 // Controls and extended operations this server knows.
 const (
-	pagingOID      = "1.2.840.113556.1.4.319"    // RFC 2696
-	assertionOID   = "1.3.6.1.1.12"              // RFC 4528
-	policyOID      = "1.3.6.1.4.1.42.2.27.8.5.1" // draft-behera-ldap-password-policy
-	relaxOID       = "1.3.6.1.4.1.4203.666.5.12" // the administrator is relaxed anyhow
-	manageDsaOID   = "2.16.840.1.113730.3.4.2"   // RFC 3296: there are no referrals
-	whoamiOID      = "1.3.6.1.4.1.4203.1.11.3"   // RFC 4532
-	passwordOID    = "1.3.6.1.4.1.4203.1.11.1"   // RFC 3062
+	pagingOID      = "1.2.840.113556.1.4.319"     // RFC 2696
+	assertionOID   = "1.3.6.1.1.12"               // RFC 4528
+	policyOID      = "1.3.6.1.4.1.42.2.27.8.5.1"  // draft-behera-ldap-password-policy
+	relaxOID       = "1.3.6.1.4.1.4203.666.5.12"  // the administrator is relaxed anyhow
+	manageDsaOID   = "2.16.840.1.113730.3.4.2"    // RFC 3296: there are no referrals
+	whoamiOID      = "1.3.6.1.4.1.4203.1.11.3"    // RFC 4532
+	passwordOID    = "1.3.6.1.4.1.4203.1.11.1"    // RFC 3062
+	refreshOID     = "1.3.6.1.4.1.1466.101.119.1" // RFC 2589
 	startTLSOID    = "1.3.6.1.4.1.1466.20037"
 	disconnectOID  = "1.3.6.1.4.1.1466.20036"
 	bodyTime       = 10 * time.Second // to send the rest of a message, or take an answer
@@ -165,6 +166,9 @@ func (t *talk) handle(ctx context.Context, m *message) bool {
 	if t.must && m.op.Tag != opBind && m.op.Tag != opExtended {
 		a.err = &refusal{insufficientAccess, "the password must be changed first", 2}
 		return t.send(m.id, a, m.policyAsked())
+	}
+	if a.err = t.server.expire(); a.err != nil {
+		return t.send(m.id, a, "")
 	}
 	switch m.op.Tag {
 	case opBind:

@@ -18,6 +18,7 @@ type tree struct {
 	entries  map[string]*entry
 	children map[string]int                 // how many entries lie right below a key
 	index    map[string]map[string][]string // attribute → value key → entry keys
+	dynamic  map[string]struct{}            // keys of entries that end by themselves
 	journal  *journal
 	// policies are the password policy entries, published apart so that they can
 	// be read with the lock held or not.
@@ -29,6 +30,7 @@ func openTree(dir string) (*tree, error) {
 		entries:  make(map[string]*entry),
 		children: make(map[string]int),
 		index:    make(map[string]map[string][]string),
+		dynamic:  make(map[string]struct{}),
 	}
 	for a := range indexed {
 		t.index[a] = make(map[string][]string)
@@ -62,6 +64,9 @@ func (t *tree) close() error {
 func (t *tree) put(e *entry) {
 	t.take(e.key)
 	t.entries[e.key] = e
+	if e.isA(dynamicObject) {
+		t.dynamic[e.key] = struct{}{}
+	}
 	if e.isA("pwdPolicy") {
 		t.publish(e.key, e)
 	}
@@ -84,6 +89,7 @@ func (t *tree) take(key string) {
 		return
 	}
 	delete(t.entries, key)
+	delete(t.dynamic, key)
 	if e.isA("pwdPolicy") {
 		t.publish(key, nil)
 	}

@@ -101,6 +101,9 @@ func (s *Server) insert(p *plan, e *entry, by name) error {
 	if e.one("userpassword") != "" && e.one("pwdchangedtime") == "" {
 		e.set("pwdChangedTime", now)
 	}
+	if e.isA(dynamicObject) && e.one("entryexpiretimestamp") == "" {
+		s.lives(e, defaultTTL)
+	}
 	if err := sound(p, e); err != nil {
 		return err
 	}

@@ -18,9 +18,11 @@
 //	access to attrs=userPassword
 //	    by dn.exact="cn=sekisho,ou=services,BASE" manage
 //	    by self =xw by anonymous auth by * none
-//	access to attrs=pwdReset,pwdAccountLockedTime
+//	access to attrs=pwdReset,pwdAccountLockedTime,pwdEndTime,entryTtl
 //	    by dn.exact="cn=sekisho,ou=services,BASE" manage by * none
 //	access to dn.subtree="ou=people,BASE"
+//	    by dn.exact="cn=sekisho,ou=services,BASE" write by self read by * none
+//	access to dn.subtree="ou=admins,BASE"             only where Sekisho lends IDs
 //	    by dn.exact="cn=sekisho,ou=services,BASE" write by self read by * none
 //	access to dn.subtree="ou=groups,BASE"
 //	    by dn.exact="cn=sekisho,ou=services,BASE" write by * none
@@ -30,9 +32,29 @@
 // It must be able to read the entry of the people base itself: each search for a
 // person asks for that entry too, and an answer without it is not believed.
 // The rest of a directory that serves others keeps its own lines above the last.
+//
+// On Active Directory no group of administrators, but rights delegated on the two
+// organisational units (docs/operations.md has the commands):
+//
+//	people, on descendant user objects:
+//	    Read all properties
+//	    Reset password
+//	    Write pwdLastSet, lockoutTime, userAccountControl, accountExpires
+//	people, on the unit and those below it:
+//	    Create and delete user objects        only where Sekisho is to
+//	admins, where Sekisho lends IDs: as on people
+//	groups, on descendant group objects:
+//	    Read all properties, Write members    only where Sekisho lends them
+//	CN=Password Settings Container,CN=System,DOMAIN, with what is below it:
+//	    Read all properties                   only an administrator can by default
+//
+// Windows Authorization Access Group, or the default Pre-Windows 2000 Compatible
+// Access, lets it read tokenGroups. The domain takes the delegated rights from
+// protected accounts (AdminSDHolder) within the hour, and rightly.
 package ldap
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -52,27 +74,38 @@ import (
 // Config says where the directory is and who we are to it. Servers, BindDN,
 // BindPassword and BaseDN must be given; the zero value of the rest is usable.
 type Config struct {
-	Servers           []string    // ldap:// or ldaps:// URLs, tried in this order
-	BindDN            string      // the service account
-	BindPassword      secret.Text // never empty: an empty one would bind as nobody
-	BaseDN            string
-	PeopleDN          string // default ou=people,BaseDN
-	GroupsDN          string // default ou=groups,BaseDN
-	PolicyDN          string // the default password policy entry; default from the schema
-	CAFile            string // PEM; the system's roots when empty
-	StartTLS          bool   // RFC 4511 section 4.14, on ldap:// URLs
-	PlaintextAllowed  bool   // ldap:// without StartTLS to other than loopback
-	Schema            string // schema.Names; default "openldap"
-	PoolSize          int    // connections per pool, default 8
-	Waiters           int    // callers waiting for one, default 64 × PoolSize
-	OpTimeout         time.Duration
-	PageSize          int    // entries per page of Stream, default 500
+	Servers          []string    // ldap:// or ldaps:// URLs, tried in this order
+	BindDN           string      // the service account
+	BindPassword     secret.Text // never empty: an empty one would bind as nobody
+	BaseDN           string
+	PeopleDN         string // default ou=people,BaseDN
+	GroupsDN         string // default ou=groups,BaseDN
+	LentDN           string // where IDs are that are lent; default ou=admins,BaseDN
+	PolicyDN         string // the default password policy entry; default from the schema
+	CAFile           string // PEM; the system's roots when empty
+	StartTLS         bool   // RFC 4511 section 4.14, on ldap:// URLs
+	PlaintextAllowed bool   // ldap:// without StartTLS to other than loopback
+	Schema           string // schema.Names; default "openldap"
+	PoolSize         int    // connections per pool, default 8
+	Waiters          int    // callers waiting for one, default 64 × PoolSize
+	OpTimeout        time.Duration
+	PageSize         int // entries per page of Stream, default 500
+	// Watch sees each operation begin, by its kind (Operations), and hears how it
+	// ended, waiting for a connection included. nil: nobody watches.
+	Watch             func(ctx context.Context, operation string) (ended func(error))
 	PlaceholderMember string // keeps a group that may not be empty from being so; default cn=nobody,BaseDN
+	// Stated is the server's password policy in words of its operator, where we
+	// may not read it; nil: it is read.
+	Stated *schema.Policy
 }
 
 // DefaultOpTimeout bounds an operation, dialling and waiting for a connection
 // included.
 const DefaultOpTimeout = 2 * time.Second
+
+// ErrNeedsTLS: this kind of server takes no password in clear, not even on the
+// same machine.
+var ErrNeedsTLS = errors.New("this kind of directory takes passwords over TLS alone; use ldaps:// or StartTLS")
 
 // plan is a Config that has been checked.
 type plan struct {
@@ -80,6 +113,9 @@ type plan struct {
 	schema schema.Schema
 	people *goldap.DN
 	groups *goldap.DN
+	lent   *goldap.DN
+	domain string // DNS name of BaseDN
+	head   string // DN of that domain
 	hosts  []*host
 }
 
@@ -100,7 +136,13 @@ func (c Config) plan() (*plan, error) {
 	}
 	p.PeopleDN = orElse(c.PeopleDN, "ou=people,"+c.BaseDN)
 	p.GroupsDN = orElse(c.GroupsDN, "ou=groups,"+c.BaseDN)
-	p.PolicyDN = orElse(c.PolicyDN, p.schema.DefaultPolicy+","+c.BaseDN)
+	p.LentDN = orElse(c.LentDN, "ou=admins,"+c.BaseDN)
+	base, err := goldap.ParseDN(c.BaseDN)
+	if err != nil {
+		return nil, fmt.Errorf("reading the base DN %q: %w", c.BaseDN, err)
+	}
+	p.domain, p.head = domainOf(base)
+	p.PolicyDN = orElse(c.PolicyDN, p.defaultPolicy())
 	p.PlaceholderMember = orElse(c.PlaceholderMember, "cn=nobody,"+c.BaseDN)
 	if p.PoolSize <= 0 {
 		p.PoolSize = 8
@@ -121,17 +163,40 @@ func (c Config) plan() (*plan, error) {
 			return nil, fmt.Errorf("reading the %s %q: %w", name, dn, err)
 		}
 	}
-	var err error
 	if p.people, err = goldap.ParseDN(p.PeopleDN); err != nil {
 		return nil, fmt.Errorf("reading the people DN %q: %w", p.PeopleDN, err)
 	}
 	if p.groups, err = goldap.ParseDN(p.GroupsDN); err != nil {
 		return nil, fmt.Errorf("reading the groups DN %q: %w", p.GroupsDN, err)
 	}
+	if p.lent, err = goldap.ParseDN(p.LentDN); err != nil {
+		return nil, fmt.Errorf("reading the DN of IDs that are lent %q: %w", p.LentDN, err)
+	}
+	// An ID that is lent is nobody's: it must not be found as a person who may
+	// sign in here.
+	if p.lent.EqualFold(p.people) || p.lent.AncestorOfFold(p.people) {
+		return nil, fmt.Errorf("the people (%s) may not lie where IDs are lent (%s): give those a place of their own", p.PeopleDN, p.LentDN)
+	}
 	if p.hosts, err = c.hosts(); err != nil {
 		return nil, err
 	}
+	for _, h := range p.hosts {
+		if p.schema.NeedsTLS && !h.tls && !h.startTLS {
+			return nil, fmt.Errorf("directory server %q: %w", h.url, ErrNeedsTLS)
+		}
+	}
 	return p, nil
+}
+
+func (p *plan) defaultPolicy() string {
+	switch p.schema.PolicyPlace {
+	case schema.PolicyByItself:
+		return p.schema.DefaultPolicy
+	case schema.PolicyOfDomain:
+		return p.head
+	default:
+		return p.schema.DefaultPolicy + "," + p.BaseDN
+	}
 }
 
 func orElse(v, fallback string) string {

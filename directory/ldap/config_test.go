@@ -31,7 +31,7 @@ func TestConfigRefused(t *testing.T) {
 		{"no bind DN", func(c *ldap.Config) { c.BindDN = "" }, "bind DN"},
 		{"no base", func(c *ldap.Config) { c.BaseDN = "" }, "base DN"},
 		{"a base that is no DN", func(c *ldap.Config) { c.BaseDN = "pref" }, "DN"},
-		{"an unknown schema", func(c *ldap.Config) { c.Schema = "x500" }, "known are openldap, embedded"},
+		{"an unknown schema", func(c *ldap.Config) { c.Schema = "x500" }, "known are openldap, active_directory, 389ds"},
 		{"plain LDAP over a network", func(c *ldap.Config) { c.Servers = []string{"ldap://192.0.2.1"} }, "in clear"},
 		{"plain LDAP to a name", func(c *ldap.Config) { c.Servers = []string{"ldap://ldap.pref.example"} }, "in clear"},
 		{"plain LDAP to a name like loopback", func(c *ldap.Config) { c.Servers = []string{"ldap://127.0.0.1.pref.example"} }, "in clear"},

@@ -25,6 +25,18 @@ type Directory struct {
 		sync.Mutex
 		byDN map[string]keptPolicy
 	}
+	lending *Directory // the same for IDs that are lent; nil in itself
+	// dynamic: what the server says of entries that end by themselves.
+	dynamic struct {
+		sync.Mutex
+		read    time.Time
+		offered bool
+	}
+	// named are DNs of groups by what the server's token calls them.
+	named struct {
+		sync.Mutex
+		byID map[string]keptName
+	}
 }
 
 type keptPolicy struct {
@@ -40,8 +52,13 @@ func Open(_ context.Context, c Config, now clock.Now) (*Directory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuring the directory: %w", err)
 	}
+	return prepare(p, now), nil
+}
+
+func prepare(p *plan, now clock.Now) *Directory {
 	d := &Directory{plan: p, now: now}
 	d.policies.byDN = make(map[string]keptPolicy)
+	d.named.byID = make(map[string]keptName)
 	asService := func(l *link) error {
 		if err := l.Bind(p.BindDN, string(p.BindPassword.Reveal())); err != nil {
 			return fmt.Errorf("binding as %s: %w", p.BindDN, err)
@@ -52,7 +69,8 @@ func Open(_ context.Context, c Config, now clock.Now) (*Directory, error) {
 	// An anonymous greeting would cost a round trip; the bind that follows
 	// probes the connection well enough, and is repeated if it was dead.
 	d.binds = newPool(p, now, nil, rootDSE)
-	return d, nil
+	d.lending = d.forLending()
+	return d
 }
 
 // rootDSE is the cheapest question that every server answers to anyone.
@@ -100,8 +118,9 @@ func (d *Directory) limited(ctx context.Context) (context.Context, context.Cance
 func (d *Directory) search(ctx context.Context, q *goldap.SearchRequest) (*goldap.SearchResult, error) {
 	ctx, cancel := d.limited(ctx)
 	defer cancel()
+	q.Controls = append(q.Controls, d.controls()...)
 	var result *goldap.SearchResult
-	err := d.service.do(ctx, true, func(_ context.Context, l *link) error {
+	err := d.watched(ctx, d.service, opSearch, true, func(_ context.Context, l *link) error {
 		var err error
 		result, err = l.Search(q)
 		return err
@@ -115,22 +134,38 @@ func (d *Directory) search(ctx context.Context, q *goldap.SearchRequest) (*golda
 	return result, nil
 }
 
+// controls are those that each search on this kind of server carries.
+func (d *Directory) controls() []goldap.Control {
+	var all []goldap.Control
+	for _, oid := range d.schema.Controls {
+		all = append(all, goldap.NewControlString(oid, true, ""))
+	}
+	return all
+}
+
 // write runs one change as the service account, once.
 func (d *Directory) write(ctx context.Context, change func(*link) error) error {
 	ctx, cancel := d.limited(ctx)
 	defer cancel()
-	return translate(d.service.do(ctx, false, func(_ context.Context, l *link) error { return change(l) }))
+	return translate(d.watched(ctx, d.service, opWrite, false, func(_ context.Context, l *link) error { return change(l) }))
 }
 
 // LockoutPolicy reads the default password policy entry afresh. Without one the
-// error is directory.ErrNotFound.
+// error is directory.ErrNotFound; one that we may not read is
+// directory.ErrDenied. A policy that was stated is taken at its word.
 func (d *Directory) LockoutPolicy(ctx context.Context) (directory.LockoutPolicy, error) {
+	if d.Stated != nil {
+		return d.Stated.Lockout, nil
+	}
 	p, err := d.readPolicy(ctx, d.PolicyDN, d.search)
 	if err != nil {
 		return directory.LockoutPolicy{}, err
 	}
 	if !p.Found {
 		return directory.LockoutPolicy{}, fmt.Errorf("reading the password policy %s: %w", d.PolicyDN, directory.ErrNotFound)
+	}
+	if p.Hidden {
+		return directory.LockoutPolicy{}, fmt.Errorf("reading the password policy %s: %w: it is there and shows no values", d.PolicyDN, directory.ErrDenied)
 	}
 	return p.Lockout, nil
 }
@@ -142,7 +177,30 @@ type asker func(context.Context, *goldap.SearchRequest) (*goldap.SearchResult, e
 // change about once a year, and finding a person should cost one round trip.
 const policyKept = time.Minute
 
+// policyOf is the policy that governs an entry: its own, or the default. How far
+// behind the record of last uses is, the default says for all.
+func (d *Directory) policyOf(ctx context.Context, own string, ask asker) (schema.Policy, error) {
+	general, err := d.policyAt(ctx, d.PolicyDN, ask)
+	if err != nil || own == "" {
+		return general, err
+	}
+	p, err := d.policyAt(ctx, own, ask)
+	if err != nil {
+		return schema.Policy{}, err
+	}
+	if !p.Found && d.schema.PolicyContainer != "" {
+		// It governs the entry, so it is there: what we may not see at all, such
+		// a server says is not there.
+		p = schema.Hidden()
+	}
+	p.UsedLag = general.UsedLag
+	return p, nil
+}
+
 func (d *Directory) policyAt(ctx context.Context, dn string, ask asker) (schema.Policy, error) {
+	if d.Stated != nil && dn == d.PolicyDN {
+		return *d.Stated, nil
+	}
 	now := d.now()
 	d.policies.Lock()
 	kept, ok := d.policies.byDN[dn]
@@ -168,7 +226,7 @@ func (d *Directory) policyAt(ctx context.Context, dn string, ask asker) (schema.
 func (d *Directory) readPolicy(ctx context.Context, dn string, ask asker) (schema.Policy, error) {
 	result, err := ask(ctx, &goldap.SearchRequest{
 		BaseDN: dn, Scope: goldap.ScopeBaseObject, SizeLimit: 1,
-		Filter: "(objectClass=*)", Attributes: d.schema.PolicyAttributes(),
+		Filter: "(objectClass=*)", Attributes: d.schema.PolicyValues,
 	})
 	if errors.Is(err, directory.ErrNotFound) {
 		return schema.Policy{}, nil

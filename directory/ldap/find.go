@@ -24,36 +24,40 @@ func (d *Directory) Find(ctx context.Context, typed string) (directory.Person, e
 		return directory.Person{}, fmt.Errorf("finding a person: %w: %w", directory.ErrNotFound, directory.ErrMalformed)
 	}
 	if dn, ok := typedDN(typed); ok {
-		if _, err := within(d.people, dn); err != nil {
+		if _, err := d.person(dn); err != nil {
 			return directory.Person{}, fmt.Errorf("finding a person: %w: %w", directory.ErrNotFound, err)
 		}
 		return d.byDN(ctx, dn)
 	}
-	person, err := d.one(ctx, named(&d.schema, canonical), func(e *goldap.Entry) bool {
-		// A directory may match more loosely than we count (accents, say). Who
-		// is found by a name that is not canonically theirs would have two
-		// counters of failures.
-		for _, attribute := range []string{d.schema.Login, d.schema.Mail} {
-			for _, v := range e.GetEqualFoldAttributeValues(attribute) {
-				if directory.Canonical(v) == canonical {
-					return true
-				}
-			}
-		}
-		return false
-	})
+	person, err := d.one(ctx, named(&d.schema, d.domain, canonical), func(e *goldap.Entry) bool { return d.answersTo(e, canonical) })
 	if err != nil {
 		return directory.Person{}, fmt.Errorf("finding a person: %w", err)
 	}
 	return person, nil
 }
 
+// answersTo reports whether a name is canonically an entry's. A directory may
+// match more loosely than we count (accents, say), and who is found by a name
+// that is not theirs would have two counters of failures.
+func (d *Directory) answersTo(e *goldap.Entry, canonical string) bool {
+	for _, attribute := range append([]string{d.schema.Login}, d.schema.Aliases()...) {
+		for _, v := range e.GetEqualFoldAttributeValues(attribute) {
+			if directory.Canonical(v) == canonical {
+				return true
+			}
+		}
+	}
+	login := directory.Canonical(e.GetEqualFoldAttributeValue(d.schema.Login))
+	return d.schema.Principal != "" && login != "" && login+"@"+d.domain == canonical
+}
+
 // ByID reads a person afresh. The errors are those of Find.
 func (d *Directory) ByID(ctx context.Context, id directory.PersonID) (directory.Person, error) {
-	if !entryUUID.MatchString(string(id)) {
+	value, err := d.schema.IDValue(id)
+	if err != nil {
 		return directory.Person{}, fmt.Errorf("finding a person by ID: %w: %w", directory.ErrNotFound, directory.ErrMalformed)
 	}
-	person, err := d.one(ctx, equals(d.schema.ID, string(id)), func(*goldap.Entry) bool { return true })
+	person, err := d.one(ctx, equalsBytes(d.schema.ID, value), func(*goldap.Entry) bool { return true })
 	if err == nil && !strings.EqualFold(string(person.ID), string(id)) {
 		err = fmt.Errorf("%w: it is about somebody else", directory.ErrTruncated)
 	}
@@ -92,6 +96,7 @@ func (d *Directory) one(ctx context.Context, match string, theirs func(*goldap.E
 			return directory.Person{}, fmt.Errorf("%w: an entry's name cannot be read: %w", directory.ErrTruncated, err)
 		case d.people.EqualFold(dn):
 			witness = true
+		case d.isLent(dn): // nobody's
 		case theirs(e):
 			found = append(found, e)
 		}
@@ -112,7 +117,7 @@ func (d *Directory) byDN(ctx context.Context, dn string) (directory.Person, erro
 	result, err := d.search(ctx, &goldap.SearchRequest{
 		BaseDN: dn, Scope: goldap.ScopeBaseObject, SizeLimit: 1,
 		Filter:     "(objectClass=*)",
-		Attributes: append(d.schema.Attributes(), "objectClass"),
+		Attributes: append(d.schema.Attributes(), d.schema.Mark.Attribute),
 	})
 	if err != nil {
 		return directory.Person{}, fmt.Errorf("finding a person by DN: %w", err)
@@ -122,11 +127,8 @@ func (d *Directory) byDN(ctx context.Context, dn string) (directory.Person, erro
 	if len(result.Entries) != 1 {
 		return directory.Person{}, fmt.Errorf("finding a person by DN: %w", directory.ErrTruncated)
 	}
-	e := result.Entries[0]
-	for _, class := range e.GetEqualFoldAttributeValues("objectClass") {
-		if strings.EqualFold(class, d.schema.PersonClass) {
-			return d.read(ctx, e)
-		}
+	if e := result.Entries[0]; d.schema.Mark.On(values(e)) {
+		return d.read(ctx, e)
 	}
 	return directory.Person{}, fmt.Errorf("finding a person by DN: %w: the entry is no person", directory.ErrNotFound)
 }
@@ -134,7 +136,7 @@ func (d *Directory) byDN(ctx context.Context, dn string) (directory.Person, erro
 // read turns an entry into a person, under the policy that governs it.
 func (d *Directory) read(ctx context.Context, e *goldap.Entry) (directory.Person, error) {
 	person, err := d.readAlone(ctx, e, d.search)
-	if err != nil || len(person.Groups) > 0 {
+	if err != nil || len(person.Groups) > 0 || d.schema.Token != "" {
 		return person, err
 	}
 	// No back links: none kept, or none to keep.
@@ -143,15 +145,20 @@ func (d *Directory) read(ctx context.Context, e *goldap.Entry) (directory.Person
 }
 
 func (d *Directory) readAlone(ctx context.Context, e *goldap.Entry, ask asker) (directory.Person, error) {
-	dn := d.PolicyDN
+	own := ""
 	if d.schema.OwnPolicy != "" {
-		dn = orElse(e.GetEqualFoldAttributeValue(d.schema.OwnPolicy), dn)
+		own = e.GetEqualFoldAttributeValue(d.schema.OwnPolicy)
 	}
-	policy, err := d.policyAt(ctx, dn, ask)
+	policy, err := d.policyOf(ctx, own, ask)
 	if err != nil {
 		return directory.Person{}, err
 	}
-	return d.schema.Person(e.DN, values(e), policy, d.now())
+	person, err := d.schema.Person(e.DN, values(e), policy, d.now())
+	if err != nil || d.schema.Token == "" {
+		return person, err
+	}
+	person.Groups, err = d.token(ctx, person, ask)
+	return person, err
 }
 
 // groupsOf searches the groups that name a person as a member.

@@ -2,7 +2,6 @@ package ldap
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	goldap "github.com/go-ldap/ldap/v3"
@@ -16,25 +15,56 @@ import (
 // by RFC 4514, and neither escaper will do for the other: OpenBao CVE-2026-55770
 // is what happens otherwise.
 
-var entryUUID = regexp.MustCompile(`^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$`)
-
 func equals(attribute, value string) string {
 	return "(" + attribute + "=" + goldap.EscapeFilter(value) + ")"
+}
+
+// equalsBytes is equals for a value that may be of any bytes.
+func equalsBytes(attribute, value string) string {
+	var b strings.Builder
+	b.WriteString("(" + attribute + "=")
+	for i := range len(value) {
+		fmt.Fprintf(&b, `\%02x`, value[i])
+	}
+	return b.String() + ")"
 }
 
 // among is the filter of a search below the people base: people who match, and
 // the base itself as a witness that the answer was one.
 func among(s *schema.Schema, peopleDN, match string) string {
-	return "(|(&" + equals("objectClass", s.PersonClass) + match + ")" + equals(s.EntryDN, peopleDN) + ")"
+	return "(|(&" + equals(s.Mark.Attribute, s.Mark.Value) + match + ")" + equals(s.EntryDN, peopleDN) + ")"
 }
 
-// named is the filter for a canonical login or mail address. An address is also
-// looked for as a login; a login is no address.
-func named(s *schema.Schema, canonical string) string {
-	if !strings.Contains(canonical, "@") {
+// named is the filter for a canonical login or address. An address is also
+// looked for as a login; a login is no address. Where people have a principal
+// name, a login with the domain's own name behind it is one, whatever else they
+// were given.
+func named(s *schema.Schema, domain, canonical string) string {
+	login, at, address := strings.Cut(canonical, "@")
+	if !address {
 		return equals(s.Login, canonical)
 	}
-	return "(|" + equals(s.Login, canonical) + equals(s.Mail, canonical) + ")"
+	match := "(|" + equals(s.Login, canonical)
+	for _, alias := range s.Aliases() {
+		match += equals(alias, canonical)
+	}
+	if s.Principal != "" && login != "" && at == domain {
+		match += equals(s.Login, login)
+	}
+	return match + ")"
+}
+
+// domainOf is the DNS name in the components dc of a DN, and the DN of those
+// alone.
+func domainOf(dn *goldap.DN) (name, head string) {
+	var labels, rdns []string
+	for _, rdn := range dn.RDNs {
+		if len(rdn.Attributes) == 1 && strings.EqualFold(rdn.Attributes[0].Type, "dc") {
+			labels = append(labels, rdn.Attributes[0].Value)
+			rdns = append(rdns, "dc="+goldap.EscapeDN(rdn.Attributes[0].Value))
+		}
+	}
+	return directory.Canonical(strings.Join(labels, ".")), strings.Join(rdns, ",")
 }
 
 // personDN is where a new login will live.
@@ -62,6 +92,22 @@ func within(base *goldap.DN, dn string) (*goldap.DN, error) {
 		return nil, fmt.Errorf("reading a DN: %w: it does not lie below %s", directory.ErrMalformed, base)
 	}
 	return parsed, nil
+}
+
+// person reads a DN and refuses one that is not of the people: below their base,
+// and not where IDs are lent.
+func (d *Directory) person(dn string) (*goldap.DN, error) {
+	parsed, err := within(d.people, dn)
+	if err == nil && d.isLent(parsed) {
+		return nil, fmt.Errorf("reading a DN: %w: IDs that are lent are no people", directory.ErrMalformed)
+	}
+	return parsed, err
+}
+
+// isLent reports whether an entry lies where IDs are lent, and that is not what
+// this client is for.
+func (d *Directory) isLent(dn *goldap.DN) bool {
+	return !d.lent.EqualFold(d.people) && (d.lent.AncestorOfFold(dn) || d.lent.EqualFold(dn))
 }
 
 // typedDN is a name that was typed as a DN, in the half-width form a directory

@@ -31,7 +31,7 @@ func FuzzFilterEscape(f *testing.F) {
 		if !directory.Wellformed(canonical) {
 			return
 		}
-		p, err := goldap.CompileFilter(among(&s, testPeople, named(&s, canonical)))
+		p, err := goldap.CompileFilter(among(&s, testPeople, named(&s, "pref.example", canonical)))
 		if err != nil {
 			t.Fatalf("%q: %v", typed, err)
 		}
@@ -72,13 +72,14 @@ func FuzzDNEscape(f *testing.F) {
 		f.Add(name)
 	}
 	s, _ := schema.Named("openldap")
+	d := &Directory{plan: &plan{schema: s}}
 	people, err := goldap.ParseDN(testPeople)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, typed string) {
 		login := directory.Canonical(typed)
-		if creatable(directory.NewPerson{Login: login, Name: "x", Kind: directory.KindStaff}) != nil {
+		if d.creatable(directory.NewPerson{Login: login, Name: "x", Kind: directory.KindStaff}) != nil {
 			return
 		}
 		dn := personDN(&s, testPeople, login)

@@ -9,6 +9,7 @@ import (
 	goldap "github.com/go-ldap/ldap/v3"
 
 	"sekisho/directory"
+	"sekisho/directory/schema"
 	"sekisho/policy/secret"
 )
 
@@ -24,24 +25,85 @@ func (d *Directory) Authenticate(ctx context.Context, p directory.Person, pw sec
 	if len(password) == 0 {
 		return directory.OutcomeWrong, nil
 	}
-	if _, err := within(d.people, p.DN); err != nil {
+	if _, err := d.person(p.DN); err != nil {
 		return directory.OutcomeWrong, fmt.Errorf("binding as a person: %w", err)
 	}
 	ctx, cancel := d.limited(ctx)
 	defer cancel()
 	outcome := directory.OutcomeWrong
-	err := d.binds.do(ctx, true, func(_ context.Context, l *link) error {
-		result, err := bindAs(l, p.DN, password)
-		if broken(err) {
-			return err
+	err := d.watched(ctx, d.binds, opBind, true, func(_ context.Context, l *link) (err error) {
+		outcome, err = d.asked(l, p, password)
+		if err == nil && outcome == directory.OutcomeRight && d.formerOpens(p.Account) {
+			outcome, err = d.current(l, p, password)
 		}
-		outcome, err = judge(p.Account, result, err)
 		return err
 	})
 	if err != nil {
 		return directory.OutcomeWrong, fmt.Errorf("binding as a person: %w", translate(err))
 	}
 	return outcome, nil
+}
+
+// asked binds as a person and reads the answer.
+func (d *Directory) asked(l *link, p directory.Person, password []byte) (directory.Outcome, error) {
+	control, err := bindAs(l, p.DN, password)
+	if broken(err) {
+		return directory.OutcomeWrong, err
+	}
+	if d.schema.BindCodes != nil {
+		return judgeByCode(d.schema.BindCodes, p.Account, err)
+	}
+	return judge(p.Account, control, err)
+}
+
+// formerOpens reports whether the password was changed so lately that the server
+// lets in the one before it as well.
+func (d *Directory) formerOpens(a directory.Account) bool {
+	age := d.now().Sub(a.PasswordChangedAt)
+	return d.schema.FormerOpens > 0 && age < d.schema.FormerOpens
+}
+
+// current tells the password in force from the one before it, which Active
+// Directory lets in for an hour: whoever stole the old one must not come in with
+// it after it was changed. As the person who was just let in, the password is
+// changed to itself. Where it is the one in force, the rules on age and history
+// refuse that; where it is the one before, the server says that it is not the
+// one in force. Nothing changes either way.
+//
+// An account that may not change its own password cannot be asked so, and is
+// barred for that hour.
+func (d *Directory) current(l *link, p directory.Person, password []byte) (directory.Outcome, error) {
+	err := d.changeByValues(l, p.DN, password, password)
+	switch {
+	case err == nil:
+		return directory.OutcomeRight, nil
+	case broken(err):
+		return directory.OutcomeWrong, err
+	}
+	switch windowsCode(err) {
+	case codeNotCurrent:
+		return directory.OutcomeWrong, nil
+	case codeAgainstRules:
+		return directory.OutcomeRight, nil
+	}
+	return directory.OutcomeBarred, nil
+}
+
+// changeByValues takes the current value away and puts the new one in its place,
+// which is how a server knows a change by its owner from a reset.
+func (d *Directory) changeByValues(l *link, name string, old, next []byte) error {
+	was, err := d.schema.PasswordValue(string(old))
+	if err != nil {
+		return err
+	}
+	is, err := d.schema.PasswordValue(string(next))
+	if err != nil {
+		return err
+	}
+	m := goldap.NewModifyRequest(name, nil)
+	m.Delete(d.schema.Password, []string{was})
+	m.Add(d.schema.Password, []string{is})
+	return l.Modify(m)
 }
 
 func bindAs(l *link, dn string, password []byte) (*goldap.ControlBeheraPasswordPolicy, error) {
@@ -55,7 +117,7 @@ func bindAs(l *link, dn string, password []byte) (*goldap.ControlBeheraPasswordP
 }
 
 // ChangePassword changes a password as its owner: a bind with the current one,
-// then RFC 3062 with both. What the directory's own rules do not let through is
+// then RFC 3062 with both, or what the server has in its stead. What the directory's own rules do not let through is
 // a *directory.Refused. The server hashes; the new password is in force when
 // this returns nil, and pwdReset is gone.
 func (d *Directory) ChangePassword(ctx context.Context, p directory.Person, current, new secret.Text) error {
@@ -66,35 +128,44 @@ func (d *Directory) ChangePassword(ctx context.Context, p directory.Person, curr
 	if len(old) == 0 {
 		return &directory.Refused{Reason: directory.ReasonWrongCurrent}
 	}
-	if _, err := within(d.people, p.DN); err != nil {
+	if _, err := d.person(p.DN); err != nil {
 		return fmt.Errorf("changing a password: %w", err)
 	}
 	ctx, cancel := d.limited(ctx)
 	defer cancel()
-	err := d.binds.do(ctx, false, func(_ context.Context, l *link) error {
-		control, err := bindAs(l, p.DN, old)
-		if broken(err) {
-			return err
-		}
-		outcome, err := judge(p.Account, control, err)
+	notLetIn := false
+	err := d.watched(ctx, d.binds, opPassword, false, func(_ context.Context, l *link) error {
+		outcome, err := d.asked(l, p, old)
 		if err != nil {
 			return err
 		}
 		switch outcome {
-		case directory.OutcomeRight, directory.OutcomeMustChange:
-		case directory.OutcomeExpired:
+		case directory.OutcomeRight:
+		case directory.OutcomeMustChange, directory.OutcomeExpired:
 			// A bind with grace left may still change the password; one that
-			// was refused finds out in the next step.
+			// was refused finds out in the next step. Where the code of a
+			// refused bind is what said so, nobody is bound.
+			if notLetIn = d.schema.BindCodes != nil; notLetIn {
+				return nil
+			}
 		case directory.OutcomeLocked:
 			return &directory.Refused{Reason: directory.ReasonLocked}
-		case directory.OutcomeDisabled:
+		case directory.OutcomeDisabled, directory.OutcomeBarred:
 			return &directory.Refused{Reason: directory.ReasonNotAllowed}
 		default:
 			return &directory.Refused{Reason: directory.ReasonWrongCurrent}
 		}
+		if d.schema.ChangeBy == schema.ChangeByValues {
+			return d.changeByValues(l, p.DN, old, next)
+		}
 		_, err = l.Extended(passwordModify(p.DN, old, next))
 		return err
 	})
+	if err == nil && notLetIn {
+		// Everybody may change a password whose current value they know; the
+		// service account says it on behalf of who cannot come in to say it.
+		err = d.changeFor(ctx, p, old, next)
+	}
 	var refused *directory.Refused
 	if errors.As(err, &refused) {
 		return refused
@@ -103,6 +174,14 @@ func (d *Directory) ChangePassword(ctx context.Context, p directory.Person, curr
 		return wrapRefusal("changing a password", refusal(err))
 	}
 	return nil
+}
+
+func (d *Directory) changeFor(ctx context.Context, p directory.Person, old, next []byte) error {
+	pen, err := d.theirs(ctx, p, "")
+	if err != nil {
+		return err
+	}
+	return d.write(ctx, func(l *link) error { return d.changeByValues(l, pen.name, old, next) })
 }
 
 func wrapRefusal(doing string, err error) error {
@@ -130,45 +209,69 @@ var ErrCleartext = errors.New("the directory stores passwords in clear; set ppol
 
 // ResetPassword sets a password as the service account. The password and the
 // mark that it must be changed (or its absence) are one modification, with which
-// the server also ends a lock after too many failures, so that no crash leaves a temporary password unmarked. An
-// account that was disabled stays so: that is asserted inside the modification
-// (RFC 4528) and not read beforehand and hoped for.
+// a lock after too many failures ends too, so that no crash leaves a temporary
+// password unmarked. (389 Directory Server writes the mark itself, and only if
+// its policy says so; a second modification sees to it.)
+//
+// An account that was disabled stays so. Where closure and lock are one
+// attribute, that is asserted inside the modification (RFC 4528) and not read
+// beforehand and hoped for.
 func (d *Directory) ResetPassword(ctx context.Context, p directory.Person, new secret.Text, mustChange bool) error {
 	password := new.Reveal()
 	if len(password) == 0 {
 		return &directory.Refused{Reason: directory.ReasonTooShort}
 	}
+	value, err := d.schema.PasswordValue(string(password))
+	if err != nil {
+		return fmt.Errorf("resetting a password: %w", err)
+	}
 	ctx, cancel := d.limited(ctx)
 	defer cancel()
-	s := &d.schema
-	disabled := equals(s.Locked, s.Disabled)
-	for _, state := range []struct {
-		when   string
-		closed bool
-	}{{"(!" + disabled + ")", false}, {disabled, true}} {
-		m := goldap.NewModifyRequest(p.DN, nil)
-		m.Replace(s.Password, []string{string(password)})
-		if mustChange {
-			m.Replace(s.MustChange, []string{"TRUE"})
-		} else {
-			m.Replace(s.MustChange, nil)
+	if err := d.reset(ctx, p, value, mustChange); err != nil {
+		return err
+	}
+	if d.schema.Comparing {
+		return d.hashed(ctx, p.DN, password)
+	}
+	return nil
+}
+
+func (d *Directory) reset(ctx context.Context, p directory.Person, value string, mustChange bool) error {
+	states := []struct {
+		when  string
+		entry schema.Entry
+	}{{"", nil}}
+	if d.schema.Guard == schema.GuardAssertion {
+		closed := d.schema.Closed()
+		is := equals(closed.Attribute, closed.Value)
+		states[0].when = "(!" + is + ")"
+		states = append(states, states[0])
+		states[1].when, states[1].entry = is, func(name string) []string {
+			if name == closed.Attribute {
+				return []string{closed.Value}
+			}
+			return nil
 		}
-		if state.closed {
-			// The overlay clears a lock together with the password unless the
-			// same modification deletes it; adding it again then holds.
-			m.Delete(s.Locked, nil)
-			m.Add(s.Locked, []string{s.Disabled})
-		}
-		err := d.modify(ctx, p, m, state.when)
+	}
+	for _, state := range states {
+		err := d.alter(ctx, p, state.when, func(e schema.Entry) ([]schema.Change, error) {
+			if state.entry != nil {
+				e = state.entry
+			}
+			return d.schema.Reset(e, value, mustChange), nil
+		})
 		if coded(err, goldap.LDAPResultAssertionFailed) {
 			continue
+		}
+		if after := d.schema.AfterReset(mustChange); err == nil && after != nil {
+			err = d.alter(ctx, p, "", func(schema.Entry) ([]schema.Change, error) { return after, nil })
 		}
 		if err != nil {
 			return wrapRefusal("resetting a password", refusal(err))
 		}
-		return d.hashed(ctx, p.DN, password)
+		return nil
 	}
-	return fmt.Errorf("resetting a password: %w: the entry is not this person's any more", directory.ErrNotFound)
+	return fmt.Errorf("resetting a password: %w", errNotTheirs)
 }
 
 // hashed makes sure that the server did not keep the password as it was typed.

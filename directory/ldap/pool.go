@@ -77,6 +77,12 @@ func (p *pool) do(ctx context.Context, again bool, exchange func(context.Context
 }
 
 func (p *pool) run(ctx context.Context, l *link, exchange func(context.Context, *link) error) error {
+	// AfterFunc's goroutine may come after the exchange: what nobody waits for
+	// any more is not begun, or a write that was said to be away might be done.
+	if ctx.Err() != nil {
+		p.give(l)
+		return fmt.Errorf("%w: %w", directory.ErrAway, ctx.Err())
+	}
 	stop := context.AfterFunc(ctx, func() { _ = l.socket.Close() })
 	err := exchange(ctx, l)
 	late := !stop()

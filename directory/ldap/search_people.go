@@ -38,25 +38,50 @@ const (
 // Errors: directory.ErrMalformed for a query that can be part of no name,
 // directory.ErrAway, directory.ErrTruncated.
 func (d *Directory) Search(ctx context.Context, query, after string, limit int) (people []directory.Person, next string, err error) {
-	match, err := d.containing(query)
+	found, err := d.Look(ctx, directory.Wanted{Words: query}, after, limit)
+	return found.People, found.Next, err
+}
+
+// Look is Search for more than words. Kind and section narrow what the server
+// reads; a schema that keeps one of them nowhere leaves that to the caller.
+func (d *Directory) Look(ctx context.Context, w directory.Wanted, after string, limit int) (directory.Found, error) {
+	match, err := d.containing(w.Words)
 	if err != nil {
-		return nil, "", fmt.Errorf("searching people: %w", err)
+		return directory.Found{}, fmt.Errorf("searching people: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, searchWithin*d.OpTimeout)
 	defer cancel()
-	found := &logins{after: directory.Canonical(after), most: max(1, min(limit, MostFound)) + 1}
-	if err := d.collect(ctx, match, found); err != nil {
-		return nil, "", fmt.Errorf("searching people: %w", err)
+	names := &logins{after: directory.Canonical(after), most: max(1, min(limit, MostFound)) + 1}
+	if err := d.collect(ctx, match+d.ofSort(w), names); err != nil {
+		return directory.Found{}, fmt.Errorf("searching people: %w", err)
 	}
-	first := found.first
-	if len(first) == found.most { // one more than was asked for: there is a rest
+	out := directory.Found{Total: names.total}
+	first := names.first
+	if len(first) == names.most { // one more than was asked for: there is a rest
 		first = first[:len(first)-1]
-		next = first[len(first)-1].canonical
+		out.Next = first[len(first)-1].canonical
 	}
-	if people, err = d.called(ctx, first); err != nil {
-		return nil, "", fmt.Errorf("searching people: %w", err)
+	if out.People, err = d.called(ctx, first); err != nil {
+		return directory.Found{}, fmt.Errorf("searching people: %w", err)
 	}
-	return people, next, nil
+	return out, nil
+}
+
+// ofSort is the filter for people of a section and a kind. Who is of no kind in
+// the directory is staff, as when they are read.
+func (d *Directory) ofSort(w directory.Wanted) string {
+	var match string
+	if w.Section != "" && d.schema.Section != "" {
+		match += equals(d.schema.Section, w.Section)
+	}
+	switch {
+	case w.Kind == "" || d.schema.Kind == "":
+	case w.Kind == directory.KindStaff:
+		match += "(|" + equals(d.schema.Kind, string(w.Kind)) + "(!(" + d.schema.Kind + "=*)))"
+	default:
+		match += equals(d.schema.Kind, string(w.Kind))
+	}
+	return match
 }
 
 // containing is the filter for people who match every word of a query.
@@ -74,7 +99,7 @@ func (d *Directory) containing(query string) (string, error) {
 			return "", fmt.Errorf("%w: the query holds what no name does", directory.ErrMalformed)
 		}
 		b.WriteString("(|")
-		for _, attribute := range []string{d.schema.Login, d.schema.DisplayName, d.schema.Mail} {
+		for _, attribute := range d.schema.Texts() {
 			b.WriteString("(" + attribute + "=*" + goldap.EscapeFilter(w) + "*)")
 		}
 		b.WriteString(")")
@@ -89,6 +114,7 @@ type login struct{ canonical, spelt string }
 type logins struct {
 	after string
 	most  int
+	total int // of all, whatever is kept
 	first []login
 }
 
@@ -111,14 +137,14 @@ func (l *logins) add(spelt string) {
 
 // collect adds the login of everybody who matches.
 func (d *Directory) collect(ctx context.Context, match string, into *logins) error {
-	err := d.service.do(ctx, true, func(_ context.Context, l *link) error {
-		into.first = nil // an exchange may be tried again
+	err := d.watched(ctx, d.service, opSearch, true, func(_ context.Context, l *link) error {
+		into.first, into.total = nil, 0 // an exchange may be tried again
 		paging, witness := goldap.NewControlPaging(uint32(d.PageSize)), false
 		for {
 			result, err := l.Search(&goldap.SearchRequest{
 				BaseDN: d.PeopleDN, Scope: goldap.ScopeWholeSubtree,
 				Filter: among(&d.schema, d.PeopleDN, match), Attributes: []string{d.schema.Login},
-				Controls: []goldap.Control{paging},
+				Controls: append(d.controls(), paging),
 			})
 			if err != nil {
 				return err
@@ -129,7 +155,10 @@ func (d *Directory) collect(ctx context.Context, match string, into *logins) err
 			for _, e := range result.Entries {
 				if d.isBase(e) {
 					witness = true
+				} else if dn, err := goldap.ParseDN(e.DN); err == nil && d.isLent(dn) {
+					continue // nobody's
 				} else if name := e.GetEqualFoldAttributeValue(d.schema.Login); name != "" {
+					into.total++
 					into.add(name)
 				}
 			}
@@ -174,6 +203,9 @@ func (d *Directory) called(ctx context.Context, names []login) ([]directory.Pers
 	for _, e := range result.Entries {
 		if d.isBase(e) {
 			witness = true
+			continue
+		}
+		if dn, err := goldap.ParseDN(e.DN); err == nil && d.isLent(dn) {
 			continue
 		}
 		p, err := d.read(ctx, e)

@@ -45,7 +45,7 @@ func TestSuiteOnSlapd(t *testing.T) {
 				tt.change(&c, s)
 				return directorytest.Server{
 					Config: c, AdminDN: s.AdminDN, AdminPassword: s.AdminPassword,
-					MaxFailures: o.MaxFailures, Duration: o.LockDuration, Now: clock.System(),
+					MaxFailures: o.MaxFailures, Duration: o.LockDuration, Now: clock.System(), Kind: directorytest.OpenLDAP(),
 				}
 			})
 		})

@@ -20,9 +20,10 @@ import (
 // many people it brought. Config.OpTimeout bounds each page, not the whole.
 //
 // Groups come from the server's back links alone: a search per person would
-// turn one sweep into a hundred thousand.
+// turn one sweep into a hundred thousand. Only where nothing but a person's own
+// answer names their groups (Active Directory) is it asked for each.
 func (d *Directory) Stream(ctx context.Context, each func(directory.Person) error) error {
-	err := d.service.do(ctx, false, func(ctx context.Context, l *link) error {
+	err := d.watched(ctx, d.service, opStream, false, func(ctx context.Context, l *link) error {
 		s := sweep{d: d, link: l, each: each, paging: goldap.NewControlPaging(uint32(d.PageSize))}
 		return s.run(ctx)
 	})
@@ -84,7 +85,7 @@ func (s *sweep) page(ctx context.Context) (more bool, err error) {
 		BaseDN: s.d.PeopleDN, Scope: goldap.ScopeWholeSubtree,
 		Filter:     among(&s.d.schema, s.d.PeopleDN, ""),
 		Attributes: s.d.schema.Attributes(),
-		Controls:   []goldap.Control{s.paging},
+		Controls:   append(s.d.controls(), s.paging),
 	}, s.d.PageSize)
 	var (
 		entries = make([]*goldap.Entry, 0, s.d.PageSize)
@@ -131,6 +132,9 @@ func (s *sweep) person(ctx context.Context, e *goldap.Entry) error {
 		s.witness = true
 		return nil
 	}
+	if s.d.isLent(dn) {
+		return nil
+	}
 	// The policy is asked for on the connection in hand: a sweep that needed a
 	// second one could wait for itself.
 	person, err := s.d.readAlone(ctx, e, func(ctx context.Context, q *goldap.SearchRequest) (*goldap.SearchResult, error) {
@@ -138,6 +142,7 @@ func (s *sweep) person(ctx context.Context, e *goldap.Entry) error {
 		defer cancel()
 		stop := context.AfterFunc(ctx, func() { _ = s.link.socket.Close() })
 		defer stop()
+		q.Controls = append(q.Controls, s.d.controls()...)
 		result, err := s.link.Search(q)
 		return result, translate(err)
 	})

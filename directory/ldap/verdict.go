@@ -3,6 +3,8 @@ package ldap
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 
 	goldap "github.com/go-ldap/ldap/v3"
 
@@ -133,6 +135,60 @@ func judge(known directory.Account, c *goldap.ControlBeheraPasswordPolicy, err e
 	return directory.OutcomeWrong, fmt.Errorf("%w: the server would not look at the password: %w", directory.ErrAway, err)
 }
 
+// judgeByCode is judge for a server that says more in its message than in its
+// control: a number behind "data" (Active Directory).
+func judgeByCode(codes map[string]directory.Outcome, known directory.Account, err error) (directory.Outcome, error) {
+	if err == nil {
+		switch {
+		case known.Disabled:
+			return directory.OutcomeDisabled, nil
+		case known.MustChange:
+			return directory.OutcomeMustChange, nil
+		}
+		return directory.OutcomeRight, nil
+	}
+	said, ok := code(err)
+	if outcome, meant := codes[dataCode(err)]; ok && meant && said == goldap.LDAPResultInvalidCredentials {
+		if known.Disabled {
+			return directory.OutcomeDisabled, nil
+		}
+		return outcome, nil
+	}
+	return directory.OutcomeWrong, fmt.Errorf("%w: the server would not look at the password: %w", directory.ErrAway, err)
+}
+
+var behindData = regexp.MustCompile(`\bdata ([0-9a-f]+)\b`)
+
+// dataCode is the number that tells refused binds apart.
+func dataCode(err error) string {
+	if m := behindData.FindStringSubmatch(diagnosis(err)); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+// What Active Directory says of a password that it does not take, at the
+// beginning of its message: ERROR_INVALID_PASSWORD and
+// ERROR_PASSWORD_RESTRICTION of winerror.h.
+const (
+	codeNotCurrent   = "00000056"
+	codeAgainstRules = "0000052D"
+)
+
+func windowsCode(err error) string {
+	said, _, _ := strings.Cut(diagnosis(err), ":")
+	return strings.ToUpper(said)
+}
+
+// diagnosis is the server's own word.
+func diagnosis(err error) string {
+	var e *goldap.Error
+	if errors.As(err, &e) && e.Err != nil {
+		return e.Err.Error()
+	}
+	return ""
+}
+
 // reasons maps draft-behera-ldap-password-policy section 6.2.
 var reasons = map[int8]directory.Reason{
 	goldap.BeheraAccountLocked:               directory.ReasonLocked,
@@ -162,11 +218,10 @@ func refusal(err error) error {
 		}
 	} else if said == goldap.LDAPResultInsufficientAccessRights {
 		reason = directory.ReasonNotAllowed
+	} else if windows := windowsCode(err); windows == codeNotCurrent {
+		reason = directory.ReasonWrongCurrent
+	} else if windows == codeAgainstRules {
+		reason = directory.ReasonRules
 	}
-	var e *goldap.Error
-	detail := ""
-	if errors.As(err, &e) && e.Err != nil {
-		detail = e.Err.Error()
-	}
-	return &directory.Refused{Reason: reason, Detail: detail}
+	return &directory.Refused{Reason: reason, Detail: diagnosis(err)}
 }

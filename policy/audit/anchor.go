@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -20,7 +21,35 @@ import (
 // itself; only something that was not set back with it can tell.
 type anchor struct {
 	path string // "": there is none
-	key  string // note verifier key
+	key  *Key
+	past []string // public halves of the keys that ours have succeeded
+}
+
+// learn reads which keys ours have succeeded: the anchor may be a former key's.
+// Each is vouched for by the next, up to one that we hold.
+func (a *anchor) learn(ctx context.Context, db querier) error {
+	all, err := successions(ctx, db)
+	if err != nil {
+		return err
+	}
+	_, known := a.key.Held()
+	for _, s := range slices.Backward(all) {
+		if slices.Contains(known, s.New) && !slices.Contains(known, s.Old) {
+			known, a.past = append(known, s.Old), append(a.past, s.Old)
+		}
+	}
+	return nil
+}
+
+// open reads a checkpoint of any key of this trail.
+func (a anchor) open(signed []byte) (c proof.Checkpoint, err error) {
+	_, known := a.key.Held()
+	for _, public := range slices.Backward(slices.Concat(a.past, known)) {
+		if c, err = proof.OpenLastSigned(signed, public); err == nil {
+			return c, nil
+		}
+	}
+	return c, err
 }
 
 // read answers the checkpoint in the file; its note is nil when there is none.
@@ -35,7 +64,7 @@ func (a anchor) read() (head, error) {
 	if err != nil {
 		return head{}, fmt.Errorf("reading the anchor: %w", err)
 	}
-	c, err := proof.OpenCheckpoint(signed, a.key)
+	c, err := a.open(signed)
 	if err != nil {
 		return head{}, fmt.Errorf("%s is not a checkpoint of this trail under the key %s: %w", a.path, a.key, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -46,42 +47,63 @@ func Export(ctx context.Context, db *store.DB, w io.Writer) error {
 	return nil
 }
 
-// sealed waits until the tree has grown by all that waits now.
+// overtaking bounds how many entries that were not yet committed at a moment can
+// be sealed before one that was: no more than transactions run at once.
+const overtaking = 4096
+
+// sealed waits until all that waits now is sealed: the tree has grown by as
+// many entries, and none of them waits any more. On PostgreSQL others may be
+// sealed first, whose seq is lower and whose commit came later. On SQLite, where
+// that cannot be, seqs begin anew when nothing waits and then tell nothing; the
+// growth does.
 func sealed(ctx context.Context, db *store.DB) error {
-	size, waiting, err := progress(ctx, db)
+	now, err := progress(ctx, db, 0)
 	if err != nil {
 		return err
 	}
-	want := size + waiting
+	if now.waiting == 0 {
+		return nil
+	}
+	want, last := now.size+now.waiting, now.last
 	tick := time.NewTicker(pollEvery / 10)
 	defer tick.Stop()
 	patience := time.NewTimer(exportPatience)
 	defer patience.Stop()
-	for size < want {
+	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-patience.C:
-			return fmt.Errorf("%w (%d of %d)", ErrUnsealed, want-size, want)
+			return fmt.Errorf("%w (%d of %d)", ErrUnsealed, want-now.size, want)
 		case <-tick.C:
 		}
-		before := size
-		if size, _, err = progress(ctx, db); err != nil {
+		before := now.size
+		if now, err = progress(ctx, db, last); err != nil {
 			return err
 		}
-		if size > before {
+		if now.size >= want && (now.waiting == 0 || now.size >= want+overtaking) {
+			return nil
+		}
+		if now.size > before {
 			patience.Reset(exportPatience)
 		}
 	}
-	return nil
 }
 
-// progress reads, at one moment, the size of the sealed tree and how many
-// entries wait.
-func progress(ctx context.Context, db *store.DB) (size, waiting int64, err error) {
-	_, err = one(ctx, db, []any{&size, &waiting}, `
-		SELECT COALESCE((SELECT MAX(size) FROM trail_checkpoint), 0), (SELECT COUNT(*) FROM trail_pending)`)
-	return size, waiting, err
+// A progressed trail, at one moment: the size of its tree, how many entries
+// wait up to a seq, and the last of them.
+type progressed struct{ size, waiting, last int64 }
+
+// progress counts what waits with a seq of no more than upTo; 0 means all.
+func progress(ctx context.Context, db *store.DB, upTo int64) (p progressed, err error) {
+	if upTo == 0 {
+		upTo = math.MaxInt64
+	}
+	_, err = one(ctx, db, []any{&p.size, &p.waiting, &p.last}, `
+		SELECT COALESCE((SELECT MAX(size) FROM trail_checkpoint), 0), COUNT(*), COALESCE(MAX(seq), 0)
+		FROM   trail_pending
+		WHERE  seq <= $1`, upTo)
+	return p, err
 }
 
 // export merges entries and checkpoints. Both only grow, so the newest
@@ -184,9 +206,17 @@ func exportEntries(ctx context.Context, db *store.DB, out *bufio.Writer, from, t
 // Verify exports the trail into the verifier and says what that found. old is
 // a signed note kept from earlier, or nil.
 func Verify(ctx context.Context, db *store.DB, publicKey string, old []byte) (proof.Report, error) {
+	began := publicKey
+	all, err := successions(ctx, db)
+	if err != nil {
+		return proof.Report{}, err
+	}
+	if len(all) > 0 {
+		began = all[0].Old
+	}
 	r, w := io.Pipe()
 	go func() { _ = w.CloseWithError(Export(ctx, db, w)) }()
-	report, err := proof.Verify(r, publicKey, old)
+	report, err := proof.VerifySince(r, publicKey, began, old)
 	_ = r.Close() // ends an Export that nobody reads any more
 	return report, err
 }

@@ -5,14 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"sekisho/policy/audit/proof"
 	"sekisho/policy/clock"
 	"sekisho/policy/store"
 )
@@ -30,9 +31,14 @@ const (
 	lastSeal = 5 * time.Second
 )
 
+// sealing is the lock under which one sealer at a time works. Appenders do not
+// know it: they neither wait for a sealer nor make one begin again.
+const sealing = "trail.seal"
+
 // A Sealer turns committed entries into the signed trail. Several of them, in
-// one process or in many, may work on one store: everything is read and decided
-// inside the write transaction, so the second finds the work of the first done.
+// one process or in many, may work on one store: everything is decided inside a
+// transaction that one at a time is in, so the second finds the work of the
+// first done.
 type Sealer struct {
 	db     *store.DB
 	now    clock.Now
@@ -40,9 +46,11 @@ type Sealer struct {
 	anchor anchor
 	poke   chan struct{}
 
-	mu  sync.Mutex
-	due bool  // the anchor file is older than the store
-	err error // what the last attempt came to
+	mu       sync.Mutex
+	due      bool      // the anchor file is older than the store
+	err      error     // what the last attempt came to
+	sealed   time.Time // when nothing was left waiting for the last time
+	failures int64
 }
 
 // NewSealer checks what is sealed so far before adding to it: the newest
@@ -59,16 +67,19 @@ func NewSealer(db *store.DB, now clock.Now, key *Key, anchorPath string) (*Seale
 	if key == nil {
 		return nil, errors.New("opening the trail: there is no key to sign it with")
 	}
-	s := &Sealer{db: db, now: now, key: key, poke: make(chan struct{}, 1), anchor: anchor{path: anchorPath, key: key.PublicKey()}}
+	s := &Sealer{db: db, now: now, key: key, poke: make(chan struct{}, 1), anchor: anchor{path: anchorPath, key: key}, sealed: now()}
 	ctx := context.Background()
 	// Read before the store: the anchor is written after the commit, so read in
 	// this order it can never be ahead of an honest store.
+	if err := s.anchor.learn(ctx, db); err != nil {
+		return nil, fmt.Errorf("opening the trail: %w", err)
+	}
 	kept, err := s.anchor.read()
 	if err != nil {
 		return nil, fmt.Errorf("opening the trail: %w", err)
 	}
 	var h head
-	err = db.WithTx(ctx, func(tx *store.Tx) error {
+	err = db.WithLock(ctx, sealing, func(tx *store.Tx) error {
 		h, err = s.begin(ctx, tx)
 		if err != nil {
 			return err
@@ -107,8 +118,8 @@ func (s *Sealer) begin(ctx context.Context, tx *store.Tx) (head, error) {
 }
 
 // checkpoint signs a tree and stores the note.
-func (s *Sealer) checkpoint(ctx context.Context, tx *store.Tx, size int64, root tlog.Hash) (head, error) {
-	h, err := s.sign(size, root)
+func (s *Sealer) checkpoint(ctx context.Context, tx *store.Tx, size int64, root tlog.Hash, by ...note.Signer) (head, error) {
+	h, err := s.sign(size, root, by...)
 	if err != nil {
 		return head{}, err
 	}
@@ -155,11 +166,28 @@ func (s *Sealer) Err() error {
 	return s.err
 }
 
+// Lag is how long entries may have been waiting to be sealed: the time since
+// nothing was left waiting. failures counts the attempts of this process that
+// failed.
+func (s *Sealer) Lag() (lag time.Duration, failures int64) {
+	now := s.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(0, now.Sub(s.sealed)), s.failures
+}
+
 func (s *Sealer) attempt(ctx context.Context) {
+	at := s.now() // what is committed later is not looked for
 	err := s.sealIfDue(ctx)
 	s.mu.Lock()
 	before := s.err
 	s.err = err
+	switch {
+	case err == nil:
+		s.sealed = at
+	case ctx.Err() == nil:
+		s.failures++
+	}
 	s.mu.Unlock()
 	switch {
 	case err != nil && ctx.Err() == nil && (before == nil || before.Error() != err.Error()):
@@ -195,13 +223,14 @@ func (s *Sealer) Seal(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("sealing the trail: %w", err)
 		}
-		// Reading and hashing is done before the transaction, which holds
-		// everybody up. What is read holds as long as nobody else seals.
+		// Reading and hashing is done before the transaction, which on SQLite
+		// holds everybody up. What is read still waits as long as nobody else
+		// seals; what is committed after the reading waits for the next round.
 		before, err := leafCount(ctx, s.db)
 		if err != nil {
 			return fmt.Errorf("sealing the trail: %w", err)
 		}
-		read, err := pending(ctx, s.db, nil)
+		read, err := pending(ctx, s.db)
 		if err != nil {
 			return fmt.Errorf("sealing the trail: %w", err)
 		}
@@ -209,17 +238,21 @@ func (s *Sealer) Seal(ctx context.Context) error {
 			h head
 			n int
 		)
-		err = s.db.WithTx(ctx, func(tx *store.Tx) error {
+		err = s.db.WithLock(ctx, sealing, func(tx *store.Tx) error {
 			if h, err = s.begin(ctx, tx); err != nil {
 				return err
 			}
 			if err = s.anchor.compare(ctx, tx, kept, h); err != nil {
 				return err
 			}
+			leaves := read
 			if h.Size != before {
-				read = nil
+				if leaves, err = pending(ctx, tx); err != nil {
+					return err
+				}
 			}
-			h, n, err = s.batch(ctx, tx, h, read)
+			h, err = s.batch(ctx, tx, h, leaves)
+			n = len(leaves)
 			return err
 		})
 		if err != nil {
@@ -256,14 +289,24 @@ type leaf struct {
 	entry Entry
 }
 
-// batch seals the oldest pending entries and returns the new head and how many
-// there were. Without any, nothing is written. read is what was read of them
-// before the transaction.
-func (s *Sealer) batch(ctx context.Context, tx *store.Tx, h head, read []leaf) (head, int, error) {
-	leaves, err := pending(ctx, tx, read)
-	if err != nil || len(leaves) == 0 {
-		return h, 0, err
+// batch seals pending entries and returns the new head. Without any, nothing is
+// written.
+func (s *Sealer) batch(ctx context.Context, tx *store.Tx, h head, leaves []leaf) (head, error) {
+	if len(leaves) == 0 {
+		return h, nil
 	}
+	h, err := s.grow(ctx, tx, h, leaves)
+	if err != nil {
+		return head{}, err
+	}
+	if err := clearPending(ctx, tx, leaves); err != nil {
+		return head{}, fmt.Errorf("clearing what was sealed: %w", err)
+	}
+	return h, nil
+}
+
+// grow adds leaves to the tree and signs it, by the key in use or by these.
+func (s *Sealer) grow(ctx context.Context, tx *store.Tx, h head, leaves []leaf, by ...note.Signer) (head, error) {
 	var (
 		tree  = &nodes{ctx: ctx, from: tx, first: tlog.StoredHashIndex(0, h.Size), fresh: make([]tlog.Hash, 0, 2*len(leaves)+64)}
 		rows  = make([]any, 0, 8*len(leaves))
@@ -274,7 +317,7 @@ func (s *Sealer) batch(ctx context.Context, tx *store.Tx, h head, read []leaf) (
 		l, idx := &leaves[i], h.Size+int64(i)
 		hashes, err := tlog.StoredHashesForRecordHash(idx, l.hash, tree)
 		if err != nil {
-			return head{}, 0, fmt.Errorf("adding entry %d to the tree: %w", idx, err)
+			return head{}, fmt.Errorf("adding entry %d to the tree: %w", idx, err)
 		}
 		tree.fresh = append(tree.fresh, hashes...)
 		for _, hash := range hashes[1:] { // the leaf's own hash stands in its row
@@ -294,19 +337,15 @@ func (s *Sealer) batch(ctx context.Context, tx *store.Tx, h head, read []leaf) (
 		rows []any
 	}{{intoLeaf, rows}, {intoArticle, arts}, {intoNode, runs}} {
 		if err := t.into.all(ctx, tx, t.rows); err != nil {
-			return head{}, 0, fmt.Errorf("storing entries %d to %d: %w", h.Size, h.Size+int64(len(leaves))-1, err)
+			return head{}, fmt.Errorf("storing entries %d to %d: %w", h.Size, h.Size+int64(len(leaves))-1, err)
 		}
-	}
-	if err := clearPending(ctx, tx, leaves); err != nil {
-		return head{}, 0, fmt.Errorf("clearing what was sealed: %w", err)
 	}
 	size := h.Size + int64(len(leaves))
 	root, err := tlog.TreeHash(size, tree)
 	if err != nil {
-		return head{}, 0, fmt.Errorf("hashing the tree of %d entries: %w", size, err)
+		return head{}, fmt.Errorf("hashing the tree of %d entries: %w", size, err)
 	}
-	h, err = s.checkpoint(ctx, tx, size, root)
-	return h, len(leaves), err
+	return s.checkpoint(ctx, tx, size, root, by...)
 }
 
 // maxRun is how many hashes a row of inner nodes holds: what fits into a page.
@@ -322,41 +361,41 @@ func runsOf(inner []byte, place int64) []any {
 	return rows
 }
 
-// clearPending deletes what was sealed. All that stands before the last row
-// taken was taken: this transaction is the only one that writes. When nothing
-// stands behind it either, SQLite empties the table without visiting the rows.
+// clearPending deletes what was sealed and nothing else. On PostgreSQL an entry
+// with a lower seq may be committed after one with a higher seq was read, so
+// only a run of seqs without a gap is deleted as a whole: nothing can appear in it.
 func clearPending(ctx context.Context, tx *store.Tx, leaves []leaf) error {
-	q, args := `DELETE FROM trail_pending`, []any(nil)
-	if len(leaves) >= batchSize {
-		q, args = q+` WHERE seq <= $1`, []any{leaves[len(leaves)-1].seq}
+	deleted := int64(0)
+	for from := 0; from < len(leaves); {
+		to := from
+		for to+1 < len(leaves) && leaves[to+1].seq == leaves[to].seq+1 {
+			to++
+		}
+		res, err := tx.Exec(ctx, `DELETE FROM trail_pending WHERE seq BETWEEN $1 AND $2`, leaves[from].seq, leaves[to].seq)
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		if err != nil {
+			return err
+		}
+		deleted += n
+		from = to + 1
 	}
-	res, err := tx.Exec(ctx, q, args...)
-	if err != nil {
-		return err
+	if deleted != int64(len(leaves)) {
+		return fmt.Errorf("%d rows waited where %d had been read: somebody else deletes them", deleted, len(leaves))
 	}
-	n, err := res.RowsAffected()
-	if err == nil && n != int64(len(leaves)) {
-		err = fmt.Errorf("%d rows waited where %d had been read: somebody else deletes them", n, len(leaves))
-	}
-	return err
+	return nil
 }
 
-// pending reads the oldest entries that wait, as many as make a batch with
-// those already known, which it answers first.
-func pending(ctx context.Context, from querier, known []leaf) ([]leaf, error) {
-	if len(known) >= batchSize {
-		return known, nil
-	}
-	after := int64(math.MinInt64)
-	if len(known) > 0 {
-		after = known[len(known)-1].seq
-	}
-	rows, err := from.Query(ctx, `SELECT seq, data FROM trail_pending WHERE seq > $1 ORDER BY seq LIMIT $2`, after, batchSize-len(known))
+// pending reads entries that wait, as many as make a batch.
+func pending(ctx context.Context, from querier) ([]leaf, error) {
+	rows, err := from.Query(ctx, `SELECT seq, data FROM trail_pending ORDER BY seq LIMIT $1`, batchSize)
 	if err != nil {
 		return nil, fmt.Errorf("reading what waits to be sealed: %w", err)
 	}
 	defer rows.Close()
-	leaves := known
+	var leaves []leaf
 	for rows.Next() {
 		leaves = append(leaves, leaf{})
 		l := &leaves[len(leaves)-1]
@@ -368,6 +407,10 @@ func pending(ctx context.Context, from querier, known []leaf) ([]leaf, error) {
 		l.hash = tlog.RecordHash(l.data)
 		if l.entry, err = decode(l.data); err != nil {
 			return nil, fmt.Errorf("pending row %d was not written by sekisho: %w", l.seq, err)
+		}
+		// A succession is sealed by Succeed, in one step, and never waits.
+		if l.entry.Action == proof.Action {
+			return nil, fmt.Errorf("pending row %d was not written by sekisho: nobody says by the way that another key signs", l.seq)
 		}
 	}
 	return leaves, rows.Err()

@@ -15,6 +15,7 @@ import (
 
 	"sekisho/policy/audit"
 	"sekisho/policy/store"
+	"sekisho/policy/store/storetest"
 )
 
 func TestSealedTrailProves(t *testing.T) {
@@ -74,6 +75,37 @@ func TestRunSealsWithinASecond(t *testing.T) {
 	if err := s.Err(); err != nil {
 		t.Error(err)
 	}
+	if lag, failures := s.Lag(); lag != 0 || failures != 0 {
+		t.Errorf("Lag = %v, %d failures after the seal", lag, failures)
+	}
+}
+
+// TestRequestOf: an entry carries the id of the request it was made in, unless
+// it names another itself.
+func TestRequestOf(t *testing.T) {
+	w := newWorld(t)
+	ctx := audit.WithRequest(t.Context(), "number-one")
+	err := w.db.WithTx(ctx, func(tx *store.Tx) error {
+		return errors.Join(
+			w.trail.Append(ctx, tx, audit.Entry{Actor: "a", Action: "first"}),
+			w.trail.Append(ctx, tx, audit.Entry{Actor: "a", Action: "second", RequestID: "number-two"}),
+			w.trail.Append(t.Context(), tx, audit.Entry{Actor: "a", Action: "third"}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.seal(w.sealer())
+	got, err := w.trail.Search(t.Context(), audit.Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := map[string]string{}
+	for _, r := range got {
+		ids[r.Entry.Action] = r.Entry.RequestID
+	}
+	if ids["first"] != "number-one" || ids["second"] != "number-two" || ids["third"] != "" {
+		t.Errorf("the ids are %v", ids)
+	}
 }
 
 // TestActAndEntryAreAllOrNothing breaks each step in turn. Whatever broke, acts
@@ -84,11 +116,12 @@ func TestActAndEntryAreAllOrNothing(t *testing.T) {
 		t.Run(point, func(t *testing.T) {
 			w := newWorld(t)
 			s := w.sealer()
+			mend := func() {}
 			switch point {
 			case "act":
-				w.exec(`CREATE TRIGGER broken BEFORE INSERT ON act BEGIN SELECT RAISE(ABORT, 'broken'); END`)
+				mend = storetest.Refuse(t, w.db, "INSERT", "act", "")
 			case "trail":
-				w.exec(`CREATE TRIGGER broken BEFORE INSERT ON trail_pending BEGIN SELECT RAISE(ABORT, 'broken'); END`)
+				mend = storetest.Refuse(t, w.db, "INSERT", "trail_pending", "")
 			default:
 				w.fault = func(stage string) error {
 					if stage == point {
@@ -108,7 +141,7 @@ func TestActAndEntryAreAllOrNothing(t *testing.T) {
 			if landed := point == "committed"; landed != (acts == 1) {
 				t.Errorf("after the break: %d acts", acts)
 			}
-			w.exec(`DROP TRIGGER IF EXISTS broken`)
+			mend()
 			// The act's own key makes the retry after a lost answer harmless.
 			if err := w.act("a"); err != nil && acts == 0 {
 				t.Fatal("retry:", err)
@@ -138,6 +171,7 @@ func TestSealingIsAllOrNothing(t *testing.T) {
 			w.acts(5, 12)
 			away := filepath.Dir(w.anchor) + ".away"
 			use := s
+			mend := func() {}
 			switch point {
 			case "sign":
 				key := w.key
@@ -156,9 +190,9 @@ func TestSealingIsAllOrNothing(t *testing.T) {
 					t.Fatal(err)
 				}
 			case "trail_pending":
-				w.exec(`CREATE TRIGGER broken BEFORE DELETE ON trail_pending BEGIN SELECT RAISE(ABORT, 'broken'); END`)
+				mend = storetest.Refuse(t, w.db, "DELETE", "trail_pending", "")
 			default:
-				w.exec(`CREATE TRIGGER broken BEFORE INSERT ON ` + point + ` BEGIN SELECT RAISE(ABORT, 'broken'); END`)
+				mend = storetest.Refuse(t, w.db, "INSERT", point, "")
 			}
 			if err := use.Seal(t.Context()); err == nil {
 				t.Fatal("Seal succeeded though it was broken")
@@ -169,7 +203,7 @@ func TestSealingIsAllOrNothing(t *testing.T) {
 			if landed && (leaves != 12 || waiting != 0) || !landed && (leaves != 5 || waiting != 7) {
 				t.Errorf("after the break: %d sealed, %d waiting", leaves, waiting)
 			}
-			w.exec(`DROP TRIGGER IF EXISTS broken`)
+			mend()
 			if point == "anchor" {
 				if err := os.Rename(away, filepath.Dir(w.anchor)); err != nil {
 					t.Fatal(err)
@@ -208,6 +242,10 @@ func TestSignerAway(t *testing.T) {
 	}
 	if !errors.Is(s.Err(), audit.ErrSilent) {
 		t.Errorf("Err = %v", s.Err())
+	}
+	w.clock.Advance(time.Minute)
+	if lag, failures := s.Lag(); lag < time.Minute || failures == 0 {
+		t.Errorf("Lag = %v, %d failures, want a minute and some", lag, failures)
 	}
 	end()
 	<-ran
@@ -284,25 +322,35 @@ func TestSealedRowsAreRefusedChange(t *testing.T) {
 	w.acts(0, 4)
 	w.seal(s)
 	w.acts(4, 5)
-	for _, q := range []string{
-		`UPDATE trail_leaf SET data = x'00' WHERE idx = 1`,
+	refused := []string{
+		`UPDATE trail_leaf SET data = hash WHERE idx = 1`,
 		`UPDATE trail_leaf SET actor = 'nobody'`,
 		`DELETE FROM trail_leaf WHERE idx = 3`,
 		`DELETE FROM trail_leaf`,
-		`INSERT OR REPLACE INTO trail_leaf SELECT * FROM trail_leaf WHERE idx = 3`,
 		`INSERT INTO trail_leaf SELECT 9, hash, data, at, actor, action, outcome, case_id FROM trail_leaf WHERE idx = 3`,
-		`UPDATE trail_node SET hash = zeroblob(32)`,
+		`UPDATE trail_node SET hash = (SELECT hash FROM trail_leaf WHERE idx = 1)`,
 		`DELETE FROM trail_node`,
-		`INSERT OR REPLACE INTO trail_node SELECT position, zeroblob(32) FROM trail_node`,
-		`INSERT INTO trail_node VALUES (2, zeroblob(32))`,
-		`INSERT INTO trail_node VALUES (4, zeroblob(32))`,
+		`INSERT INTO trail_node SELECT 2, hash FROM trail_leaf WHERE idx = 1`,
+		`INSERT INTO trail_node SELECT 4, hash FROM trail_leaf WHERE idx = 1`,
 		`UPDATE trail_checkpoint SET note = ''`,
 		`DELETE FROM trail_checkpoint`,
-		`INSERT OR REPLACE INTO trail_checkpoint SELECT size, '', 0 FROM trail_checkpoint`,
 		`UPDATE trail_article SET article = '1'`,
 		`DELETE FROM trail_article`,
-		`UPDATE trail_pending SET data = x'00'`,
-	} {
+		`UPDATE trail_pending SET data = (SELECT hash FROM trail_leaf WHERE idx = 1)`,
+	}
+	// What else each engine has.
+	refused = append(refused, map[string][]string{
+		"sqlite": {
+			`INSERT OR REPLACE INTO trail_leaf SELECT * FROM trail_leaf WHERE idx = 3`,
+			`INSERT OR REPLACE INTO trail_node SELECT position, zeroblob(32) FROM trail_node`,
+			`INSERT OR REPLACE INTO trail_checkpoint SELECT size, '', 0 FROM trail_checkpoint`,
+		},
+		"postgres": {
+			`TRUNCATE trail_leaf CASCADE`, `TRUNCATE trail_article`, `TRUNCATE trail_node`, `TRUNCATE trail_checkpoint`, `TRUNCATE trail_pending`,
+			`INSERT INTO trail_leaf SELECT * FROM trail_leaf WHERE idx = 3 ON CONFLICT (idx) DO UPDATE SET actor = 'nobody'`,
+		},
+	}[storetest.Engine()]...)
+	for _, q := range refused {
 		err := w.db.WithTx(t.Context(), func(tx *store.Tx) error {
 			_, err := tx.Exec(t.Context(), q)
 			return err

@@ -12,12 +12,15 @@ import (
 
 	"sekisho/policy/audit"
 	"sekisho/policy/audit/proof"
+	"sekisho/policy/store"
+	"sekisho/policy/store/storetest"
 )
 
 // TestTamperedStore plays somebody with the database in hand and every trigger
 // dropped, but without the key. What is left must not prove, and what the store
 // can see for itself stops the sealer from signing on top of it.
 func TestTamperedStore(t *testing.T) {
+	blob := map[string]string{"sqlite": "BLOB", "postgres": "BYTEA"}[storetest.Engine()]
 	forged := []byte(`{"time":"2026-03-01T09:00:00Z","actor":"nobody","action":"x","object":"y","outcome":"ok"}`)
 	leaf := tlog.RecordHash(forged)
 	for _, tt := range []struct {
@@ -34,9 +37,9 @@ func TestTamperedStore(t *testing.T) {
 		{"a leaf deleted", []string{`DELETE FROM trail_article`, `DELETE FROM trail_leaf WHERE idx = 4`}, nil, proof.KindIndex, 4, true},
 		{"the last leaf deleted", []string{`DELETE FROM trail_article`, `DELETE FROM trail_leaf WHERE idx = 8`}, nil, proof.KindPlace, 8, false},
 		{"a leaf added", []string{`INSERT INTO trail_leaf SELECT 9, hash, data, at, actor, action, outcome, case_id FROM trail_leaf WHERE idx = 8`}, nil, "", 0, false},
-		{"a node", []string{`UPDATE trail_node SET hash = zeroblob(32)`}, nil, "", 0, false},
+		{"a node", []string{`UPDATE trail_node SET hash = $1`}, []any{make([]byte, 32)}, "", 0, false},
 		{"a node taken off the end", []string{`UPDATE trail_node SET hash = substr(hash, 1, length(hash) - 32) WHERE position = 1`}, nil, "", 0, false},
-		{"the last node changed", []string{`UPDATE trail_node SET hash = CAST(substr(hash, 1, length(hash) - 32) || zeroblob(32) AS BLOB) WHERE position = 1`}, nil, "", 0, false},
+		{"the last node changed", []string{`UPDATE trail_node SET hash = CAST(substr(hash, 1, length(hash) - 32) || $1 AS ` + blob + `) WHERE position = 1`}, []any{make([]byte, 32)}, "", 0, false},
 		{"nodes moved", []string{`UPDATE trail_node SET position = 2 WHERE position = 1`}, nil, "", 0, false},
 		{"the nodes deleted", []string{`DELETE FROM trail_node`}, nil, "", 0, false},
 		{"the last checkpoint deleted", []string{`DELETE FROM trail_checkpoint WHERE size = 9`}, nil, "", 0, false},
@@ -169,7 +172,7 @@ func TestFork(t *testing.T) {
 	w.seal(s)
 	here := w.whole(8).Checkpoint
 
-	twin := &world{t: t, path: copied, clock: w.clock, key: w.key, anchor: filepath.Join(t.TempDir(), "anchor")}
+	twin := &world{t: t, path: copied, at: store.Config{Driver: "sqlite", Path: copied}, clock: w.clock, key: w.key, anchor: filepath.Join(t.TempDir(), "anchor")}
 	twin.open()
 	if err := os.WriteFile(twin.anchor, prefix, 0o600); err != nil {
 		t.Fatal(err)
@@ -237,7 +240,8 @@ func TestAnchorBehindBatches(t *testing.T) {
 	)
 	for _, n := range []int{1, 1, 2, 5, 119, 121, 1, 240, 3, 500, 64, 1} {
 		w.exec(`WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ` + fmt.Sprint(n) + `)
-			INSERT INTO trail_pending (data) SELECT '{"time":"2026-03-01T09:00:00.000000Z","actor":"a","action":"b.c","object":"' || i || '","outcome":"ok","reason":"","articles":[],"from":"","request_id":""}' FROM n`)
+			INSERT INTO trail_pending (data) SELECT ` + map[string]string{"sqlite": "CAST", "postgres": "convert_to"}[storetest.Engine()] + `('{"time":"2026-03-01T09:00:00.000000Z","actor":"a","action":"b.c","object":"' || i || '","outcome":"ok","reason":"","articles":[],"from":"","request_id":""}'` +
+			map[string]string{"sqlite": " AS BLOB)", "postgres": ", 'UTF8')"}[storetest.Engine()] + ` FROM n`)
 		w.seal(s)
 		total += n
 		note, err := os.ReadFile(w.anchor)
@@ -304,6 +308,7 @@ func TestPendingByAnotherHand(t *testing.T) {
 // TestPendingTakenAway: what somebody deletes between reading and sealing is
 // noticed, and nothing is sealed by halves.
 func TestPendingTakenAway(t *testing.T) {
+	storetest.OnlySQLite(t) // the thief is written in its words
 	w := newWorld(t)
 	s := w.sealer()
 	w.acts(0, 3)

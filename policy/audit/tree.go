@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
@@ -155,7 +156,7 @@ func (s *Sealer) readHead(ctx context.Context, from querier) (head, error) {
 		}
 		return head{}, nil
 	}
-	c, err := proof.OpenCheckpoint(signed, s.key.PublicKey())
+	c, err := s.signedLast(signed)
 	if err != nil {
 		return head{}, fmt.Errorf("%w (%w): start with the key file of this trail, whose key is not %s", ErrOtherKey, err, s.key.PublicKey())
 	}
@@ -180,10 +181,26 @@ func leafCount(ctx context.Context, from querier) (int64, error) {
 	return n, nil
 }
 
-// sign makes the checkpoint of a tree.
-func (s *Sealer) sign(size int64, root tlog.Hash) (head, error) {
+// signedLast reads the newest checkpoint under the key of ours that signed it
+// last, which is the one whose turn it is. Where a key that we do not hold has
+// succeeded ours, none is.
+func (s *Sealer) signedLast(signed []byte) (c proof.Checkpoint, err error) {
+	for _, k := range slices.Backward(s.key.all()) {
+		if c, err = proof.OpenLastSigned(signed, k.public); err == nil {
+			s.key.use(k.public)
+			return c, nil
+		}
+	}
+	return c, err
+}
+
+// sign makes the checkpoint of a tree, signed by the key in use, or by these.
+func (s *Sealer) sign(size int64, root tlog.Hash, by ...note.Signer) (head, error) {
+	if len(by) == 0 {
+		by = []note.Signer{s.key.inUse()}
+	}
 	c := proof.Checkpoint{Origin: s.key.Origin(), Size: size, Root: root}
-	signed, err := note.Sign(&note.Note{Text: c.Text()}, s.key.signer)
+	signed, err := note.Sign(&note.Note{Text: c.Text()}, by...)
 	if err != nil {
 		return head{}, fmt.Errorf("signing the checkpoint of %d entries: %w", size, err)
 	}

@@ -25,6 +25,7 @@ type world struct {
 	t      testing.TB
 	db     *store.DB
 	path   string
+	at     store.Config
 	clock  *clock.Fake
 	trail  *audit.Trail
 	key    *audit.Key
@@ -34,8 +35,15 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	dir := t.TempDir()
-	w := &world{t: t, path: filepath.Join(dir, "sekisho.db"), clock: clock.NewFake(t0), anchor: filepath.Join(dir, "outside", "anchor")}
+	path := filepath.Join(t.TempDir(), "sekisho.db")
+	return newWorldAt(t, path, storetest.At(t, path))
+}
+
+// newWorldAt is newWorld on a store that the test chose.
+func newWorldAt(t testing.TB, path string, at store.Config) *world {
+	t.Helper()
+	dir := filepath.Dir(path)
+	w := &world{t: t, path: path, at: at, clock: clock.NewFake(t0), anchor: filepath.Join(dir, "outside", "anchor")}
 	if err := os.Mkdir(filepath.Dir(w.anchor), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -49,12 +57,14 @@ func newWorld(t testing.TB) *world {
 }
 
 func (w *world) open() {
-	w.db = storetest.OpenWith(w.t, store.Config{Path: w.path, Fault: func(stage string) error {
+	at := w.at
+	at.Fault = func(stage string) error {
 		if w.fault != nil {
 			return w.fault(stage)
 		}
 		return nil
-	}})
+	}
+	w.db = storetest.OpenWith(w.t, at)
 	w.trail = audit.New(w.db, w.clock.Now)
 }
 
@@ -148,17 +158,21 @@ func (w *world) whole(want int64) proof.Report {
 // unlocked takes the triggers away, as somebody with the file in hand can.
 func (w *world) unlocked() {
 	w.t.Helper()
-	rows, err := w.db.Query(w.t.Context(), `SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'trail_%'`)
+	q, drop := `SELECT name, '' FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'trail_%'`, `DROP TRIGGER `
+	if w.at.Driver == "postgres" {
+		q = `SELECT tgname, ' ON ' || tgrelid::regclass FROM pg_trigger WHERE NOT tgisinternal AND tgname LIKE 'trail_%'`
+	}
+	rows, err := w.db.Query(w.t.Context(), q)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	var names []string
 	for rows.Next() {
-		var n string
-		if err := rows.Scan(&n); err != nil {
+		var n, on string
+		if err := rows.Scan(&n, &on); err != nil {
 			w.t.Fatal(err)
 		}
-		names = append(names, n)
+		names = append(names, n+on)
 	}
 	if err := rows.Err(); err != nil {
 		w.t.Fatal(err)
@@ -167,13 +181,14 @@ func (w *world) unlocked() {
 		w.t.Fatalf("only %d triggers guard the trail", len(names))
 	}
 	for _, n := range names {
-		w.exec(`DROP TRIGGER ` + n)
+		w.exec(drop + n)
 	}
 }
 
 // copyStore closes the store, copies its file and leaves it closed.
 func (w *world) copyStore(to string) {
 	w.t.Helper()
+	storetest.OnlySQLite(w.t)
 	if err := w.db.Close(); err != nil {
 		w.t.Fatal(err)
 	}

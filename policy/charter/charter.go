@@ -51,6 +51,11 @@ var (
 	ErrNotEmpty = errors.New("a policy is in force already")
 	// ErrUnchanged refuses a proposal that is the text in force.
 	ErrUnchanged = errors.New("this is the policy in force, letter by letter")
+	// ErrOlder refuses a text from another gateway that is older than one taken
+	// from there before: a file that lies about must not bring old rules back.
+	ErrOlder = errors.New("a newer policy was taken from there before")
+	// ErrTwoTexts refuses a second text under a version that was taken before.
+	ErrTwoTexts = errors.New("another text was taken from there under this version")
 	// ErrNoVersion says that there is no version of this number.
 	ErrNoVersion = errors.New("no such version")
 )
@@ -85,6 +90,15 @@ type Proposal struct {
 	Base    int64 // the version it was written against
 	Source  []byte
 	Changes []policy.Change // against Base
+}
+
+// A Carried text comes from another gateway, whose signature the caller has
+// checked. Epoch and Version are that gateway's own.
+type Carried struct {
+	Origin, Key    string
+	Epoch, Version int64
+	Issued         time.Time
+	Digest         string // SHA-256 of the text, hexadecimal
 }
 
 // A Version is what is known of one text that is or was in force.
@@ -125,6 +139,15 @@ func (c *Charter) Version() int64 {
 		return g.version
 	}
 	return 0
+}
+
+// Begun is when the first version came into force; the zero time before.
+func (c *Charter) Begun(ctx context.Context) (time.Time, error) {
+	at, err := oldest(ctx, c.db)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("reading since when there is a policy: %w", err)
+	}
+	return at, nil
 }
 
 // Err is why the newest version could not be read, or nil. While it is not nil
@@ -189,16 +212,26 @@ func (c *Charter) Run(ctx context.Context) {
 // an empty store; another text there is ErrNotEmpty, the same text is the same
 // version. A file with problems comes back as policy.Problems.
 func (c *Charter) Install(ctx context.Context, actor string, source []byte) (int64, error) {
-	return c.install(ctx, actor, source, false)
+	return c.install(ctx, actor, source, nil, false)
+}
+
+// InstallCarried is Install of a text from another gateway.
+func (c *Charter) InstallCarried(ctx context.Context, actor string, source []byte, from Carried) (int64, error) {
+	return c.install(ctx, actor, source, &from, false)
 }
 
 // Overrule is Install whatever is in force. Only dev may call it, where the
 // people are invented; the trail says that no second person was asked.
 func (c *Charter) Overrule(ctx context.Context, actor string, source []byte) (int64, error) {
-	return c.install(ctx, actor, source, true)
+	return c.install(ctx, actor, source, nil, true)
 }
 
-func (c *Charter) install(ctx context.Context, actor string, source []byte, overrule bool) (int64, error) {
+// OverruleCarried is Overrule by a text from another gateway.
+func (c *Charter) OverruleCarried(ctx context.Context, actor string, source []byte, from Carried) (int64, error) {
+	return c.install(ctx, actor, source, &from, true)
+}
+
+func (c *Charter) install(ctx context.Context, actor string, source []byte, from *Carried, overrule bool) (int64, error) {
 	next, problems := policy.Parse("policy.yaml", source)
 	if err := problems.Err(); err != nil {
 		return 0, err
@@ -225,9 +258,12 @@ func (c *Charter) install(ctx context.Context, actor string, source []byte, over
 	v := Version{Number: base + 1, Since: c.now(), By: actor, Digest: now}
 	entries := c.entries(audit.Entry{
 		Actor: actor, Action: "policy.installed", Object: versionName(v.Number),
-		Reason: "no second person: the store was empty, or this is dev",
+		Reason: "no second person: the store was empty, or this is dev", Detail: from.detail(),
 	}, v.Digest, base, policy.Diff(c.basePolicy(base), next))
 	err = c.db.WithTx(ctx, func(tx *store.Tx) error {
+		if err := c.takeIn(ctx, tx, actor, now, from); err != nil {
+			return err
+		}
 		if err := insertVersion(ctx, tx, v, source); err != nil {
 			return err
 		}
@@ -264,9 +300,22 @@ func (c *Charter) basePolicy(base int64) *policy.Policy {
 // from the version in force on the trail. A file with problems comes back as
 // policy.Problems. The same text by the same person is the same proposal.
 func (c *Charter) Propose(ctx context.Context, actor string, source []byte) (Proposal, error) {
+	return c.propose(ctx, actor, source, nil)
+}
+
+// ProposeCarried is Propose of a text from another gateway. An older one than is
+// taken from there is refused; it is taken when it is approved.
+func (c *Charter) ProposeCarried(ctx context.Context, actor string, source []byte, from Carried) (Proposal, error) {
+	return c.propose(ctx, actor, source, &from)
+}
+
+func (c *Charter) propose(ctx context.Context, actor string, source []byte, from *Carried) (Proposal, error) {
 	next, problems := policy.Parse("policy.yaml", source)
 	if err := problems.Err(); err != nil {
 		return Proposal{}, err
+	}
+	if err := c.trail.MayBegin(); err != nil {
+		return Proposal{}, fmt.Errorf("proposing a policy: %w", err)
 	}
 	g, err := c.fresh(ctx)
 	if err != nil {
@@ -277,17 +326,23 @@ func (c *Charter) Propose(ctx context.Context, actor string, source []byte) (Pro
 		return Proposal{}, ErrUnchanged
 	}
 	p := Proposal{ID: newID(), Login: actor, At: c.now().UTC(), Base: g.version, Source: source, Changes: policy.Diff(g.policy, next)}
+	var ( // what stands in the store; p stays as it is, because the transaction may run again
+		id string
+		at time.Time
+	)
 	err = c.db.WithTx(ctx, func(tx *store.Tx) error {
-		id, at, err := insertProposal(ctx, tx, p, sum)
-		if err != nil {
+		var err error
+		if id, at, err = insertProposal(ctx, tx, p, sum); err != nil {
+			return err
+		}
+		if err := from.propose(ctx, tx, id, sum); err != nil {
 			return err
 		}
 		if id != p.ID {
-			p.ID, p.At = id, at
 			return nil // it is there already, with its entry
 		}
 		return c.append(ctx, tx, c.entries(audit.Entry{
-			Actor: actor, Action: "policy.proposed", Object: proposalName(id),
+			Actor: actor, Action: "policy.proposed", Object: proposalName(id), Detail: from.detail(),
 		}, sum, p.Base, p.Changes))
 	})
 	if errors.Is(err, errBaseMoved) {
@@ -295,6 +350,9 @@ func (c *Charter) Propose(ctx context.Context, actor string, source []byte) (Pro
 	}
 	if err != nil {
 		return Proposal{}, fmt.Errorf("proposing a policy: %w", err)
+	}
+	if id != p.ID {
+		p.ID, p.At = id, at
 	}
 	return p, nil
 }
@@ -331,31 +389,102 @@ func (c *Charter) Approve(ctx context.Context, by Approver, proposalID string) (
 	if held == nil || held.version != row.Base {
 		return 0, ErrStale
 	}
-	next, problems := policy.Parse("policy.yaml", row.Source)
-	if err := problems.Err(); err != nil {
+	if err := c.trail.MayBegin(); err != nil {
+		return 0, fmt.Errorf("approving a policy: %w", err)
+	}
+	bill, err := c.bill(row, held)
+	if err != nil {
 		return 0, err
 	}
-	v := Version{Number: row.Base + 1, Since: c.now(), By: row.Login, ApprovedBy: by.Login, Proposal: row.ID, Digest: digest(row.Source)}
-	entries := c.entries(audit.Entry{
-		Actor: by.Login, Action: "policy.approved", Object: versionName(v.Number),
-		Reason: fmt.Sprintf("proposed by %s as %s", row.Login, row.ID),
-	}, v.Digest, row.Base, policy.Diff(held.policy, next))
-	err = c.db.WithTx(ctx, func(tx *store.Tx) error {
-		if err := spendProposal(ctx, tx, row.ID, by, v.Since); err != nil {
-			return err
-		}
-		if err := insertVersion(ctx, tx, v, row.Source); err != nil {
-			return err
-		}
-		return c.append(ctx, tx, entries)
-	})
+	err = c.db.WithTx(ctx, func(tx *store.Tx) error { return c.enact(ctx, tx, bill, by) })
 	switch {
 	case errors.Is(err, store.ErrUntouched), errors.Is(err, errNumberTaken):
 		return 0, c.tooLate(ctx, row.ID)
 	case err != nil:
 		return 0, fmt.Errorf("approving a policy: %w", err)
 	}
-	return c.settled(ctx, v.Number), nil
+	return c.settled(ctx, row.Base+1), nil
+}
+
+// A Bill is a proposal that was read and compared, ready to come into force.
+type Bill struct {
+	row     proposalRow
+	changes []policy.Change
+}
+
+// Read reads a proposal that waits, and compares it with the version in force, so
+// that the transaction that enacts it need not. ErrNoProposal: it does not wait.
+func (c *Charter) Read(ctx context.Context, id string) (Proposal, Bill, error) {
+	held := c.inForce.Load()
+	row, err := readProposal(ctx, c.db, id)
+	if err != nil {
+		return Proposal{}, Bill{}, fmt.Errorf("reading a proposed policy: %w", err)
+	}
+	if row.approvedAt != 0 {
+		return Proposal{}, Bill{}, ErrNoProposal
+	}
+	b, err := c.bill(row, held)
+	b.row.Changes = b.changes
+	return b.row.Proposal, b, err
+}
+
+func (c *Charter) bill(row proposalRow, held *governing) (Bill, error) {
+	if held == nil || held.version != row.Base {
+		return Bill{row: row}, ErrStale
+	}
+	next, problems := policy.Parse("policy.yaml", row.Source)
+	if err := problems.Err(); err != nil {
+		return Bill{row: row}, err
+	}
+	return Bill{row, policy.Diff(held.policy, next)}, nil
+}
+
+// Enact puts a proposal in force in the caller's transaction, where somebody else
+// has established the second person; the rule of two persons holds all the same.
+// ErrStale, when something came first.
+func (c *Charter) Enact(ctx context.Context, tx *store.Tx, b Bill, by Approver) error {
+	if err := allowed(b.row, by); err != nil {
+		return err
+	}
+	if err := c.trail.MayBegin(); err != nil {
+		return err
+	}
+	err := c.enact(ctx, tx, b, by)
+	if errors.Is(err, store.ErrUntouched) || errors.Is(err, errNumberTaken) {
+		return ErrStale
+	}
+	return err
+}
+
+func (c *Charter) enact(ctx context.Context, tx *store.Tx, b Bill, by Approver) error {
+	row := b.row
+	v := Version{Number: row.Base + 1, Since: c.now(), By: row.Login, ApprovedBy: by.Login, Proposal: row.ID, Digest: digest(row.Source)}
+	from, err := carriedIn(ctx, tx, row.ID)
+	if err != nil {
+		return err
+	}
+	if err := spendProposal(ctx, tx, row.ID, by, v.Since); err != nil {
+		return err
+	}
+	if err := c.takeIn(ctx, tx, row.Login, v.Digest, from); err != nil {
+		return err
+	}
+	if err := insertVersion(ctx, tx, v, row.Source); err != nil {
+		return err
+	}
+	return c.append(ctx, tx, c.entries(audit.Entry{
+		Actor: by.Login, Action: "policy.approved", Object: versionName(v.Number),
+		Reason: fmt.Sprintf("proposed by %s as %s", row.Login, row.ID), Detail: from.detail(),
+	}, v.Digest, row.Base, b.changes))
+}
+
+// Of is the number of the version that a proposal became; 0 while it is none.
+func (c *Charter) Of(ctx context.Context, proposalID string) (int64, error) {
+	row, err := readProposal(ctx, c.db, proposalID)
+	if err != nil || row.approvedAt == 0 {
+		return 0, err
+	}
+	return row.Base + 1, nil
 }
 
 // tooLate tells a proposal that somebody else approved from one whose base

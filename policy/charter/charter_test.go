@@ -301,12 +301,10 @@ func TestAllOrNothing(t *testing.T) {
 			t.Run(a.action+"/"+point, func(t *testing.T) {
 				w := newWorld(t)
 				id := a.prepare(w)
+				mend := func() {}
 				if point == "trail" {
 					// A trail that takes no more entries, as on a full disk.
-					w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error {
-						_, err := tx.Exec(t.Context(), `CREATE TRIGGER full BEFORE INSERT ON trail_pending BEGIN SELECT RAISE(ABORT, 'full'); END`)
-						return err
-					}))
+					mend = storetest.Refuse(t, w.db, "INSERT", "trail_pending", "")
 				} else {
 					w.fault = func(stage string) error {
 						if stage == point {
@@ -323,12 +321,7 @@ func TestAllOrNothing(t *testing.T) {
 					t.Errorf("after the break: %d rows, %d entries, want %d of each", rows, entries, want)
 				}
 				w.fault = nil
-				if point == "trail" {
-					w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error {
-						_, err := tx.Exec(t.Context(), `DROP TRIGGER full`)
-						return err
-					}))
-				}
+				mend()
 				if err := a.act(w, id); err != nil {
 					t.Fatal("retry:", err)
 				}

@@ -3,6 +3,7 @@ package charter
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strconv"
 	"unicode/utf8"
 
@@ -25,10 +26,12 @@ const (
 func (c *Charter) entries(act audit.Entry, sum string, base int64, changes []policy.Change) []audit.Entry {
 	act.Articles = []policy.Article{"16-1", "84"}
 	pages := paginate(changes)
-	act.Detail = map[string]string{
+	detail := map[string]string{
 		"sha256": sum, "base": strconv.FormatInt(base, 10),
 		"changes": strconv.Itoa(len(changes)), "pages": strconv.Itoa(len(pages)),
 	}
+	maps.Copy(detail, act.Detail) // where a carried text came from
+	act.Detail = detail
 	out := []audit.Entry{act}
 	for i, page := range pages {
 		e := act

@@ -26,6 +26,13 @@ func newest(ctx context.Context, db *store.DB) (int64, error) {
 	return n, err
 }
 
+// oldest is when the first version came into force.
+func oldest(ctx context.Context, db *store.DB) (time.Time, error) {
+	var at int64
+	err := db.QueryRow(ctx, `SELECT COALESCE(MIN(in_force_at), 0) FROM charter_version`).Scan(&at)
+	return store.FromMicros(at), err
+}
+
 func readVersion(ctx context.Context, db *store.DB, number int64) (Version, []byte, error) {
 	v := Version{Number: number}
 	var (
@@ -109,7 +116,7 @@ type proposalRow struct {
 	approvedAt int64
 }
 
-func readProposal(ctx context.Context, db *store.DB, id string) (proposalRow, error) {
+func readProposal(ctx context.Context, db store.Reader, id string) (proposalRow, error) {
 	row := proposalRow{Proposal: Proposal{ID: id}}
 	var (
 		sum string

@@ -7,7 +7,9 @@ import (
 
 // Stopwatch starts measuring how long something takes by the machine's
 // monotonic clock, which no change of the time of day moves. It is for pacing
-// and measuring, never for deciding when something ends.
+// and measuring, and for how old a copy is: a clock with a floor stands still after
+// the machine's was set back, and what is copied would stay young. When something
+// ends is never decided by it.
 func Stopwatch() (elapsed func() time.Duration) {
 	start := time.Now()
 	return func() time.Duration { return time.Since(start) }

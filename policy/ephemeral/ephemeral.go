@@ -1,9 +1,29 @@
 // Package ephemeral keeps what may be lost: the state of a sign-in under way,
-// copies of sessions, counters that slow strangers down.
+// and counts that keep the trail from being flooded. It refuses to know what it
+// keeps, and nobody may rely on it to remember. What must be spent exactly once
+// across a crash, what limits guessing, and whatever grants anything, is decided
+// by policy/store; losing everything here may only cost people time.
 //
-// It refuses to know what it keeps, and nobody may rely on it to remember. What
-// must be spent exactly once across a crash, and whatever grants anything, is
-// decided by policy/store; losing everything here may only cost people time.
+// There are four stores:
+//
+//	Memory  for one process
+//	Redis   for several gateways
+//	Rows    in the database: what several gateways use while Redis is away
+//	Spare   the last two behind one face
+//
+// When Redis is away sign-ins go on, in rows. The other ways were worse. To
+// refuse sign-ins would make Redis a thing whose death stops a prefecture at
+// 8:30, for state that is worth ten minutes of one person's patience. To go on
+// in each gateway's memory would break every second sign-in behind a balancer,
+// and would make every counter start anew in each gateway: a stranger who can
+// make Redis stop could then guess more. So nothing that limits guessing is kept
+// here at all. Failures against a credential and failures of a source address
+// are rows, always, counted in the transaction that records the refusal; killing
+// Redis, emptying it or bringing back an old copy of it gives nobody a try more.
+//
+// Keys are seen by whoever can look into Redis: callers put MACs, ids and
+// addresses into them, never a secret and nothing that somebody typed. Values are
+// sealed there.
 package ephemeral
 
 import (

@@ -43,11 +43,8 @@ func NewMemory(now clock.Now, max int) *Memory {
 
 // Put implements Store.
 func (m *Memory) Put(_ context.Context, key string, value []byte, ttl time.Duration) error {
-	if err := checkEntry(key, ttl); err != nil {
+	if err := checkValue(key, value, ttl); err != nil {
 		return err
-	}
-	if len(value) > MaxValue {
-		return fmt.Errorf("a value of %d bytes is larger than %d", len(value), MaxValue)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -123,6 +120,13 @@ func (m *Memory) Len() (values, counters int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.values.byKey), len(m.counters.byKey)
+}
+
+func checkValue(key string, value []byte, ttl time.Duration) error {
+	if len(value) > MaxValue {
+		return fmt.Errorf("a value of %d bytes is larger than %d", len(value), MaxValue)
+	}
+	return checkEntry(key, ttl)
 }
 
 func checkEntry(key string, lasts time.Duration) error {

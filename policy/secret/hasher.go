@@ -22,6 +22,10 @@ var ErrBusy = errors.New("too many passwords are being checked at once")
 // With a pepper, what is hashed is not the password but its HMAC under a key
 // that is not in the database: a stolen table alone cannot be guessed against.
 type Hasher struct {
+	// Watch sees each hash asked for and hears how that ended, waiting included.
+	// nil: nobody watches. It is set before the first use.
+	Watch func(ctx context.Context) (ended func(error))
+
 	params Params
 	pepper *KeyRing
 	gate   chan struct{}
@@ -116,8 +120,15 @@ func (h *Hasher) Key(ctx context.Context, salt, pw []byte) ([]byte, error) {
 	return key, nil
 }
 
+// Waiting is how many callers wait for their turn at this moment.
+func (h *Hasher) Waiting() int { return max(0, int(h.inside.Load())-len(h.gate)) }
+
 // compute is the only place where Argon2 runs.
-func (h *Hasher) compute(ctx context.Context, p Params, keyID string, salt, pw []byte, length int) ([]byte, error) {
+func (h *Hasher) compute(ctx context.Context, p Params, keyID string, salt, pw []byte, length int) (tag []byte, err error) {
+	if h.Watch != nil {
+		ended := h.Watch(ctx)
+		defer func() { ended(err) }()
+	}
 	if err := p.Check(); err != nil {
 		return nil, err
 	}

@@ -179,6 +179,15 @@ func TestHostileHashes(t *testing.T) {
 func TestGate(t *testing.T) {
 	gates := runtime.GOMAXPROCS(0)
 	h := secret.NewHasher(cheap, nil, 1)
+	var asked, busy atomic.Int64
+	h.Watch = func(context.Context) func(error) {
+		asked.Add(1)
+		return func(err error) {
+			if errors.Is(err, secret.ErrBusy) {
+				busy.Add(1)
+			}
+		}
+	}
 	var leave []func()
 	for range gates {
 		l, err := h.Enter(t.Context())
@@ -204,6 +213,12 @@ func TestGate(t *testing.T) {
 		if err := call(); !errors.Is(err, secret.ErrBusy) {
 			t.Errorf("%s with a full queue: %v, want ErrBusy", name, err)
 		}
+	}
+	if n := h.Waiting(); n != 1 {
+		t.Errorf("%d wait, want 1", n)
+	}
+	if asked.Load() != 5 || busy.Load() != 4 {
+		t.Errorf("the watch saw %d hashes asked for and %d turned away, want 5 and 4", asked.Load(), busy.Load())
 	}
 	end()
 	if err := <-waits; !errors.Is(err, context.Canceled) {

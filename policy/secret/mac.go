@@ -20,18 +20,22 @@ const purposesKept = 64
 type macs struct {
 	prk []byte
 
-	mu   sync.RWMutex
-	pool map[string]*sync.Pool // of *lengthMAC, by purpose
+	mu    sync.RWMutex
+	epoch int64
+	pool  map[string]*sync.Pool // of *lengthMAC, by purpose, in this epoch
 }
 
 // sum is the HMAC of parts, each behind its length.
-func (m *macs) sum(purpose string, parts [][]byte) ([]byte, error) {
+func (m *macs) sum(epoch int64, purpose string, parts [][]byte) ([]byte, error) {
 	m.mu.RLock()
 	pool := m.pool[purpose]
+	if m.epoch != epoch {
+		pool = nil
+	}
 	m.mu.RUnlock()
 	if pool == nil {
 		var err error
-		if pool, err = m.prepare(purpose); err != nil {
+		if pool, err = m.prepare(epoch, purpose); err != nil {
 			return nil, err
 		}
 	}
@@ -53,14 +57,21 @@ type lengthMAC struct {
 	length [8]byte
 }
 
-func (m *macs) prepare(purpose string) (*sync.Pool, error) {
-	sub, err := hkdf.Expand(sha256.New, m.prk, "sekisho mac v1 "+purpose, keyLength)
+func (m *macs) prepare(epoch int64, purpose string) (*sync.Pool, error) {
+	info := "sekisho mac v1 " + purpose
+	if epoch > 0 {
+		info = fmt.Sprintf("sekisho mac v1 epoch %d %s", epoch, purpose)
+	}
+	sub, err := hkdf.Expand(sha256.New, m.prk, info, keyLength)
 	if err != nil {
 		return nil, fmt.Errorf("deriving the key for %s: %w", purpose, err)
 	}
 	pool := &sync.Pool{New: func() any { return &lengthMAC{Hash: hmac.New(sha256.New, sub)} }}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.epoch != epoch {
+		m.epoch, m.pool = epoch, nil
+	}
 	if len(m.pool) < purposesKept {
 		if m.pool == nil {
 			m.pool = map[string]*sync.Pool{}

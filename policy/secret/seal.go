@@ -18,9 +18,11 @@ type Place struct{ Table, Column, Row string }
 //	60 bytes the value's own key: nonce 12, AES-256-GCM 32, tag 16
 //	rest     the value: nonce 12, AES-256-GCM, tag 16
 //
-// Each value has a key of its own (DEK) so that changing the ring's key means
-// wrapping 32 bytes again, and so that GCM's bound of 2^32 random nonces under
-// one key (NIST SP 800-38D, 8.3) counts records, not bytes or rewrites of them.
+// Each value has a key of its own (DEK) so that GCM's bound of 2^32 random nonces
+// under one key (NIST SP 800-38D, 8.3) counts records, not bytes or rewrites of
+// them. The value is bound to the ring's key as well as to its own: Reseal
+// therefore does both anew, so that whoever has kept a DEK from a copy of the
+// store cannot read what stands there later.
 const (
 	sealVersion = 1
 	wrapLength  = 12 + keyLength + 16
@@ -31,7 +33,8 @@ const (
 // with table, column, row, key id and format version as associated data. A
 // value copied to another person's row is not theirs.
 func (k *KeyRing) Seal(at Place, plain []byte) ([]byte, error) {
-	bound, err := at.bind(k.current)
+	state := k.state.Load()
+	bound, err := at.bind(state.current)
 	if err != nil {
 		return nil, err
 	}
@@ -41,10 +44,10 @@ func (k *KeyRing) Seal(at Place, plain []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]byte, 0, 2+len(k.current)+wrapLength+len(plain)+sealTail)
-	out = append(out, sealVersion, byte(len(k.current)))
-	out = append(out, k.current...)
-	out = k.keys[k.current].wrap.Seal(out, nil, dek, append(bound, "key"...))
+	out := make([]byte, 0, 2+len(state.current)+wrapLength+len(plain)+sealTail)
+	out = append(out, sealVersion, byte(len(state.current)))
+	out = append(out, state.current...)
+	out = state.keys[state.current].wrap.Seal(out, nil, dek, append(bound, "key"...))
 	return aead.Seal(out, nil, plain, append(bound, "value"...)), nil
 }
 
@@ -55,7 +58,7 @@ func (k *KeyRing) Open(at Place, sealed []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening %s.%s: %w", at.Table, at.Column, err)
 	}
-	key, ok := k.keys[id]
+	key, ok := k.state.Load().keys[id]
 	if !ok {
 		return nil, fmt.Errorf("opening %s.%s with key %q: %w", at.Table, at.Column, id, ErrUnknownKey)
 	}
@@ -77,6 +80,24 @@ func (k *KeyRing) Open(at Place, sealed []byte) ([]byte, error) {
 		return nil, fmt.Errorf("opening %s.%s: %w", at.Table, at.Column, ErrSealBroken)
 	}
 	return plain, nil
+}
+
+// Reseal seals a value anew under the current key, at the same place. What the
+// secret is worth does not change by that: one that somebody has read must be
+// replaced.
+func (k *KeyRing) Reseal(at Place, sealed []byte) ([]byte, error) {
+	plain, err := k.Open(at, sealed)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(plain)
+	return k.Seal(at, plain)
+}
+
+// SealedPrefix is how every value that is sealed under a key begins, for finding
+// them by it.
+func SealedPrefix(keyID string) []byte {
+	return append([]byte{sealVersion, byte(len(keyID))}, keyID...)
 }
 
 // SealedUnder is the id of the key a sealed value names, for finding what must

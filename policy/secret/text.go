@@ -130,7 +130,7 @@ func readGuarded(path string, flags int) ([]byte, error) {
 	switch {
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is not a regular file", path)
-	case info.Mode().Perm()&0o077 != 0:
+	case info.Mode().Perm()&0o077 != 0 && !lent(info):
 		return nil, openToOthers{path, info.Mode().Perm()}
 	case info.Size() > maxFile:
 		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxFile)
@@ -144,6 +144,14 @@ func readGuarded(path string, flags int) ([]byte, error) {
 		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxFile)
 	}
 	return b[:n], nil
+}
+
+// lent reports whether a file is root's, 0440, group root: what systemd makes of
+// a credential for a service that is not root's. The group bits are then the
+// mask of an access list that names the service alone; the group itself is root.
+func lent(info fs.FileInfo) bool {
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	return ok && owner.Uid == 0 && owner.Gid == 0 && info.Mode().Perm() == 0o440
 }
 
 // ErrExposed says that a secret's file may be touched by more than its owner.

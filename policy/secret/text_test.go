@@ -164,3 +164,30 @@ func TestReadFile(t *testing.T) {
 		}
 	}
 }
+
+// TestCredentialsOfAServiceManager: 0440 is good where systemd made it, root's
+// with the group root, and nowhere else.
+func TestCredentialsOfAServiceManager(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make what systemd makes")
+	}
+	for _, tt := range []struct {
+		mode     os.FileMode
+		uid, gid int
+		good     bool
+	}{
+		{0o400, 0, 0, true}, {0o440, 0, 0, true}, {0o400, 65534, 65534, true},
+		{0o440, 65534, 0, false}, {0o440, 0, 65534, false}, {0o444, 0, 0, false}, {0o460, 0, 0, false},
+	} {
+		path := filepath.Join(t.TempDir(), "credential")
+		if err := os.WriteFile(path, []byte("secret\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(os.Chown(path, tt.uid, tt.gid), os.Chmod(path, tt.mode)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := secret.ReadFile(path); (err == nil) != tt.good {
+			t.Errorf("%04o of %d:%d: %v", tt.mode, tt.uid, tt.gid, err)
+		}
+	}
+}

@@ -7,109 +7,124 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"syscall"
+	"slices"
 
 	"github.com/pressly/goose/v3"
 )
 
-//go:embed migrations/sqlite/*.sql
+//go:embed migrations/sqlite/*.sql migrations/postgres/*.sql
 var migrations embed.FS
 
-// ErrNewer says that a later Sekisho has worked on this store. Opening it with
-// this one could drop what the later one relies on, so it is refused.
+// carried are the migrations of one engine that this binary carries.
+type carried struct {
+	files fs.FS
+	dir   string
+}
+
+func migrationsOf(driver string) carried {
+	if driver == "postgres" {
+		return carried{migrations, "migrations/postgres"}
+	}
+	return carried{migrations, "migrations/sqlite"}
+}
+
+// ErrNewer says that a later Sekisho has worked on this store, and that it must
+// not be worked on by this one: it could drop what the later one relies on.
 var ErrNewer = errors.New("the store was written by a newer Sekisho")
 
 // newer is the sentence an operator reads.
 type newer struct {
-	path           string
-	stored, newest int64
+	place                  string
+	stored, newest, oldest int64
 }
 
 func (n newer) Error() string {
-	return fmt.Sprintf("%s has schema version %d, but this sekisho knows only up to version %d: "+
-		"start the newer sekisho that wrote it, or restore a backup made before the upgrade", n.path, n.stored, n.newest)
+	return fmt.Sprintf("%s has schema version %d, which a sekisho that knows version %d can work on, but this one knows only up to version %d: "+
+		"start the newer sekisho that wrote it, or restore a backup made before the upgrade", n.place, n.stored, n.oldest, n.newest)
 }
 
 func (newer) Is(target error) bool { return target == ErrNewer }
 
-// migrate brings the schema to the newest version this binary carries.
-//
-// Two processes may start on one file at the same moment. Goose reads the
-// version and applies what is missing in separate transactions, so both would
-// try the same step; a file lock beside the store lets one of them work and the
-// other find it done. The store itself is never locked this way: closing any
-// other descriptor of it would drop SQLite's own locks on it.
-func migrate(ctx context.Context, path string, db *sql.DB, from fs.FS) error {
-	steps, err := goose.NewProvider(goose.DialectSQLite3, db, from,
-		goose.WithDisableGlobalRegistry(true))
+// steps reads the migrations.
+func (c carried) steps() (fs.FS, []int64, error) {
+	files, err := fs.Sub(c.files, c.dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the embedded migrations: %w", err)
+	}
+	names, err := fs.Glob(files, "*.sql")
+	if err != nil || len(names) == 0 {
+		return nil, nil, fmt.Errorf("reading the embedded migrations: there are none (%w)", err)
+	}
+	var versions []int64
+	for _, name := range names {
+		v, err := goose.NumericComponent(name)
+		if err != nil {
+			return nil, nil, fmt.Errorf("reading the embedded migrations: %w", err)
+		}
+		versions = append(versions, v)
+	}
+	slices.Sort(versions)
+	return files, versions, nil
+}
+
+// up brings the schema to the newest version carried. It runs alone.
+func (c carried) up(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
+	files, versions, err := c.steps()
+	if err != nil {
+		return err
+	}
+	steps, err := goose.NewProvider(dialect, db, files, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("reading the embedded migrations: %w", err)
 	}
-	sources := steps.ListSources()
-	newest := sources[len(sources)-1].Version
-
-	done, err := upToDate(ctx, path, db, newest, len(sources))
-	if err != nil || done {
-		return err
-	}
-	unlock, err := lockFile(path + ".migrate")
-	if err != nil {
-		return fmt.Errorf("waiting for another process to migrate: %w", err)
-	}
-	defer unlock()
-	if done, err = upToDate(ctx, path, db, newest, len(sources)); err != nil || done {
-		return err
-	}
 	if _, err := steps.Up(ctx); err != nil {
-		return fmt.Errorf("migrating to schema version %d: %w", newest, err)
+		return fmt.Errorf("migrating to schema version %d: %w", versions[len(versions)-1], err)
 	}
 	return nil
 }
 
-// upToDate compares the stored schema with the newest migration carried.
-func upToDate(ctx context.Context, path string, db *sql.DB, newest int64, carried int) (bool, error) {
-	var known int
-	err := db.QueryRowContext(ctx,
-		`SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'goose_db_version'`).Scan(&known)
+// A schema is what stands in the store.
+type schema struct {
+	stored int64 // the newest migration applied
+	ours   int   // how many of those that we carry are applied
+}
+
+// upToDate compares the stored schema with the migrations carried. True: there
+// is nothing to do, because all of ours are applied and those that a newer
+// Sekisho has added leave ours working.
+func (c carried) upToDate(ctx context.Context, db *sql.DB, place string) (bool, error) {
+	_, versions, err := c.steps()
 	if err != nil {
-		return false, fmt.Errorf("reading the schema: %w", err)
+		return false, err
 	}
-	if known == 0 {
-		return false, nil
-	}
-	var stored int64
-	var applied int
+	newest := versions[len(versions)-1]
+	var s schema
 	err = db.QueryRowContext(ctx, `
-		SELECT COALESCE(MAX(version_id), 0), COUNT(DISTINCT version_id)
+		SELECT COALESCE(MAX(version_id), 0), COUNT(DISTINCT CASE WHEN version_id <= $1 THEN version_id END)
 		FROM   goose_db_version
-		WHERE  version_id > 0 AND is_applied`).Scan(&stored, &applied)
+		WHERE  version_id > 0 AND is_applied`, newest).Scan(&s.stored, &s.ours)
 	if err != nil {
 		return false, fmt.Errorf("reading the schema version: %w", err)
 	}
-	if stored > newest {
-		return false, newer{path, stored, newest}
+	if s.stored <= newest {
+		return s.stored == newest && s.ours == len(versions), nil
 	}
-	return stored == newest && applied == carried, nil
+	if s.ours != len(versions) {
+		return false, fmt.Errorf("%s has schema version %d, but lacks a migration that this sekisho carries: it was made by another build", place, s.stored)
+	}
+	// A later migration says how old a Sekisho may go on working beside it.
+	oldest := s.stored
+	if err := db.QueryRowContext(ctx, `SELECT oldest FROM schema_floor WHERE id = 1`).Scan(&oldest); err != nil {
+		return false, fmt.Errorf("%w (%w)", newer{place, s.stored, newest, oldest}, err)
+	}
+	if oldest > newest {
+		return false, newer{place, s.stored, newest, oldest}
+	}
+	return true, nil
 }
 
-// lockFile takes an exclusive lock that ends with the process if need be. The
-// file stays: removing it would let two processes hold locks on two files of
-// the same name.
-func lockFile(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if !errors.Is(err, syscall.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("locking %s: %w", path, err)
-	}
-	return func() { _ = f.Close() }, nil
+// stillFits is asked while working: a newer Sekisho may have migrated meanwhile.
+func stillFits(ctx context.Context, db *sql.DB, c carried, place string) error {
+	_, err := c.upToDate(ctx, db, place)
+	return err
 }

@@ -6,9 +6,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
+	"strings"
+	"unicode/utf8"
 )
 
 // A Tx is one transaction, handed to the function given to WithTx and dead when
@@ -17,57 +16,71 @@ import (
 // The ctx given to its methods carries values only: once a transaction has
 // begun, its statements are not interrupted. SQLite answers an interrupt by
 // rolling back the whole transaction, and others share it.
+//
+// After a statement that failed nothing more runs, and WithTx answers its error
+// if fn does not: PostgreSQL has given the transaction up by then, and what is
+// right on one engine must be right on both. Rows are read to their end or
+// closed before the next statement, for the same reason.
 type Tx struct {
-	w    *writer
-	open []*prepared // handed out rows in this transaction
-	rows []*sql.Rows // of statements that were not from the cache
-	row  []*sql.Row
+	on   counter
+	rows *sql.Rows // the last rows handed out
 	over bool
-	// broken is the first error after which SQLite itself has, or may have,
-	// rolled back the transaction: nothing more may run in it.
-	broken error
+	// failed is the first error of a statement.
+	failed error
 }
 
-// A prepared statement of the writer's connection. Unlike the read pool's it
-// has one cursor only, so it must not be used again while its rows are open.
-type prepared struct {
-	*sql.Stmt
-	rows *sql.Rows // the last rows it gave
-	row  *sql.Row  // the last single row it gave, in this transaction
+// A counter is an engine's side of a transaction.
+type counter interface {
+	exec(ctx context.Context, q string, args []any) (sql.Result, error)
+	query(ctx context.Context, q string, args []any) (*sql.Rows, error)
+	queryRow(ctx context.Context, q string, args []any) *sql.Row
 }
 
-// idle says whether the cursor is free. Columns fails on closed rows, which is
-// the only way database/sql has of telling. A *sql.Row does not tell at all,
-// so it counts as open until the transaction ends.
-func (p *prepared) idle() bool {
-	if p.row != nil {
-		return false
+var (
+	errOver = errors.New("the transaction is over")
+	errOpen = errors.New("rows of this transaction are still open: read them to the end, or close them, before the next statement")
+)
+
+// ready says whether one more statement may run.
+func (tx *Tx) ready() error {
+	switch {
+	case tx.over:
+		return errOver
+	case tx.failed != nil:
+		return fmt.Errorf("the transaction has failed: %w", tx.failed)
 	}
-	if p.rows == nil {
-		return true
+	if tx.rows == nil {
+		return nil
 	}
-	if _, err := p.rows.Columns(); err == nil {
-		return false
+	// Columns fails on closed rows, which is the only way database/sql has of
+	// telling.
+	if _, err := tx.rows.Columns(); err == nil {
+		tx.failed = errOpen
+		return errOpen
 	}
-	p.rows = nil
-	return true
+	err := tx.rows.Err()
+	tx.rows = nil
+	return tx.note(err)
 }
 
-var errOver = errors.New("the transaction is over")
+// note remembers the error that ended the transaction.
+func (tx *Tx) note(err error) error {
+	if err != nil && tx.failed == nil {
+		tx.failed = err
+	}
+	return err
+}
 
 // Exec runs one statement that returns no rows.
 func (tx *Tx) Exec(ctx context.Context, q string, args ...any) (sql.Result, error) {
-	st, err := tx.statement(ctx, q)
-	if err != nil {
+	if err := tx.ready(); err != nil {
 		return nil, err
 	}
-	ctx = context.WithoutCancel(ctx)
-	var res sql.Result
-	if st != nil {
-		res, err = st.ExecContext(ctx, args...)
-	} else {
-		res, err = tx.w.conn.ExecContext(ctx, q, args...)
+	values, err := plain(args)
+	if err != nil {
+		return nil, tx.note(err)
 	}
+	res, err := tx.on.exec(ctx, q, values)
 	return res, tx.note(err)
 }
 
@@ -92,43 +105,79 @@ func (tx *Tx) ExecOne(ctx context.Context, q string, args ...any) error {
 
 // Query reads rows inside the transaction. They end with it at the latest.
 func (tx *Tx) Query(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
-	st, err := tx.statement(ctx, q)
-	if err != nil {
+	if err := tx.ready(); err != nil {
 		return nil, err
 	}
-	ctx = context.WithoutCancel(ctx)
-	if st == nil {
-		rows, err := tx.w.conn.QueryContext(ctx, q, args...)
-		if err == nil {
-			tx.rows = append(tx.rows, rows)
-		}
-		return rows, tx.note(err)
+	values, err := plain(args)
+	if err != nil {
+		return nil, tx.note(err)
 	}
-	rows, err := st.QueryContext(ctx, args...)
-	if err == nil {
-		st.rows = rows
-		tx.open = append(tx.open, st)
+	rows, err := tx.on.query(ctx, q, values)
+	if err != nil {
+		return nil, tx.note(err)
 	}
-	return rows, tx.note(err)
+	tx.rows = rows
+	return rows, nil
 }
 
 // QueryRow is Query for one row. Errors come out of Scan.
 func (tx *Tx) QueryRow(ctx context.Context, q string, args ...any) *sql.Row {
-	ctx = context.WithoutCancel(ctx)
-	st, err := tx.statement(ctx, q)
-	if err != nil {
+	if err := tx.ready(); err != nil {
 		return failedRow(err)
 	}
-	if st == nil {
-		row := tx.w.conn.QueryRowContext(ctx, q, args...)
-		tx.row = append(tx.row, row)
-		_ = tx.note(row.Err())
-		return row
+	values, err := plain(args)
+	if err != nil {
+		return failedRow(tx.note(err))
 	}
-	st.row = st.QueryRowContext(ctx, args...)
-	tx.open = append(tx.open, st)
-	_ = tx.note(st.row.Err())
-	return st.row
+	row := tx.on.queryRow(ctx, q, values)
+	_ = tx.note(row.Err())
+	return row
+}
+
+// finish ends the transaction for fn, and answers the error of a statement that
+// fn may have kept to itself.
+func (tx *Tx) finish() error {
+	tx.over = true
+	if tx.rows != nil {
+		_ = tx.note(tx.rows.Err())
+		_ = tx.rows.Close()
+		tx.rows = nil
+	}
+	return tx.failed
+}
+
+// plain turns arguments into what both drivers take for the same: numbers,
+// text, bytes. Yes and no are 1 and 0, as the tables have them.
+func plain(args []any) ([]any, error) {
+	values := make([]any, len(args))
+	for i, a := range args {
+		v, err := driver.DefaultParameterConverter.ConvertValue(a)
+		if err != nil {
+			return nil, fmt.Errorf("parameter $%d: %w", i+1, err)
+		}
+		switch v := v.(type) {
+		case bool:
+			n := int64(0)
+			if v {
+				n = 1
+			}
+			values[i] = n
+		case string:
+			values[i] = text(v)
+		default:
+			values[i] = v
+		}
+	}
+	return values, nil
+}
+
+// text is s as both engines keep it.
+func text(s string) string {
+	if utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
+		return s
+	}
+	const kept = string(utf8.RuneError)
+	return strings.ReplaceAll(strings.ToValidUTF8(s, kept), "\x00", kept)
 }
 
 // failedRow makes a row whose Scan fails with err. database/sql has no
@@ -143,87 +192,3 @@ type unreachable struct{ err error }
 
 func (u unreachable) Connect(context.Context) (driver.Conn, error) { return nil, u.err }
 func (u unreachable) Driver() driver.Driver                        { return nil }
-
-// statement answers the cached statement for q, or nil when it must be run
-// without one: its cursor is in use, or the cache is full.
-func (tx *Tx) statement(ctx context.Context, q string) (*prepared, error) {
-	switch {
-	case tx.over:
-		return nil, errOver
-	case tx.broken != nil:
-		return nil, fmt.Errorf("the transaction is broken: %w", tx.broken)
-	}
-	w := tx.w
-	if p := w.statements[q]; p != nil {
-		if p.idle() {
-			return p, nil
-		}
-		return nil, nil
-	}
-	if len(w.statements) >= maxStatements {
-		return nil, nil
-	}
-	st, err := w.conn.PrepareContext(context.WithoutCancel(ctx), positional(q))
-	if err != nil {
-		return nil, tx.note(err)
-	}
-	p := &prepared{Stmt: st}
-	w.statements[q] = p
-	return p, nil
-}
-
-// note remembers an error that ended more than its statement.
-func (tx *Tx) note(err error) error {
-	if err != nil && tx.broken == nil && endsTransaction(err) {
-		tx.broken = err
-	}
-	return err
-}
-
-// finish closes what fn left open. Rows held over COMMIT would keep the old
-// snapshot alive and make the next BEGIN IMMEDIATE fail.
-func (tx *Tx) finish() {
-	for _, p := range tx.open {
-		if p.rows != nil {
-			_ = tx.note(p.rows.Err())
-			_ = p.rows.Close()
-			p.rows = nil
-		}
-		if p.row != nil {
-			_ = tx.note(p.row.Err())
-			_ = p.row.Scan() // closes it; a row scanned before is closed already
-			p.row = nil
-		}
-	}
-	for _, r := range tx.rows {
-		_ = tx.note(r.Err())
-		_ = r.Close()
-	}
-	for _, r := range tx.row {
-		_ = r.Scan()
-	}
-	tx.over = true
-}
-
-// endsTransaction tells an error of one statement from one after which SQLite
-// has, or may have, rolled the transaction back (sqlite.org, "Response To
-// Errors Within A Transaction"). A statement run after such a rollback would
-// commit by itself, outside any transaction.
-func endsTransaction(err error) bool {
-	var e *sqlite.Error
-	if !errors.As(err, &e) {
-		return errors.Is(err, sql.ErrConnDone)
-	}
-	switch e.Code() & 0xff { // the primary code; the rest says more exactly why
-	case sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH,
-		sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_AUTH:
-		return false
-	}
-	return true
-}
-
-// busy says that another process holds the lock.
-func busy(err error) bool {
-	var e *sqlite.Error
-	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
-}

@@ -74,6 +74,26 @@ func Need(t testing.TB, program, debian string) string {
 	return ""
 }
 
+// Tool returns the path of something that test/run fetches or builds, because
+// Debian does not have it. Where it is missing, the test fails under test/run and is
+// skipped otherwise.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
+	tools := os.Getenv("SEKISHO_TOOLS")
+	if cache, err := os.UserCacheDir(); tools == "" && err == nil {
+		tools = filepath.Join(cache, "sekisho-tools")
+	}
+	path := filepath.Join(tools, name)
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	if os.Getenv("SEKISHO_TEST_REQUIRE") == "1" {
+		t.Fatalf("%s is missing: test/run fetches it", path)
+	}
+	t.Skipf("%s is missing: test/run fetches it", path)
+	return ""
+}
+
 // A Process is one that the harness started.
 type Process struct {
 	cmd    *exec.Cmd
@@ -199,11 +219,17 @@ type Dev struct {
 // is ready.
 func StartDev(t testing.TB, dir string, args ...string) *Dev {
 	t.Helper()
+	return StartDevUnder(t, nil, dir, args...)
+}
+
+// StartDevUnder is StartDev by another program, which becomes it: a tracer.
+func StartDevUnder(t testing.TB, program []string, dir string, args ...string) *Dev {
+	t.Helper()
 	if dir == "" {
 		dir = filepath.Join(t.TempDir(), "data")
 	}
-	p := Start(t, filepath.Dir(dir), Binary(t, "sekisho"),
-		append([]string{"dev", "--listen", "127.0.0.1:0", "--data", dir, "--hash-memory-kib", "8192"}, args...)...)
+	all := append(program, Binary(t, "sekisho"), "dev", "--listen", "127.0.0.1:0", "--data", dir, "--hash-memory-kib", "8192")
+	p := Start(t, filepath.Dir(dir), all[0], append(all[1:], args...)...)
 	d := &Dev{Process: p, Folder: dir}
 	Until(t, "dev.json", func() bool {
 		select {
@@ -224,6 +250,12 @@ var sampleLock sync.Mutex
 // the tests. Passwords and keys are the same in every copy.
 func StartSample(t testing.TB, args ...string) *Dev {
 	t.Helper()
+	return StartDev(t, SampleFolder(t), args...)
+}
+
+// SampleFolder is such a copy.
+func SampleFolder(t testing.TB) string {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
 	if err := os.CopyFS(dir, os.DirFS(movedIn(t))); err != nil {
 		t.Fatal(err)
@@ -237,7 +269,7 @@ func StartSample(t testing.TB, args ...string) *Dev {
 	if err := filepath.WalkDir(dir, closed); err != nil {
 		t.Fatal(err)
 	}
-	return StartDev(t, dir, args...)
+	return dir
 }
 
 // movedIn is the folder that StartSample copies.

@@ -4,13 +4,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"testing"
 
 	"sekisho/authn/passkey/passkeytest"
 	"sekisho/cmd/sekisho/folder"
 )
 
-// rpID is who asks for passkeys in dev.
+// rpID is dev's host, which is who asks for passkeys there.
 const rpID = "localhost"
 
 // Key is the passkey of one of dev's people, in a software authenticator.
@@ -81,7 +82,11 @@ func (c *Client) MakePasskey(t testing.TB, origin string, tweak ...func(*passkey
 		t.Fatalf("beginning to enrol a passkey: %d %s", a.Status, a.Body)
 	}
 	a.Into(t, &begun)
-	made, k, err := passkeytest.New(rpID, origin).Create(begun.PublicKey, tweak...)
+	at, err := url.Parse(origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, k, err := passkeytest.New(at.Hostname(), origin).Create(begun.PublicKey, tweak...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 
 	goldap "github.com/go-ldap/ldap/v3"
 
+	"sekisho/test/postgres"
 	"sekisho/test/slapd"
 )
 
@@ -40,10 +41,12 @@ type Site struct {
 type SiteOptions struct {
 	Slapd     slapd.Options
 	PublicURL string // default https://sekisho.pref.example
+	Local     bool   // the public address is the gate's own, http://localhost:…: for browsers
 	Settings  string // more lines of sekisho.yaml, at the top level
 	Rules     string // more lines of policy.yaml, at the top level
 	Zone      string // more lines of the policy's zone
 	OpTimeout string // of the directory, default 5s
+	Store     string // the store section of sekisho.yaml, default SQLite; see OnPostgres
 }
 
 // logins of the site's people, with their posts. Everybody has a password that
@@ -64,7 +67,7 @@ public_url: {{.PublicURL}}
 trusted_proxies: [127.0.0.1]
 zones: [lgwan]
 metrics: {listen: "{{.Metrics}}"}
-store: {path: data/sekisho.db}
+store: {{.Store}}
 directory:
   servers: [{{.Slapd.LDAPSURL}}]
   base_dn: {{.Slapd.BaseDN}}
@@ -116,6 +119,9 @@ func NewSite(t testing.TB, o SiteOptions) *Site {
 	if o.OpTimeout == "" {
 		o.OpTimeout = "5s"
 	}
+	if o.Store == "" {
+		o.Store = "{path: data/sekisho.db}"
+	}
 	if o.Slapd.BaseDN == "" {
 		o.Slapd.BaseDN = "dc=pref,dc=example"
 	}
@@ -126,6 +132,10 @@ func NewSite(t testing.TB, o SiteOptions) *Site {
 		Dir: t.TempDir(), PublicURL: o.PublicURL, Members: map[string]*Member{},
 		Listen:  "127.0.0.1:" + strconv.Itoa(FreePort(t)),
 		Metrics: "127.0.0.1:" + strconv.Itoa(FreePort(t)),
+	}
+	if o.Local {
+		_, port, _ := strings.Cut(s.Listen, ":")
+		s.PublicURL = "http://localhost:" + port
 	}
 	s.Config, s.Policy = filepath.Join(s.Dir, "sekisho.yaml"), filepath.Join(s.Dir, "policy.yaml")
 	for _, p := range siteMembers {
@@ -147,9 +157,24 @@ func NewSite(t testing.TB, o SiteOptions) *Site {
 	s.Write(t, "policy.yaml", fill(t, siteRules, struct{ Zone, Rules, BaseDN string }{o.Zone, o.Rules, o.Slapd.BaseDN}))
 	s.Write(t, "sekisho.yaml", fill(t, siteConfig, struct {
 		*Site
-		Settings, OpTimeout string
-	}{s, o.Settings, o.OpTimeout}))
+		Settings, OpTimeout, Store string
+	}{s, o.Settings, o.OpTimeout, o.Store}))
 	return s
+}
+
+// OnPostgres makes an empty database on a server, and answers the store section
+// of sekisho.yaml that names it. at is where gates find the server: "" where it
+// listens, or a proxy before it.
+func OnPostgres(t testing.TB, server *postgres.Server, at string) string {
+	t.Helper()
+	name, err := server.Database(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at == "" {
+		at = server.Addr()
+	}
+	return fmt.Sprintf("{driver: postgres, url: postgres://%s@%s/%s, max_connections: 12}", postgres.Owner, at, name)
 }
 
 func fill(t testing.TB, form *template.Template, with any) []byte {
@@ -247,6 +272,17 @@ func (s *Site) Variant(t testing.TB, of, name, old, new string) string {
 		t.Fatalf("%s does not contain %q", of, old)
 	}
 	return s.Write(t, name, bytes.Replace(text, []byte(old), []byte(new), 1))
+}
+
+// Beside is a second gate of the same site, on the same store, with addresses of
+// its own.
+func (s *Site) Beside(t testing.TB) *Site {
+	t.Helper()
+	b := *s
+	b.Listen, b.Metrics = "127.0.0.1:"+strconv.Itoa(FreePort(t)), "127.0.0.1:"+strconv.Itoa(FreePort(t))
+	b.Config = s.Variant(t, s.Config, "beside.yaml", "listen: "+s.Listen, "listen: "+b.Listen)
+	b.Config = s.Variant(t, b.Config, "beside.yaml", s.Metrics, b.Metrics)
+	return &b
 }
 
 var readyAt = regexp.MustCompile(`(?m)^ready at \S+ \(\S+\)$`)

@@ -63,3 +63,33 @@ func TestInspect(t *testing.T) {
 		})
 	}
 }
+
+// TestStill: what moves after it was seen is told, and nothing else is. The page
+// moves when the test says so, which is after it was painted, and the test looks
+// when the browser has written the movement down: nothing here is a race.
+func TestStill(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a browser")
+	}
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprint(w, `<!DOCTYPE html><html lang="en"><title>t</title><link rel="icon" href="data:,"><body><div id="above"></div><p>`+strings.Repeat("Words that move. ", 50)+`</p>`)
+	}))
+	defer srv.Close()
+	heard := &witness{TB: t}
+	w := Open(t, Start(t)).Named(heard, "the page")
+	w.Go(srv.URL, 390)
+	w.Still()
+	if heard.heard != nil {
+		t.Fatalf("a page that stands still: %q", heard.heard)
+	}
+	evaluate[bool](w, `new Promise((moved) => {
+		new PerformanceObserver(() => moved(true)).observe({ type: 'layout-shift' });
+		document.querySelector('#above').style.height = '100px';
+	})`)
+	w.Still()
+	if got := strings.Join(heard.heard, "\n"); !strings.Contains(got, "the page moved while it was opened: by 0.") || !strings.Contains(got, "Words that move") {
+		t.Errorf("a page that moved: %q", got)
+	}
+}

@@ -64,6 +64,8 @@ moduleload ppolicy
 moduleload memberof
 moduleload refint
 moduleload unique
+{{if not .NoDynamic}}moduleload dds
+{{end -}}
 password-hash {{.PasswordHash}}
 TLSCertificateFile {{.Dir}}/server.pem
 TLSCertificateKeyFile {{.Dir}}/server.key
@@ -90,13 +92,20 @@ refint_attributes member
 refint_nothing "cn=nobody,{{.BaseDN}}"
 overlay unique
 unique_uri ldap:///?uid?sub
+{{if not .NoDynamic}}overlay dds
+dds-max-ttl 31536000
+dds-min-ttl 60
+dds-default-ttl 3600
+dds-interval 1
+{{end -}}
 overlay ppolicy
 ppolicy_default "cn=default,ou=policies,{{.BaseDN}}"
 {{if not .Cleartext}}ppolicy_hash_cleartext
 {{end}}ppolicy_use_lockout
 access to attrs=userPassword by dn.exact="cn=sekisho,ou=services,{{.BaseDN}}" manage by self =xw by anonymous auth by * none
-access to attrs=pwdReset,pwdAccountLockedTime by dn.exact="cn=sekisho,ou=services,{{.BaseDN}}" manage by * none
+access to attrs=pwdReset,pwdAccountLockedTime,pwdEndTime,entryTtl by dn.exact="cn=sekisho,ou=services,{{.BaseDN}}" manage by * none
 access to dn.subtree="ou=people,{{.BaseDN}}" by dn.exact="cn=sekisho,ou=services,{{.BaseDN}}" write by self read by * none
+access to dn.subtree="ou=admins,{{.BaseDN}}" by dn.exact="cn=sekisho,ou=services,{{.BaseDN}}" write by self read by * none
 access to dn.subtree="ou=groups,{{.BaseDN}}" by dn.exact="cn=sekisho,ou=services,{{.BaseDN}}" write by * none
 access to * by dn.exact="cn=sekisho,ou=services,{{.BaseDN}}" read by * none
 `))
@@ -117,7 +126,7 @@ func seed(o Options) string {
 	dc, _, _ := strings.Cut(strings.TrimPrefix(o.BaseDN, "dc="), ",")
 	var b strings.Builder
 	fmt.Fprintf(&b, "dn: %s\nobjectClass: dcObject\nobjectClass: organization\no: %s\ndc: %s\n\n", o.BaseDN, dc, dc)
-	for _, ou := range []string{"people", "groups", "services", "policies"} {
+	for _, ou := range []string{"people", "groups", "admins", "services", "policies"} {
 		fmt.Fprintf(&b, "dn: ou=%s,%s\nobjectClass: organizationalUnit\nou: %s\n\n", ou, o.BaseDN, ou)
 	}
 	fmt.Fprintf(&b, "dn: cn=sekisho,ou=services,%s\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\ncn: sekisho\nuserPassword: %s\n\n",
@@ -139,8 +148,9 @@ func seed(o Options) string {
 	return b.String()
 }
 
-// certificate makes a CA and, under it, a certificate for loopback.
-func certificate(dir string) error {
+// Certificate makes a CA and, under it, a certificate for loopback and further
+// addresses: ca.pem, server.pem and server.key in dir.
+func Certificate(dir string, ips ...net.IP) error {
 	if _, err := os.Stat(filepath.Join(dir, "server.pem")); err == nil {
 		return nil
 	}
@@ -166,7 +176,7 @@ func certificate(dir string) error {
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "localhost"},
 		NotBefore: from, NotAfter: to,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+		DNSNames: []string{"localhost"}, IPAddresses: append(ips, net.IPv4(127, 0, 0, 1), net.IPv6loopback),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
 	if err != nil {

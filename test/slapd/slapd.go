@@ -38,6 +38,7 @@ type Options struct {
 	SizeLimit       string        // the sizelimit line, default size.soft=500 size.hard=unlimited size.pr=unlimited
 	Cleartext       bool          // leave out ppolicy_hash_cleartext
 	NoMemberOf      bool          // leave out the overlay memberof
+	NoDynamic       bool          // leave out the overlay dds, which ends dynamic entries
 	NoLastBind      bool          // leave out lastbind, which makes a write of each bind
 	LDIF            string        // added by slapadd after the seed
 }
@@ -140,7 +141,7 @@ func Run(dir string, port int, o Options) (*Server, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "db"), 0o700); err != nil {
 		return nil, fmt.Errorf("making the server's folder: %w", err)
 	}
-	if err := certificate(dir); err != nil {
+	if err := Certificate(dir); err != nil {
 		return nil, fmt.Errorf("making the server's certificate: %w", err)
 	}
 	conf := filepath.Join(dir, "slapd.conf")

@@ -21,7 +21,6 @@ import (
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/audit"
-	"sekisho/policy/charter"
 	"sekisho/policy/secret"
 	"sekisho/web"
 )
@@ -33,6 +32,7 @@ type SignIn interface {
 	KeySignIn
 	NewPassword(ctx context.Context, o signin.Origin, cookie string, pw secret.Text) (signin.Step, error)
 	Acknowledge(ctx context.Context, o signin.Origin, cookie, version string) (signin.Step, error)
+	ConfirmTerminal(ctx context.Context, o signin.Origin, cookie string) (signin.Step, error)
 	Current(ctx context.Context, o signin.Origin, cookie string) (signin.Step, error)
 	SignOut(ctx context.Context, o signin.Origin, cookie string) error
 }
@@ -50,10 +50,11 @@ type Account interface {
 	ReportLeak(ctx context.Context, o signin.Origin, cookie, what string) (signin.Step, error)
 }
 
-// A Charter holds the policy's versions; policy/charter is one.
+// A Charter holds the policy's versions, and puts what was proposed in force when a
+// second person says so; authz/statute is one.
 type Charter interface {
 	Version() int64
-	Approve(ctx context.Context, by charter.Approver, proposalID string) (version int64, err error)
+	Approve(ctx context.Context, o signin.Origin, cookie, proposalID string) (version int64, err error)
 }
 
 // A Trail can be searched; policy/audit is one.
@@ -67,24 +68,38 @@ type Sealer interface {
 	Open(at secret.Place, sealed []byte) ([]byte, error)
 }
 
-// A Keeper keeps the first answer of a place for a while; Answers is one.
+// A Keeper keeps the first answer of a place for a while; Answers is one. Claim
+// waits until the caller alone, of all gateways, is at work on a place;
+// claim.ErrHeld says that it waited in vain.
 type Keeper interface {
+	Claim(ctx context.Context, place string, patience time.Duration) (leave func(), err error)
 	Put(ctx context.Context, place string, sealed []byte, ttl time.Duration) error
 	Get(ctx context.Context, place string) ([]byte, bool, error)
 }
 
-// Services is what the API stands on. All must be given.
+// Services is what the API stands on. All but Desk, Permits and Sealed must be given.
 type Services struct {
-	SignIn  SignIn
-	Account Account
-	Charter Charter
-	Trail   Trail
-	People  People
+	SignIn   SignIn
+	Account  Account
+	Charter  Charter
+	Trail    Trail
+	People   People
+	LockDown LockDown
+	Sessions Raised
+	Desk     Desk    // nil: nothing is lent
+	Permits  Permits // nil: nothing is permitted
+	Reports  Reports // nil: there are none
+	Sealed   Sealed  // nil: no emergency ID lies in an envelope
 	// Note enters one act on the trail in a transaction of its own. The act is
 	// not done if the entry is not made.
 	Note func(ctx context.Context, e audit.Entry) error
 	Once Keeper // first answers, for Idempotency-Key
 	Seal Sealer
+}
+
+// Raised knows of privileged sessions; session.Sessions does. nil: nothing is lent.
+type Raised interface {
+	Privileged(ctx context.Context, n session.Session) (session.Privileged, bool, error)
 }
 
 type service struct {
@@ -124,20 +139,22 @@ type operation struct {
 }
 
 func (v *service) operations() []operation {
-	return slices.Concat(v.ownOperations(), v.keyOperations(), v.peopleOperations(), v.terminalOperations(), v.tokenOperations())
+	return slices.Concat(v.ownOperations(), v.keyOperations(), v.peopleOperations(), v.terminalOperations(), v.tokenOperations(), v.lockDownOperations(), v.reportOperations(), v.deskOperations(), v.permitOperations(), v.reviewOperations(), v.sealedOperations())
 }
 
 // ownOperations are about oneself, the policy and the trail.
 func (v *service) ownOperations() []operation {
 	return []operation{
 		{method: "POST", path: "/api/v1/signin", says: "First step: login and password.", handle: v.password,
-			body: credentials{}, status: 200, answer: step{}, open: true, codes: []string{web.CodeRefused, web.CodeHeld}},
+			body: credentials{}, status: 200, answer: step{}, open: true, codes: []string{web.CodeForbidden, web.CodeRefused, web.CodeHeld}},
 		{method: "POST", path: "/api/v1/signin/totp", says: "Second factor: a one-time code.", handle: v.totp,
-			body: oneTimeCode{}, status: 200, answer: step{}, codes: []string{web.CodeRefused, web.CodeStep, web.CodeHeld}},
+			body: oneTimeCode{}, status: 200, answer: step{}, codes: []string{web.CodeForbidden, web.CodeRefused, web.CodeStep, web.CodeHeld}},
 		{method: "POST", path: "/api/v1/signin/password", says: "Replaces a temporary or expired password.", handle: v.newPassword,
-			body: newPassword{}, status: 200, answer: step{}, codes: []string{web.CodeStep}},
+			body: newPassword{}, status: 200, answer: step{}, codes: []string{web.CodeForbidden, web.CodeStep}},
 		{method: "POST", path: "/api/v1/signin/acknowledge", says: "Records that the rules were read.", handle: v.acknowledge,
-			body: acknowledged{}, status: 200, answer: step{}, codes: []string{web.CodeStep}},
+			body: acknowledged{}, status: 200, answer: step{}, codes: []string{web.CodeForbidden, web.CodeStep}},
+		{method: "POST", path: "/api/v1/signin/terminal-check", says: "From outside: confirms that the terminal is in order.", handle: v.terminalCheck,
+			body: terminalCheck{}, status: 200, answer: step{}, codes: []string{web.CodeStep, web.CodeForbidden}},
 		{method: "GET", path: "/api/v1/session", says: "Who is signed in, and when they last were.", handle: v.session,
 			status: 200, answer: sessionAnswer{}},
 		{method: "DELETE", path: "/api/v1/session", says: "Signs out.", handle: v.signOut, status: 204},

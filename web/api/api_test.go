@@ -16,7 +16,10 @@ import (
 )
 
 // examples has one good call of every operation.
-var examples = map[string]struct{ target, cookie, body string }{
+// An example is one call.
+type example struct{ target, cookie, body string }
+
+var examples = map[string]example{
 	"POST /api/v1/signin":                            {"/api/v1/signin", "", `{"login":"tanaka","password":"right"}`},
 	"POST /api/v1/signin/totp":                       {"/api/v1/signin/totp", "k.flow", `{"code":"123456"}`},
 	"POST /api/v1/signin/password":                   {"/api/v1/signin/password", "k.flow", `{"new_password":"x"}`},
@@ -62,6 +65,11 @@ var examples = map[string]struct{ target, cookie, body string }{
 	"POST /api/v1/tokens/{serial}/unassign":          {"/api/v1/tokens/T1/unassign", "k.live", ""},
 	"POST /api/v1/tokens/{serial}/resync":            {"/api/v1/tokens/T1/resync", "k.live", `{"first":"1","second":"2"}`},
 	"POST /api/v1/tokens/{serial}/lost":              {"/api/v1/tokens/T1/lost", "k.live", ""},
+	"GET /api/v1/lockdown":                           {"/api/v1/lockdown", "k.live", ""},
+	"POST /api/v1/lockdown":                          {"/api/v1/lockdown", "k.live", `{"scope":"section","target":"jinji","reason":"x","minutes":5}`},
+	"POST /api/v1/lockdown/preview":                  {"/api/v1/lockdown/preview", "k.live", `{"scope":"all","reason":"x","minutes":5}`},
+	"POST /api/v1/lockdown/{id}/ratify":              {"/api/v1/lockdown/l1/ratify", "k.live", ""},
+	"DELETE /api/v1/lockdown/{id}":                   {"/api/v1/lockdown/l1", "k.live", `{"reason":"x"}`},
 	"GET /api/openapi.json":                          {"/api/openapi.json", "", ""},
 }
 
@@ -325,7 +333,7 @@ func TestRefusalsOfWhatIsMine(t *testing.T) {
 		{"POST", "/api/v1/policy/proposals/x/approve", ``, charter.ErrNoProposal, 404, "not_found"},
 		{"POST", "/api/v1/policy/proposals/x/approve", ``, charter.ErrStale, 409, "stale"},
 		{"GET", "/api/v1/audit", ``, nil, 403, "forbidden"},
-		{"GET", "/api/v1/elevations", ``, nil, 404, "not_found"},
+		{"GET", "/api/v1/shared-ids", ``, nil, 404, "not_found"},
 		{"PATCH", "/api/v1/session", ``, nil, 405, "method_not_allowed"},
 	} {
 		w.next = tt.err
@@ -348,8 +356,8 @@ func TestRefusalsOfWhatIsMine(t *testing.T) {
 		}
 	}
 	call(t, srv, "POST", "/api/v1/policy/proposals/x/approve", "k.live", "")
-	if w.by.ID != "p1" || w.by.Login != "tanaka" || fmt.Sprint(w.by.Posts) != "[staff]" {
-		t.Errorf("approved by %+v", w.by)
+	if w.by != "k.live" {
+		t.Errorf("approved by %q", w.by)
 	}
 }
 

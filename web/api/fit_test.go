@@ -4,8 +4,8 @@ import (
 	"sekisho/authn/account"
 	"sekisho/authn/signin"
 	"sekisho/authz/people"
+	"sekisho/authz/statute"
 	"sekisho/policy/audit"
-	"sekisho/policy/charter"
 	"sekisho/policy/secret"
 )
 
@@ -13,7 +13,7 @@ import (
 var (
 	_ SignIn  = (*signin.Service)(nil)
 	_ Account = (*account.Service)(nil)
-	_ Charter = (*charter.Charter)(nil)
+	_ Charter = (*statute.Desk)(nil)
 	_ Trail   = (*audit.Trail)(nil)
 	_ People  = (*people.Service)(nil)
 	_ Sealer  = (*secret.KeyRing)(nil)

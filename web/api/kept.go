@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"sekisho/policy/claim"
 	"sekisho/policy/clock"
 	"sekisho/policy/store"
 )
@@ -35,6 +36,11 @@ func (a Answers) Put(ctx context.Context, place string, sealed []byte, ttl time.
 		return fmt.Errorf("keeping an answer: %w", err)
 	}
 	return nil
+}
+
+// Claim waits until no other request of a place is under way.
+func (a Answers) Claim(ctx context.Context, place string, patience time.Duration) (leave func(), err error) {
+	return claim.New(a.DB, a.Now).Take(ctx, place, patience)
 }
 
 // Get finds the answer of a place.

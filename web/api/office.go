@@ -11,7 +11,6 @@ import (
 
 	"sekisho/policy"
 	"sekisho/policy/audit"
-	"sekisho/policy/charter"
 	"sekisho/web"
 )
 
@@ -69,9 +68,7 @@ func (v *service) approve(w http.ResponseWriter, r *web.Request) error {
 	if err := v.fresh(r, s); err != nil {
 		return err
 	}
-	version, err := v.Charter.Approve(r.Context(), charter.Approver{
-		ID: string(s.Person.ID), Login: s.Person.Login, Posts: posts(r.Policy(), s.Person),
-	}, r.PathValue("id"))
+	version, err := v.Charter.Approve(r.Context(), r.Origin, r.Cookie, r.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -84,8 +81,7 @@ type auditItem struct {
 	Entry json.RawMessage `json:"entry"`
 }
 
-// auditQuery lists the filters. A misspelt one is refused: it would silently
-// show everything.
+// auditQuery are the filters of a search of the trail.
 var auditQuery = []string{"from", "to", "actor", "action", "article", "outcome", "case", "limit", "after"}
 
 // pageOf is how many entries a search gives at once when not told.
@@ -147,56 +143,40 @@ func (v *service) audit(w http.ResponseWriter, r *web.Request) error {
 // filterOf reads the query. An actor without a case is refused. With an actor
 // the case says what the search is for; without one it is a filter.
 func filterOf(q url.Values) (f audit.Filter, purpose string, err error) {
-	var wrong []web.FieldError
-	refuse := func(field, rule, ja, en string) {
-		wrong = append(wrong, web.FieldError{Field: field, Rule: rule, Detail: policy.Words{JA: ja, EN: en}})
-	}
-	for k, vs := range q {
-		switch {
-		case !slices.Contains(auditQuery, k):
-			refuse(k, "unknown", "この項目はありません。", "There is no such filter.")
-		case len(vs) != 1:
-			refuse(k, "twice", "一つだけ指定してください。", "Give this once.")
-		case len(vs[0]) > 256:
-			refuse(k, "too_long", "長すぎます。", "This is too long.")
-		}
-	}
+	in := filtersOf(q, auditQuery, 256)
 	moment := func(field string) time.Time {
-		if !q.Has(field) {
+		if !in.Has(field) {
 			return time.Time{}
 		}
-		t, err := time.Parse(time.RFC3339, q.Get(field))
+		t, err := time.Parse(time.RFC3339, in.Get(field))
 		if err != nil {
-			refuse(field, "time", "RFC 3339 の時刻で指定してください。", "Give a time as RFC 3339 writes it.")
+			in.refuse(field, "time", "RFC 3339 の時刻で指定してください。", "Give a time as RFC 3339 writes it.")
 		}
 		return t
 	}
 	number := func(field string, otherwise, most int64) int64 {
-		if !q.Has(field) {
+		if !in.Has(field) {
 			return otherwise
 		}
-		n, err := strconv.ParseInt(q.Get(field), 10, 64)
+		n, err := strconv.ParseInt(in.Get(field), 10, 64)
 		if err != nil || n < 0 || n > most {
-			refuse(field, "number", "数の範囲が正しくありません。", "Not a number within bounds.")
+			in.refuse(field, "number", "数の範囲が正しくありません。", "Not a number within bounds.")
 		}
 		return n
 	}
 	f = audit.Filter{
-		From: moment("from"), To: moment("to"), Actor: q.Get("actor"), Action: q.Get("action"),
-		Article: q.Get("article"), Outcome: q.Get("outcome"),
+		From: moment("from"), To: moment("to"), Actor: in.Get("actor"), Action: in.Get("action"),
+		Article: in.Get("article"), Outcome: in.Get("outcome"),
 		Limit: max(1, int(number("limit", pageOf, 500))), After: number("after", 0, 1<<62),
 	}
-	purpose = q.Get("case")
+	purpose = in.Get("case")
 	if f.Actor == "" {
 		f.Case = purpose
 	} else if purpose == "" {
-		refuse("case", "required", "人を指定して検索するときは、事案の番号が必要です。", "A search by person names the case it serves.")
+		in.refuse("case", "required", "人を指定して検索するときは、事案の番号が必要です。", "A search by person names the case it serves.")
 	}
-	if len(wrong) > 0 {
-		slices.SortFunc(wrong, func(a, b web.FieldError) int {
-			return slices.Index(auditQuery, a.Field) - slices.Index(auditQuery, b.Field)
-		})
-		return audit.Filter{}, "", web.Invalid(wrong...)
+	if err := in.err(); err != nil {
+		return audit.Filter{}, "", err
 	}
 	return f, purpose, nil
 }

@@ -1,24 +1,31 @@
 package api
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"sekisho/authn/signin"
 	"sekisho/policy"
+	"sekisho/policy/claim"
 	"sekisho/policy/secret"
 	"sekisho/web"
 )
 
-// keptFor is how long a first answer is given again.
-const keptFor = 24 * time.Hour
+// keptFor is how long a first answer is given again; one that shows a lent ID's
+// password only as long as somebody whose answer was lost asks again.
+const (
+	keptFor       = 24 * time.Hour
+	secretKeptFor = 5 * time.Minute
+)
+
+// secretive is an answer that may show what is shown once.
+type secretive interface{ showsSecret() bool }
 
 // once gives the first answer again to a request that is sent twice.
 //
@@ -33,13 +40,12 @@ const keptFor = 24 * time.Hour
 type once struct {
 	store Keeper
 	seal  Sealer
-	mu    sync.Mutex
-	busy  map[string]chan struct{} // closed when the request under way is answered
 }
 
-func newOnce(store Keeper, seal Sealer) *once {
-	return &once{store: store, seal: seal, busy: map[string]chan struct{}{}}
-}
+func newOnce(store Keeper, seal Sealer) *once { return &once{store: store, seal: seal} }
+
+// sameWithin is how long a request waits for the answer to the same one.
+const sameWithin = 20 * time.Second
 
 type kept struct {
 	Body   []byte // SHA-256 of what was asked
@@ -49,13 +55,22 @@ type kept struct {
 // creating answers 201 with what act made, or with what it made before. act
 // may set cookies on w itself, or through the step that it returns.
 func (v *service) creating(w http.ResponseWriter, r *web.Request, act func() (any, *signin.Step, error)) error {
+	return v.answering(w, r, http.StatusCreated, act)
+}
+
+// answering is creating for what is answered otherwise than by 201.
+func (v *service) answering(w http.ResponseWriter, r *web.Request, status int, act func() (any, *signin.Step, error)) error {
 	if r.Cookie == "" {
 		return signin.ErrNone
 	}
+	lasts := keptFor
 	do := func() ([]byte, *signin.Step, error) {
 		answer, s, err := act()
 		if err != nil {
 			return nil, nil, err
+		}
+		if a, ok := answer.(secretive); ok && a.showsSecret() {
+			lasts = secretKeptFor
 		}
 		b, err := json.Marshal(answer)
 		return b, s, err
@@ -69,7 +84,7 @@ func (v *service) creating(w http.ResponseWriter, r *web.Request, act func() (an
 		if s != nil {
 			carry(w, r, *s)
 		}
-		return writeBytes(w, http.StatusCreated, b)
+		return writeBytes(w, status, b)
 	}
 	if len(key) > 1 || key[0] == "" || len(key[0]) > 255 {
 		return web.Malformed("Idempotency-Key", nil)
@@ -79,16 +94,20 @@ func (v *service) creating(w http.ResponseWriter, r *web.Request, act func() (an
 		return err
 	}
 	place := placeOf(before, r, key[0])
-	if err := v.once.enter(r.Context(), place); err != nil {
+	leave, err := v.once.store.Claim(r.Context(), place, sameWithin) // at whichever gateway
+	if errors.Is(err, claim.ErrHeld) {
+		err = signin.ErrBusy
+	}
+	if err != nil {
 		return err
 	}
-	defer v.once.leave(place)
+	defer leave()
 	first, err := v.once.first(r, place)
 	if err != nil {
 		return err
 	}
 	if first != nil {
-		return writeBytes(w, http.StatusCreated, first)
+		return writeBytes(w, status, first)
 	}
 	b, s, err := do()
 	if err != nil {
@@ -97,13 +116,13 @@ func (v *service) creating(w http.ResponseWriter, r *web.Request, act func() (an
 	if s != nil {
 		carry(w, r, *s)
 	}
-	v.once.keep(r, place, b)
+	v.once.keep(r, place, b, lasts)
 	if s != nil { // a sign-in that became a session is asked for as that from now on
 		if after := placeOf(*s, r, key[0]); after != place {
-			v.once.keep(r, after, b)
+			v.once.keep(r, after, b, lasts)
 		}
 	}
-	return writeBytes(w, http.StatusCreated, b)
+	return writeBytes(w, status, b)
 }
 
 // placeOf names an answer by whose it is, on which session, at which path.
@@ -116,32 +135,6 @@ func placeOf(s signin.Step, r *web.Request, key string) string {
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", s.Person.ID, id, r.URL.Path, key))
 	return "once:" + base64.RawURLEncoding.EncodeToString(sum[:])
-}
-
-// enter waits until no other request of that place is under way here.
-func (o *once) enter(ctx context.Context, place string) error {
-	for {
-		o.mu.Lock()
-		other, busy := o.busy[place]
-		if !busy {
-			o.busy[place] = make(chan struct{})
-			o.mu.Unlock()
-			return nil
-		}
-		o.mu.Unlock()
-		select {
-		case <-other:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func (o *once) leave(place string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	close(o.busy[place])
-	delete(o.busy, place)
 }
 
 func (o *once) first(r *web.Request, place string) ([]byte, error) {
@@ -165,16 +158,16 @@ func (o *once) first(r *web.Request, place string) ([]byte, error) {
 
 // keep is best effort: what was asked for has been done, and saying that it
 // was not, because the answer could not be kept, would be false.
-func (o *once) keep(r *web.Request, place string, answer []byte) {
+func (o *once) keep(r *web.Request, place string, answer []byte, lasts time.Duration) {
 	plain, err := json.Marshal(kept{digest(r), answer})
 	if err == nil {
 		var sealed []byte
 		if sealed, err = o.seal.Seal(at(place), plain); err == nil {
-			err = o.store.Put(r.Context(), place, sealed, keptFor)
+			err = o.store.Put(r.Context(), place, sealed, lasts)
 		}
 	}
 	if err != nil {
-		r.Server().Log().Warn("an answer could not be kept for its Idempotency-Key", "request_id", r.ID, "cause", err.Error())
+		r.Server().Log().Warn("an answer could not be kept for its Idempotency-Key", "request_id", r.ID, "error", err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"sekisho/authz"
 	"sekisho/web"
 )
 
@@ -138,6 +139,10 @@ func problemSchema() map[string]any {
 	for _, c := range web.Codes() {
 		codes = append(codes, c.Code)
 	}
+	var moves []any
+	for _, m := range authz.Moves() {
+		moves = append(moves, string(m))
+	}
 	str, num := map[string]any{"type": "string"}, map[string]any{"type": "integer"}
 	return map[string]any{
 		"type":     "object",
@@ -151,6 +156,9 @@ func problemSchema() map[string]any {
 				"properties": map[string]any{"field": str, "rule": str, "detail": str}}},
 			"required_acr": str, "max_age": num,
 			"away": map[string]any{"type": "array", "items": str},
+			"next": map[string]any{
+				"type": "object", "required": []any{"step", "detail"}, "additionalProperties": false,
+				"properties": map[string]any{"step": map[string]any{"type": "string", "enum": moves}, "detail": str, "url": str}},
 		},
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"slices"
-	"strconv"
 	"time"
 
 	"sekisho/authn/signin"
@@ -63,36 +61,14 @@ var pageQuery = []string{"q", "after", "limit"}
 // perPage is how many a list answers when not told.
 const perPage = 50
 
-// pageOfList reads pageQuery. A misspelt parameter is refused: it would silently
-// list everything.
+// pageOfList reads pageQuery.
 func pageOfList(q url.Values) (query, after string, limit int, err error) {
-	var wrong []web.FieldError
-	refuse := func(field, rule, ja, en string) {
-		wrong = append(wrong, web.FieldError{Field: field, Rule: rule, Detail: policy.Words{JA: ja, EN: en}})
+	in := filtersOf(q, pageQuery, longestFilter)
+	limit = in.limit(people.MostFound)
+	if err := in.err(); err != nil {
+		return "", "", 0, err
 	}
-	for k, vs := range q {
-		switch {
-		case !slices.Contains(pageQuery, k):
-			refuse(k, "unknown", "この項目はありません。", "There is no such filter.")
-		case len(vs) != 1:
-			refuse(k, "twice", "一つだけ指定してください。", "Give this once.")
-		case len(vs[0]) > 512:
-			refuse(k, "too_long", "長すぎます。", "This is too long.")
-		}
-	}
-	limit = perPage
-	if q.Has("limit") {
-		if limit, err = strconv.Atoi(q.Get("limit")); err != nil || limit < 1 || limit > people.MostFound {
-			refuse("limit", "number", "1から100までの数で指定してください。", "Give a number from 1 to 100.")
-		}
-	}
-	if len(wrong) > 0 {
-		slices.SortFunc(wrong, func(a, b web.FieldError) int {
-			return slices.Index(pageQuery, a.Field) - slices.Index(pageQuery, b.Field)
-		})
-		return "", "", 0, web.Invalid(wrong...)
-	}
-	return q.Get("q"), q.Get("after"), limit, nil
+	return in.Get("q"), in.Get("after"), limit, nil
 }
 
 type personItem struct {

@@ -124,7 +124,6 @@ func (v *service) acknowledge(w http.ResponseWriter, r *web.Request) error {
 }
 
 func (v *service) answer(w http.ResponseWriter, r *web.Request, s signin.Step, err error) error {
-	v.srv.CountSignIn(string(s.State), err)
 	if err != nil {
 		return err
 	}
@@ -149,9 +148,17 @@ type sessionAnswer struct {
 	SignedInAt    *time.Time      `json:"signed_in_at"`
 	ExpiresAt     *time.Time      `json:"expires_at"`
 	IdleExpiresAt *time.Time      `json:"idle_expires_at"`
-	Terminal      *string         `json:"terminal"` // id of the enrolled terminal it began on
-	Previous      previous        `json:"previous"` // an object also at the first sign-in
+	Terminal      *string         `json:"terminal"`   // id of the enrolled terminal it began on
+	Privileged    *raised         `json:"privileged"` // the privileged session over it, while what is lent is good in it
+	Previous      previous        `json:"previous"`   // an object also at the first sign-in
 	CSRFToken     string          `json:"csrf_token"`
+}
+
+// raised is a privileged session.
+type raised struct {
+	Since         *time.Time `json:"since"`
+	ExpiresAt     *time.Time `json:"expires_at"`
+	IdleExpiresAt *time.Time `json:"idle_expires_at"`
 }
 
 func (v *service) session(w http.ResponseWriter, r *web.Request) error {
@@ -171,6 +178,18 @@ func (v *service) session(w http.ResponseWriter, r *web.Request) error {
 		out.AMR = []string{}
 	}
 	out.Terminal, out.Previous.From = orNull(n.Terminal), orNull(n.Previous.From)
+	if v.Sessions != nil {
+		p, ok, err := v.Sessions.Privileged(r.Context(), *n)
+		if err != nil {
+			return err
+		}
+		if ok {
+			out.Privileged = &raised{stamp(p.StartedAt), stamp(p.ExpiresAt), stamp(p.IdleExpiresAt)}
+		}
+	}
+	if !s.AsOf.IsZero() {
+		w.Header().Set(web.AsOfHeader, s.AsOf.Format(time.RFC3339))
+	}
 	return write(w, http.StatusOK, out)
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -128,6 +129,9 @@ func (v *service) loseTerminal(w http.ResponseWriter, r *web.Request) error {
 		return err
 	}
 	lost, err := v.terminal(r, id)
+	if errors.Is(err, people.ErrNotFound) { // it is not enrolled: what permits named it has ended
+		lost, err = terminalItem{ID: id}, nil
+	}
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,6 @@ import (
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/audit"
-	"sekisho/policy/charter"
 	"sekisho/policy/secret"
 	"sekisho/web"
 )
@@ -42,8 +41,10 @@ type world struct {
 	calls  int   // acts that were done
 	noted  []audit.Entry
 	filter audit.Filter
-	by     charter.Approver
+	by     string // the cookie that approved
 	kept   map[string][]byte
+	lasts  time.Duration // of what was kept last
+	atWork sync.Mutex
 	heard  heard
 }
 
@@ -79,6 +80,10 @@ func (w *world) TOTP(_ context.Context, _ signin.Origin, _, _ string) (signin.St
 }
 
 func (w *world) NewPassword(context.Context, signin.Origin, string, secret.Text) (signin.Step, error) {
+	return w.step("signed_in"), w.act()
+}
+
+func (w *world) ConfirmTerminal(context.Context, signin.Origin, string) (signin.Step, error) {
 	return w.step("signed_in"), w.act()
 }
 
@@ -148,8 +153,8 @@ func (w *world) ReportLeak(context.Context, signin.Origin, string, string) (sign
 }
 func (w *world) Version() int64 { return 3 }
 
-func (w *world) Approve(_ context.Context, by charter.Approver, _ string) (int64, error) {
-	w.by = by
+func (w *world) Approve(_ context.Context, _ signin.Origin, cookie, _ string) (int64, error) {
+	w.by = cookie
 	return 4, w.act()
 }
 
@@ -162,9 +167,15 @@ func (w *world) Search(_ context.Context, f audit.Filter) ([]audit.Record, error
 	return out, w.act()
 }
 
-func (w *world) Put(_ context.Context, key string, value []byte, _ time.Duration) error {
+func (w *world) Claim(context.Context, string, time.Duration) (func(), error) {
+	w.atWork.Lock()
+	return w.atWork.Unlock, nil
+}
+
+func (w *world) Put(_ context.Context, key string, value []byte, lasts time.Duration) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.lasts = lasts
 	w.kept[key] = value
 	return nil
 }
@@ -225,7 +236,7 @@ func newWorld(t *testing.T) (*world, *web.Server) {
 		PublicURL: public, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, LoopbackZone: "lgwan",
 		Now: func() time.Time { return w.now }, Policy: func() *policy.Policy { return p }, Guard: w,
 	})
-	Mount(srv, Services{SignIn: keys{w}, Account: w, Charter: w, Trail: w, People: office{w}, Note: w.note, Once: w, Seal: xor{}})
+	Mount(srv, Services{SignIn: keys{w}, Account: w, Charter: w, Trail: w, People: office{w}, LockDown: alarm{w}, Desk: counter{w}, Permits: register{w}, Sealed: safe{w}, Note: w.note, Once: w, Seal: xor{}})
 	return w, srv
 }
 

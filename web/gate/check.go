@@ -3,7 +3,9 @@ package gate
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	"sekisho/authz"
 	"sekisho/policy"
@@ -27,15 +29,17 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	source, _, err := g.srv.Source(r)
+	source, named, err := g.srv.Source(r)
 	if err != nil {
 		g.counts.malformed.Inc()
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	a, err := g.check(r.Context(), r.Header["Cookie"], q.host)
+	from := place{source: source}
+	from.zone, from.outside = g.srv.ZoneOf(source, named)
+	a, err := g.check(r.Context(), r.Header["Cookie"], q, from)
 	if err != nil {
-		g.broken(w, err)
+		g.broken(w, r, err)
 		return
 	}
 	if !a.verdict.Allowed(a.now) {
@@ -56,24 +60,30 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	t, err := g.tell(a)
 	if err != nil {
-		g.broken(w, err)
+		g.broken(w, r, err)
 		return
 	}
 	for i, name := range headerNames {
 		h[name] = t.headers[i]
 	}
+	if at := g.People.AsOf(a.session.Person); !at.IsZero() {
+		h.Set(web.AsOfHeader, at.Format(time.RFC3339))
+	}
 	g.counts.allowed.Inc()
 	w.WriteHeader(http.StatusOK)
 }
+
+// freshMargin is more than the clocks of two gateways differ that are ready.
+const freshMargin = 5 * time.Second
 
 var noStore = []string{"no-store"}
 
 // broken refuses because the answer could not be had. A proxy lets nothing
 // through on a 503.
-func (g *Gate) broken(w http.ResponseWriter, err error) {
+func (g *Gate) broken(w http.ResponseWriter, r *http.Request, err error) {
 	g.counts.failed.Inc()
 	p := web.ProblemOf(err)
-	g.srv.Log().Warn("a check could not be answered", "code", p.Code, "cause", err.Error())
+	g.srv.Log().Warn("a check could not be answered", "request_id", g.srv.RequestID(r), "code", p.Code, "error", err)
 	if p.Status != http.StatusServiceUnavailable {
 		p.Status = http.StatusInternalServerError
 	}
@@ -92,6 +102,11 @@ func (g *Gate) signInURL(a answer, uri string) string {
 	to := g.issuer + "/signin?rd=" + url.QueryEscape(web.AppOrigin(g.srv.PublicURL(), a.app)+uri)
 	if a.verdict.Reason != authz.NoSession && a.verdict.StepUp != "" {
 		to += "&acr=" + url.QueryEscape(string(a.verdict.StepUp))
+	}
+	if fresh := a.verdict.Fresh; fresh > 0 {
+		// A little less: the page may be another gateway's, whose clock is behind,
+		// and would send a sign-in back that is too old here.
+		to += "&max_age=" + strconv.Itoa(int(max(0, fresh-freshMargin)/time.Second))
 	}
 	return to
 }

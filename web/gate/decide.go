@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +25,8 @@ type answer struct {
 	person  directory.Person
 	app     policy.Application
 	now     time.Time // when it was decided
-	told    *telling  // what was worked out for this session and application before
+	leases  []authz.Lease
+	told    *telling // what was worked out for this session and application before
 }
 
 // hostIndex finds an application by host. It belongs to one version of the
@@ -49,16 +51,31 @@ func (g *Gate) application(p *policy.Policy, host string) (policy.Application, b
 	return app, ok
 }
 
+// A place is the network that a request comes from, which may be another than
+// that of the sign-in (articles 26no2 and 63).
+type place struct {
+	zone    policy.ZoneID
+	outside bool
+	source  netip.Addr
+}
+
 // check decides at the time of use. An error means that the answer could not
 // be had, and refuses.
-func (g *Gate) check(ctx context.Context, cookies []string, host string) (answer, error) {
+func (g *Gate) check(ctx context.Context, cookies []string, q question, from place) (answer, error) {
 	p, now := g.srv.Policy(), g.srv.Now()
-	app, ok := g.application(p, host)
+	app, ok := g.application(p, q.host)
 	if !ok {
 		return answer{verdict: authz.Decide(p, authz.Facts{Now: now}), now: now}, nil
 	}
+	g.Sessions.CatchUp(ctx)
 	a := answer{app: app, now: now}
-	facts := authz.Facts{Application: app, Now: now}
+	facts := authz.Facts{Application: app, URI: q.uri, From: from.zone, Outside: from.outside, Source: from.source, Now: now}
+	if g.LockDowns != nil {
+		var err error
+		if facts.LockDowns, err = g.LockDowns(ctx); err != nil {
+			return answer{}, err
+		}
+	}
 	// A host's own cookie opens that host alone. The gate's stands for the
 	// session itself.
 	cookie, opens := web.AppCookie(cookies), app.ID
@@ -76,25 +93,95 @@ func (g *Gate) check(ctx context.Context, cookies []string, host string) (answer
 		}
 	}
 	if a.session.ID != "" {
-		zone, _ := p.Zone(a.session.Zone)
+		zone, _ := p.RulesOf(a.session.Zone)
 		var err error
 		if a.person, err = g.People.Person(ctx, a.session.Person, zone.DirectoryStale); err != nil {
 			return answer{}, err
 		}
 		a.told = g.known(key{a.session.ID, app.ID})
 		facts.SignedIn, facts.Person, facts.SessionEnds = true, a.person, ends(a.session)
-		facts.ACR, facts.AMR = a.session.ACR, a.session.AMR
-		if a.told != nil && a.told.policy == p && slices.Equal(a.told.groups, a.person.Groups) {
+		facts.ACR, facts.AMR, facts.AuthAt = a.session.ACR, a.session.AMR, a.session.AuthAt
+		facts.Terminal, facts.Checked = a.session.Terminal, a.session.Outside
+		if facts.Leases, a.leases, err = g.lent(ctx, a.session, a.person, app, now); err != nil {
+			return answer{}, err
+		}
+		if a.told != nil && a.told.policy == p && slices.Equal(a.told.groups, a.person.Groups) && authz.SameLeases(a.told.leases, a.leases) {
 			facts.Posts = a.told.posts
 		} else {
 			a.told, facts.Posts = nil, p.PostsOf(a.person.Groups)
 		}
 	}
+	if from.outside || from.zone != app.Zone { // from its own zone, nobody needs one
+		var err error
+		if facts, err = g.permits(ctx, facts); err != nil {
+			return answer{}, err
+		}
+	}
 	a.verdict = authz.Decide(p, facts)
+	if len(a.verdict.Permits) > 0 && g.Used != nil {
+		g.Used(a.verdict.Permits, from.source.String())
+	}
 	if a.verdict.Allowed(facts.Now) && a.told == nil {
-		a.told = &telling{policy: p, groups: a.person.Groups, posts: facts.Posts}
+		a.told = &telling{policy: p, groups: a.person.Groups, posts: facts.Posts, leases: a.leases}
 	}
 	return a, nil
+}
+
+// permits adds to facts what a request that comes from elsewhere may rest on. They
+// are handed over as a copy, which keeps those of all other requests off the heap.
+func (g *Gate) permits(ctx context.Context, f authz.Facts) (authz.Facts, error) {
+	if g.Permits == nil {
+		return f, nil
+	}
+	err := g.Permits(ctx, &f)
+	return f, err
+}
+
+// lent are the leases that a person holds in a session, and those of them that the
+// application is told of: they live, and concern it.
+func (g *Gate) lent(ctx context.Context, n session.Session, p directory.Person, app policy.Application, now time.Time) (all, told []authz.Lease, err error) {
+	if g.Leases == nil {
+		return nil, nil, nil
+	}
+	if all, err = g.Leases(ctx, n, p); err != nil {
+		return nil, nil, err
+	}
+	for _, l := range all {
+		if l.Live(now) && l.Concerns(app) {
+			told = append(told, l)
+		}
+	}
+	return all, told, nil
+}
+
+// privileges are what an assertion says of leases.
+func privileges(leases []authz.Lease, application string) []token.Lent {
+	var out []token.Lent
+	for _, l := range leases {
+		out = append(out, token.Lent{Lease: l.ID, Privilege: l.Privilege, EndsAt: l.Until.UTC(), Emergency: l.Emergency, Roles: l.Roles(application)})
+	}
+	return out
+}
+
+// groups are the ids of posts and, while they are lent, of privileges, with the
+// roles that they give at the application. No privilege has a post's id.
+func groups(posts []policy.PostID, leases []authz.Lease, application string) []string {
+	var ids []string
+	add := func(id string) {
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	for _, id := range posts {
+		add(string(id))
+	}
+	for _, l := range leases {
+		add(l.Privilege)
+		for _, role := range l.Roles(application) {
+			add(l.Privilege + ":" + role)
+		}
+	}
+	return ids
 }
 
 func ends(n session.Session) time.Time {
@@ -112,8 +199,10 @@ type telling struct {
 	policy  *policy.Policy
 	groups  []string
 	posts   []policy.PostID
+	leases  []authz.Lease // one that begins or ends has it made anew
 	person  directory.Person
 	acr     policy.ACR
+	amr     []string
 	until   time.Time
 	headers [6][]string // in the order of headerNames
 }
@@ -121,7 +210,6 @@ type telling struct {
 var headerNames = [6]string{"Remote-User", "Remote-Name", "Remote-Email", "Remote-Groups", "Remote-Acr", "X-Sekisho-Assertion"}
 
 const (
-	tellingEnd   = time.Minute
 	assertionEnd = 5*time.Minute - time.Second
 	maxTold      = 50_000
 )
@@ -139,7 +227,7 @@ func (g *Gate) tell(a answer) (*telling, error) {
 	if t == nil || a.session.Login == "" {
 		return nil, errors.New("telling an application: nobody to tell of")
 	}
-	if now.Before(t.until) && t.acr == a.session.ACR && t.person.Login == a.person.Login &&
+	if now.Before(t.until) && t.acr == a.session.ACR && slices.Equal(t.amr, a.session.AMR) && t.person.Login == a.person.Login &&
 		t.person.Name == a.person.Name && t.person.Mail == a.person.Mail {
 		return t, nil
 	}
@@ -151,19 +239,17 @@ func (g *Gate) tell(a answer) (*telling, error) {
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer: g.issuer, Subject: a.session.Login, Audience: jwt.ClaimStrings{a.app.ID}, ExpiresAt: jwt.NewNumericDate(end),
 		},
-		ACR: a.session.ACR, AMR: a.session.AMR, Name: a.person.Name, Zone: a.session.Zone,
+		ACR: a.session.ACR, AMR: a.session.AMR, Name: a.person.Name, Groups: t.posts, Zone: a.session.Zone,
+		Privileges: privileges(t.leases, a.app.ID),
 	})
 	if err != nil {
 		return nil, err
 	}
-	ids := make([]string, len(t.posts))
-	for i, id := range t.posts {
-		ids[i] = string(id)
-	}
+	ids := groups(t.posts, t.leases, a.app.ID)
 	next := &telling{
-		policy: t.policy, groups: t.groups, posts: t.posts, person: a.person, acr: a.session.ACR,
-		// Old enough to be made anew before half of the assertion's life is over.
-		until: now.Add(min(tellingEnd, end.Sub(now)/2)),
+		policy: t.policy, groups: t.groups, posts: t.posts, leases: t.leases, person: a.person, acr: a.session.ACR, amr: a.session.AMR,
+		// The application gets it with a third of its life left at least.
+		until: now.Add(end.Sub(now) * 2 / 3),
 		headers: [6][]string{
 			{escape(a.session.Login, false)}, {escape(a.person.Name, true)}, {escape(a.person.Mail, false)},
 			{strings.Join(ids, ",")}, {string(a.session.ACR)}, {signed},

@@ -21,6 +21,7 @@ import (
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
 	"sekisho/authn/token"
+	"sekisho/authz"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/web"
@@ -28,6 +29,9 @@ import (
 
 // Sessions finds sessions and hands them over; authn/session is one.
 type Sessions interface {
+	// CatchUp has what a check goes by read at once, for all who ask, where it is too
+	// old to be gone by from memory.
+	CatchUp(ctx context.Context)
 	Load(ctx context.Context, cookie string) (session.Session, error)
 	HandoverCode(ctx context.Context, parentCookie, appID, host string) (code string, err error)
 	RedeemHandover(ctx context.Context, code, host, source string) (cookie string, err error)
@@ -37,6 +41,9 @@ type Sessions interface {
 // People reads a person, no staler than said; authn/standing is one.
 type People interface {
 	Person(ctx context.Context, id directory.PersonID, stale time.Duration) (directory.Person, error)
+	// AsOf is when the directory was last read of a person, where it is away and
+	// what is known is old; zero otherwise.
+	AsOf(id directory.PersonID) time.Time
 }
 
 // SignIn knows the gate's own sessions, and ends one; authn/signin is one.
@@ -60,7 +67,8 @@ type Denial struct {
 	Source  netip.Addr
 }
 
-// Services is what the gate stands on. All but Denied and Opened must be given.
+// Services is what the gate stands on. All but Denied, Opened,
+// LockDowns, Leases, Permits and Used must be given.
 type Services struct {
 	Sessions Sessions
 	People   People
@@ -73,6 +81,18 @@ type Services struct {
 	// Opened hears of an application that the gate's own cookie opens, once
 	// for a session and application. It must not block. nil: nobody hears.
 	Opened func(session.Session, policy.Application)
+	// LockDowns are those that may be in force, from memory; an error refuses. nil:
+	// there are none.
+	LockDowns func(context.Context) ([]authz.LockDown, error)
+	// Leases are what a person holds in a session, in a list of the caller's own; an
+	// error refuses. nil: nothing is lent.
+	Leases func(context.Context, session.Session, directory.Person) ([]authz.Lease, error)
+	// Permits adds to facts the permits that they may rest on, from memory; an error
+	// refuses. nil: there are none.
+	Permits func(context.Context, *authz.Facts) error
+	// Used hears which permits let somebody through. It must not block. nil: nobody
+	// hears.
+	Used func(ids []string, from string)
 }
 
 // A Gate answers for the applications of the policy.
@@ -155,6 +175,9 @@ func (g *Gate) keySet(w http.ResponseWriter, r *web.Request) error {
 	}
 	w.Header().Set("Content-Type", "application/jwk-set+json")
 	w.Header().Set("Cache-Control", "public, max-age=300")
+	// Pages of other sites verify tokens too; there is nothing secret here.
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin")
 	_, err = w.Write(set)
 	return err
 }

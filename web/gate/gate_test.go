@@ -1,16 +1,22 @@
 package gate
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"sekisho/authn/session"
 	"sekisho/authn/signin"
+	"sekisho/authz"
+	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/web"
 )
@@ -21,6 +27,22 @@ func original(u string) string  { return "X-Original-Url: " + u }
 func appCookie(v string) string { return "Cookie: __Host-sekisho-app=" + v }
 func forwarded(h string) []string { // the form of Traefik and Caddy
 	return []string{"X-Forwarded-Method: GET", "X-Forwarded-Proto: http", "X-Forwarded-Host: " + h, "X-Forwarded-Uri: /a?b=c"}
+}
+
+// TestStatesStaleness: while the directory is away, an answer says of when its
+// facts are (design rule 4).
+func TestStatesStaleness(t *testing.T) {
+	w, srv, _ := newWorld(t)
+	for _, at := range []time.Time{{}, time.Date(2026, 4, 1, 8, 30, 0, 0, time.UTC)} {
+		w.asOf = at
+		want := ""
+		if !at.IsZero() {
+			want = "2026-04-01T08:30:00Z"
+		}
+		if got := send(srv, "GET", "/auth/check", original("http://juki.localhost:8080/"), get, appCookie("k.juki")).Header.Get(web.AsOfHeader); got != want {
+			t.Errorf("read at %v: %q, want %q", at, got, want)
+		}
+	}
 }
 
 func TestCheck(t *testing.T) {
@@ -46,6 +68,16 @@ func TestCheck(t *testing.T) {
 		{"the gate's own cookie", []string{original(juki), get, "Cookie: __Host-sekisho=k.gate"}, 200, ""},
 		{"the cookie twice", []string{original(juki), get, appCookie("k.juki"), appCookie("k.juki")}, 401, signin},
 		{"not for this post", []string{original("http://kansa.localhost:8080/"), get, appCookie("k.kansa")}, 403, ""},
+		{"signed in recently enough", []string{original("http://kyuyo.localhost:8080/list"), get, "Cookie: __Host-sekisho=k.gate"}, 200, ""},
+		{"too long ago for this path", []string{original("http://kyuyo.localhost:8080/%70ay/1"), get, "Cookie: __Host-sekisho=k.gate"}, 401,
+			"http://localhost:8080/signin?rd=" + url.QueryEscape("http://kyuyo.localhost:8080/%70ay/1") + "&acr=aal2&max_age=595"},
+		{"a path that is read in two ways, where paths differ", []string{original("http://kyuyo.localhost:8080/x/..%2fpay"), get, "Cookie: __Host-sekisho=k.gate"}, 403, ""},
+		{"from the application's own zone", []string{original(juki), get, appCookie("k.juki"), "X-Forwarded-For: 10.1.2.3"}, 200, ""},
+		{"from another zone", []string{original(juki), get, appCookie("k.juki"), "X-Forwarded-For: 10.3.2.1"}, 403, ""},
+		{"from another zone, nobody", []string{original(juki), get, "X-Forwarded-For: 10.3.2.1"}, 403, ""},
+		{"from outside", []string{original(juki), get, appCookie("k.juki"), "X-Forwarded-For: 203.0.113.9"}, 403, ""},
+		{"from outside, nobody", []string{original(juki), get, "X-Forwarded-For: 203.0.113.9"}, 401, signin},
+		{"from no network at all", []string{original(juki), get, appCookie("k.juki"), "X-Forwarded-For: 198.51.100.9"}, 403, ""},
 		{"unknown host", []string{original("http://evil.example/"), get, appCookie("k.juki")}, 403, ""},
 		{"a host that ends like ours", []string{original("http://x.juki.localhost/"), get, appCookie("k.juki")}, 403, ""},
 		{"a host that begins like ours", []string{original("http://juki.localhost.evil/"), get, appCookie("k.juki")}, 403, ""},
@@ -125,9 +157,17 @@ func TestWhatAnApplicationIsTold(t *testing.T) {
 	if w.signed != 1 {
 		t.Errorf("%d signatures for two checks in a moment", w.signed)
 	}
-	w.now = w.now.Add(61 * time.Second)
+	w.now = w.now.Add(assertionEnd * 2 / 3)
 	if ask(); w.signed != 2 {
-		t.Errorf("%d signatures after a minute", w.signed)
+		t.Errorf("%d signatures with a third of its life left", w.signed)
+	}
+	w.now = w.now.Add(assertionEnd*2/3 - time.Second)
+	if ask(); w.signed != 2 {
+		t.Errorf("%d signatures with more left", w.signed)
+	}
+	w.amr = []string{"pwd", "hwk"}
+	if ask(); w.signed != 3 {
+		t.Errorf("%d signatures after another factor was used", w.signed)
 	}
 	// What changes is told at once, whatever was worked out before.
 	w.person.Groups = []string{"cn=staff,dc=x"}
@@ -143,6 +183,91 @@ func TestWhatAnApplicationIsTold(t *testing.T) {
 	w.policy = &p
 	if h := ask(); h.Get("Remote-Groups") != "staff" {
 		t.Errorf("groups %q", h.Get("Remote-Groups"))
+	}
+}
+
+// TestLeases: a lease opens what asks for it, is told while it lives and no longer,
+// and what was worked out before it began, or ended, is not told any more.
+func TestLeases(t *testing.T) {
+	t.Parallel()
+	w, srv, g := newWorld(t, policy.Application{
+		ID: "console", Host: "console.localhost", Zone: "lgwan", Class: 2, RequiresPrivilege: "db-admin",
+	})
+	for i, app := range w.policy.Applications {
+		if app.ID == "bunsho" {
+			w.policy.Applications[i].Paths = []policy.PathRule{{Path: "/shime", RequiresPrivilege: "shime"}}
+		}
+	}
+	var (
+		lent  []authz.Lease
+		away  error
+		until = t0.Add(10 * time.Minute)
+	)
+	g.Leases = func(_ context.Context, n session.Session, p directory.Person) ([]authz.Lease, error) {
+		if n.ID != "k.bunsho" && n.ID != "k.gate" || p.ID != "p1" {
+			t.Errorf("asked about %s in %s", p.ID, n.ID)
+		}
+		return slices.Clone(lent), away
+	}
+	ask := func(url, cookie string) (int, http.Header) {
+		resp := send(srv, "GET", "/auth/check", original(url), get, cookie)
+		return resp.StatusCode, resp.Header
+	}
+	doc := func(path string) (int, string) {
+		status, h := ask("http://bunsho.localhost"+path, appCookie("k.bunsho"))
+		return status, h.Get("Remote-Groups") + " " + h.Get("X-Sekisho-Assertion")
+	}
+	console := func() int {
+		status, _ := ask("http://console.localhost/", "Cookie: __Host-sekisho=k.gate")
+		return status
+	}
+	const before = "staff,system_operator http://localhost:8080|tanaka|bunsho|aal2"
+	if status, told := doc("/"); status != 200 || told != before {
+		t.Fatalf("without a lease: %d, %q", status, told)
+	}
+	if status, _ := doc("/shime/x"); status != 403 {
+		t.Errorf("a path that asks for one: %d", status)
+	}
+	if got := console(); got != 403 {
+		t.Errorf("an application that asks for one: %d", got)
+	}
+	lent = []authz.Lease{{ID: "l1", Privilege: "shime", Until: until, Gives: []policy.Gift{
+		{Kind: policy.GiftApplication, Application: "bunsho", Roles: []string{"closer"}}, {Kind: policy.GiftApplication, Application: "juki", Roles: []string{"other"}},
+	}}}
+	if status, told := doc("/shime/x"); status != 200 || told != "staff,system_operator,shime,shime:closer http://localhost:8080|tanaka|bunsho|aal2|shime@"+until.Format(time.RFC3339) {
+		t.Errorf("with a lease: %d, %q", status, told)
+	}
+	if got := console(); got != 403 {
+		t.Errorf("an application that asks for another: %d", got)
+	}
+	lent = append(lent, authz.Lease{ID: "l2", Privilege: "db-admin", Until: t0.Add(2 * time.Second), Emergency: true})
+	if got := console(); got != 200 {
+		t.Errorf("an application that asks for it: %d", got)
+	}
+	// At the instant of its end, with nobody having taken it away.
+	w.now = t0.Add(2 * time.Second)
+	if got := console(); got != 403 {
+		t.Errorf("at its end: %d", got)
+	}
+	w.now = until
+	if status, _ := doc("/shime"); status != 403 {
+		t.Errorf("a path, at the lease's end: %d", status)
+	}
+	if status, told := doc("/"); status != 200 || told != before {
+		t.Errorf("at its end it is still told: %d, %q", status, told)
+	}
+	// Ended elsewhere, before its time.
+	w.now = t0
+	if status, _ := doc("/shime"); status != 200 {
+		t.Errorf("a moment before: %d", status)
+	}
+	lent = nil
+	if status, told := doc("/"); status != 200 || told != before {
+		t.Errorf("taken back, it is still told: %d, %q", status, told)
+	}
+	away = errors.New("the store is away")
+	if status, _ := doc("/"); status == 200 {
+		t.Error("let in although nobody could say what is lent")
 	}
 }
 
@@ -210,20 +335,36 @@ func TestHandover(t *testing.T) {
 		return strings.TrimPrefix(strings.TrimPrefix(want, "http://localhost:8080"), "http://juki.localhost:8080")
 	}
 	at := step(send(srv, "GET", "/a?b=c", host), "/.sekisho/start?rd=%2Fa%3Fb%3Dc")
-	at = step(send(srv, "GET", at, host), "http://localhost:8080/handover?app=juki&rd="+url.QueryEscape("http://juki.localhost:8080/a?b=c"))
+	started, first := beginHandover(t, srv, at, host)
+	at = "/handover?app=juki&rd=" + url.QueryEscape("http://juki.localhost:8080/a?b=c")
+	// Who comes to the gate first begins at the application's host, too.
+	step(send(srv, "GET", at, "Cookie: __Host-sekisho=k.gate"), "http://juki.localhost:8080/.sekisho/start?rd="+url.QueryEscape("/a?b=c"))
+	if at += "&state=" + first; started != "http://localhost:8080"+at {
+		t.Fatalf("begun at %q, want %q", started, at)
+	}
 	for _, cookie := range []string{"", "Cookie: __Host-sekisho=k.flow", "Cookie: __Host-sekisho=k.dead", "Cookie: __Host-sekisho=k.juki"} {
 		step(send(srv, "GET", at, cookie), "http://localhost:8080/signin?rd="+url.QueryEscape("http://juki.localhost:8080/a?b=c"))
 	}
-	at = step(send(srv, "GET", at, "Cookie: __Host-sekisho=k.gate"), "http://juki.localhost:8080/.sekisho/callback?code=code-juki&rd=%2Fa%3Fb%3Dc")
-	if resp := send(srv, "GET", at, "Host: bunsho.localhost:8080"); resp.StatusCode != 401 || len(resp.Cookies()) > 0 {
+	at = step(send(srv, "GET", at, "Cookie: __Host-sekisho=k.gate"), "http://juki.localhost:8080/.sekisho/callback?code=code-juki&rd=%2Fa%3Fb%3Dc&state="+first)
+	for name, cookie := range map[string]string{
+		"another browser": "X: none", "a browser that began elsewhere": startedAs(strings.Repeat("B", startLength)), "a browser with two beginnings": startedAs(begun) + "; __Host-sekisho-start=" + begun,
+	} {
+		if resp := send(srv, "GET", at, host, cookie); resp.StatusCode != 403 || len(resp.Cookies()) > 0 {
+			t.Errorf("the code in %s: %d %v", name, resp.StatusCode, resp.Cookies())
+		}
+	}
+	if resp := send(srv, "GET", strings.Split(at, "&state")[0], host, startedAs(begun)); resp.StatusCode != 403 {
+		t.Errorf("a code without its state: %d", resp.StatusCode)
+	}
+	if resp := send(srv, "GET", at, "Host: bunsho.localhost:8080", startedAs(begun)); resp.StatusCode != 401 || len(resp.Cookies()) > 0 {
 		t.Errorf("a code at another host: %d", resp.StatusCode)
 	}
-	resp := send(srv, "GET", at, host)
+	resp := send(srv, "GET", at, host, startedAs(begun))
 	step(resp, "/a?b=c")
-	if c := resp.Header.Get("Set-Cookie"); c != "__Host-sekisho-app=k.juki; Path=/; HttpOnly; Secure; SameSite=Lax" {
-		t.Errorf("cookie %q", c)
+	if c := resp.Header["Set-Cookie"]; len(c) != 2 || c[0] != "__Host-sekisho-app=k.juki; Path=/; HttpOnly; Secure; SameSite=Lax" || !strings.HasPrefix(c[1], "__Host-sekisho-start=; ") {
+		t.Errorf("cookies %q", c)
 	}
-	if resp := send(srv, "GET", at, host); resp.StatusCode != 401 || len(resp.Cookies()) > 0 {
+	if resp := send(srv, "GET", at, host, startedAs(begun)); resp.StatusCode != 401 || len(resp.Cookies()) > 0 {
 		t.Errorf("a code twice: %d", resp.StatusCode)
 	}
 	resp = send(srv, "GET", "/a?b=c", host, appCookie("k.juki"))
@@ -241,6 +382,28 @@ func TestHandover(t *testing.T) {
 	}
 }
 
+// begun is the beginning of a handover that the tests' browser remembers.
+var begun = strings.Repeat("A", startLength)
+
+func startedAs(begun string) string { return "Cookie: __Host-sekisho-start=" + begun }
+
+// beginHandover begins one as a browser that has begun before, and one as a
+// browser that has not: each gets a beginning of its own, and only its hash is
+// in the address.
+func beginHandover(t *testing.T, srv http.Handler, at, host string) (to, state string) {
+	t.Helper()
+	fresh := send(srv, "GET", at, host)
+	if c := fresh.Cookies(); len(c) != 1 || c[0].Name != "__Host-sekisho-start" || len(c[0].Value) != startLength || !c[0].HttpOnly || !c[0].Secure ||
+		strings.Contains(fresh.Header.Get("Location"), c[0].Value) || !strings.HasSuffix(fresh.Header.Get("Location"), "&state="+stateOf(c[0].Value)) {
+		t.Fatalf("begun with %v at %q", c, fresh.Header.Get("Location"))
+	}
+	resp := send(srv, "GET", at, host, startedAs(begun))
+	if c := resp.Cookies(); resp.StatusCode != 303 || len(c) != 1 || c[0].Value != begun {
+		t.Fatalf("begun again: %d %v", resp.StatusCode, c)
+	}
+	return resp.Header.Get("Location"), stateOf(begun)
+}
+
 func TestHandoverLeadsNowhereElse(t *testing.T) {
 	_, srv, _ := newWorld(t)
 	for _, rd := range []string{
@@ -256,8 +419,8 @@ func TestHandoverLeadsNowhereElse(t *testing.T) {
 	}
 	for _, rd := range []string{"//evil.example", "http://evil.example/", "/\\evil", "/%2f/evil", "/%5cevil", "", "/.sekisho/start", "/.SEKISHO/x", "evil", "/\r\nx"} {
 		_, srv, _ := newWorld(t)
-		send(srv, "GET", web.HandoverPath("juki", "http://juki.localhost:8080/"), "Cookie: __Host-sekisho=k.gate")
-		resp := send(srv, "GET", "/.sekisho/callback?code=code-juki&rd="+url.QueryEscape(rd), "Host: juki.localhost:8080")
+		send(srv, "GET", web.HandoverPath("juki", "http://juki.localhost:8080/")+"&state="+stateOf(begun), "Cookie: __Host-sekisho=k.gate")
+		resp := send(srv, "GET", "/.sekisho/callback?code=code-juki&state="+stateOf(begun)+"&rd="+url.QueryEscape(rd), "Host: juki.localhost:8080", startedAs(begun))
 		if resp.StatusCode != 303 || resp.Header.Get("Location") != "/" {
 			t.Errorf("callback to %q: %d %q", rd, resp.StatusCode, resp.Header.Get("Location"))
 		}

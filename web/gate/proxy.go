@@ -32,7 +32,7 @@ func (g *Gate) Proxy() http.Handler {
 		},
 		ModifyResponse: dropOurCookies,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			g.srv.Log().Warn("an application is away", "cause", err.Error())
+			g.srv.Log().WarnContext(r.Context(), "an application is away", "error", err)
 			g.srv.Refuse(w, r, &web.Refusal{Problem: web.Problem{Code: web.CodeAway, Detail: policy.Words{
 				JA: "アプリケーションにつながりません。少し待ってもう一度行ってください。",
 				EN: "The application cannot be reached. Wait a little and try again."}}})
@@ -59,7 +59,8 @@ func (g *Gate) pass(proxy http.Handler, w http.ResponseWriter, r *http.Request) 
 		g.srv.Refuse(w, r, web.Malformed("path", errQuestion))
 		return
 	}
-	a, err := g.check(r.Context(), r.Header["Cookie"], web.Hostname(r.Host))
+	q := question{host: web.Hostname(r.Host), uri: r.URL.RequestURI(), method: r.Method}
+	a, err := g.check(r.Context(), r.Header["Cookie"], q, place{o.Zone, o.Outside, o.Source})
 	if err != nil {
 		g.counts.failed.Inc()
 		g.srv.Refuse(w, r, err)
@@ -181,7 +182,7 @@ func (g *Gate) SampleApp(app policy.Application) http.Handler {
 			"Style": plainStyle, "App": app, "Class": strconv.Itoa(app.Class), "Gate": g.issuer, "Login": r.Header.Get("Remote-User"), "Name": name,
 			"Posts": r.Header.Get("Remote-Groups"), "ACR": r.Header.Get("Remote-Acr"),
 		}); err != nil {
-			g.srv.Log().Warn("showing the sample application", "cause", err.Error())
+			g.srv.Log().WarnContext(r.Context(), "showing the sample application", "error", err)
 		}
 	})
 }

@@ -27,19 +27,23 @@ type world struct {
 	now    time.Time
 	policy *policy.Policy
 	away   error
+	asOf   time.Time
 	person directory.Person
 	dead   map[string]bool
 	codes  map[string]string // code → host
 	signed int
+	amr    []string
 	denied []Denial
 }
+
+func (w *world) CatchUp(context.Context) {}
 
 func (w *world) Load(_ context.Context, cookie string) (session.Session, error) {
 	if w.away != nil {
 		return session.Session{}, w.away
 	}
-	s := session.Session{ID: cookie, Person: "p1", Login: "tanaka", Name: "田中 花子", Zone: "lgwan", ACR: policy.AAL2,
-		ExpiresAt: t0.Add(time.Hour), IdleExpiresAt: t0.Add(time.Hour)}
+	s := session.Session{ID: cookie, Person: "p1", Login: "tanaka", Name: "田中 花子", Zone: "lgwan", ACR: policy.AAL2, AMR: w.amr,
+		AuthAt: t0.Add(-20 * time.Minute), ExpiresAt: t0.Add(time.Hour), IdleExpiresAt: t0.Add(time.Hour)}
 	switch {
 	case w.dead[cookie]:
 		return session.Session{}, session.ErrNone
@@ -75,6 +79,8 @@ func (w *world) RedeemHandover(_ context.Context, code, host, _ string) (string,
 }
 func (w *world) CSRF(cookie string) string           { return "t-" + cookie }
 func (w *world) CheckCSRF(cookie, token string) bool { return token == "t-"+cookie }
+func (w *world) AsOf(directory.PersonID) time.Time   { return w.asOf }
+
 func (w *world) Person(context.Context, directory.PersonID, time.Duration) (directory.Person, error) {
 	return w.person, w.away
 }
@@ -102,7 +108,14 @@ func (w *world) Assert(a token.Assertion) (string, error) {
 		return "", errors.New("not within five minutes")
 	}
 	w.signed++
-	return strings.Join([]string{a.Issuer, a.Subject, strings.Join(a.Audience, "+"), string(a.ACR)}, "|"), nil
+	parts := []string{a.Issuer, a.Subject, strings.Join(a.Audience, "+"), string(a.ACR)}
+	for _, l := range a.Privileges {
+		if l.EndsAt.Before(a.ExpiresAt.Time) {
+			return "", errors.New("the assertion outlives what it tells of")
+		}
+		parts = append(parts, l.Privilege+"@"+l.EndsAt.Format(time.RFC3339))
+	}
+	return strings.Join(parts, "|"), nil
 }
 
 func newWorld(t testing.TB, apps ...policy.Application) (*world, *web.Server, *Gate) {
@@ -110,7 +123,11 @@ func newWorld(t testing.TB, apps ...policy.Application) (*world, *web.Server, *G
 	w := &world{now: t0, dead: map[string]bool{}, codes: map[string]string{}, person: directory.Person{
 		ID: "p1", Login: "tanaka", Name: "田中 花子", Mail: "tanaka@pref.example", Section: "jumin", Groups: []string{"cn=staff,dc=x", "cn=op,dc=x"}}}
 	p := policy.Standard()
-	p.Zones = []policy.Zone{{ID: "lgwan", SignInACR: policy.AAL1}}
+	p.Zones = []policy.Zone{{ID: "lgwan", SignInACR: policy.AAL1}, {ID: "internet", SignInACR: policy.AAL1}}
+	p.Networks = []policy.Network{
+		{Prefix: netip.MustParsePrefix("10.1.0.0/16"), Zone: "lgwan"}, {Prefix: netip.MustParsePrefix("10.3.0.0/16"), Zone: "internet"},
+		{Prefix: netip.MustParsePrefix("203.0.113.0/24"), Zone: "internet", Outside: true},
+	}
 	p.Classes = nil
 	for class := 1; class <= 4; class++ {
 		p.Classes = append(p.Classes, policy.Class{Class: class, ACR: map[policy.ZoneID]policy.ACR{"lgwan": policy.AAL1}})
@@ -121,6 +138,7 @@ func newWorld(t testing.TB, apps ...policy.Application) (*world, *web.Server, *G
 		{ID: "bunsho", Host: "bunsho.localhost", Zone: "lgwan", Class: 2},
 		{ID: "kenmei", Host: "kenmei.localhost", Zone: "lgwan", Class: 1, ACR: policy.PHR},
 		{ID: "kansa", Host: "kansa.localhost", Zone: "lgwan", Class: 2, Posts: []policy.PostID{"auditor"}},
+		{ID: "kyuyo", Host: "kyuyo.localhost", Zone: "lgwan", Class: 2, FreshFor: time.Hour, Paths: []policy.PathRule{{Path: "/pay", ACR: policy.AAL2, FreshFor: 10 * time.Minute}}},
 	}, apps...)
 	w.policy = p
 	public, err := url.Parse("http://localhost:8080")

@@ -40,12 +40,15 @@ var wordsFor = map[string]map[string]string{
 func NewLetters(gate string) *Letters {
 	l := &Letters{gate: gate}
 	for _, lang := range []string{"ja", "en"} {
-		words := template.New("").Option("missingkey=error").Funcs(template.FuncMap{"factor": func(kind string) string {
-			if w, ok := wordsFor[lang][kind]; ok {
-				return w
-			}
-			return wordsFor[lang][""]
-		}})
+		words := template.New("").Option("missingkey=error").Funcs(template.FuncMap{
+			"factor": func(kind string) string {
+				if w, ok := wordsFor[lang][kind]; ok {
+					return w
+				}
+				return wordsFor[lang][""]
+			},
+			"at": language{lang: lang}.at,
+		})
 		l.languages = append(l.languages, language{lang, template.Must(words.ParseFS(messageFiles, "messages/"+lang+".txt"))})
 	}
 	return l
@@ -58,7 +61,8 @@ type facts struct {
 	From, Browser          string
 	By, Reason             string
 	Detail                 map[string]string
-	What, Do               string
+	Privilege              string // what the policy calls the one in Detail
+	What, Known, Do        string
 }
 
 // Write puts one notice into words: the subject in both languages, and the text,
@@ -81,6 +85,10 @@ func (g language) facts(n queue.Notice, to directory.Person, p *policy.Policy, g
 		When: g.when(n.At), Zone: string(n.Zone), Detail: n.Detail,
 		From: n.Detail["from"], Browser: g.browser(n.Detail["browser"]), By: n.Detail["by"], Reason: n.Detail["reason"],
 	}
+	f.Privilege = n.Detail["privilege"]
+	if v, ok := p.Privilege(f.Privilege); ok && !v.Name.IsEmpty() {
+		f.Privilege = v.Name.In(g.lang)
+	}
 	if z, ok := p.Zone(n.Zone); ok && !z.Name.IsEmpty() {
 		f.Zone = z.Name.In(g.lang)
 	}
@@ -97,8 +105,26 @@ func (g language) write(n queue.Notice, f facts) (subject, text string, err erro
 		return b.String()
 	}
 	subject = say(string(n.Kind) + ".subject")
-	f.What, f.Do = say(string(n.Kind)+".what"), say(string(n.Kind)+".do")
+	f.What, f.Known, f.Do = say(string(n.Kind)+".what"), say(g.known(n.Kind)), say(string(n.Kind)+".do")
 	return subject, say("letter"), err
+}
+
+// known names the words for who knows of it: most have nothing to do, some kinds
+// ask for something.
+func (g language) known(k queue.Kind) string {
+	if own := string(k) + ".known"; g.words.Lookup(own) != nil {
+		return own
+	}
+	return "known"
+}
+
+// at shows an instant that a detail holds; what is none is shown as it is.
+func (g language) at(detail string) string {
+	t, err := time.Parse(time.RFC3339, detail)
+	if err != nil {
+		return detail
+	}
+	return g.when(t)
 }
 
 // Japan has one time and has had no summer time since 1951. A fixed zone spares

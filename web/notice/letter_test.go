@@ -24,7 +24,8 @@ func testPolicy() *policy.Policy {
 			{ID: policy.LGWAN, Name: policy.Words{JA: "LGWAN接続系", EN: "LGWAN zone"}, MailNotices: true},
 			{ID: policy.Internet, MailNotices: true}, {ID: policy.MyNumber},
 		},
-		Mail: policy.MailRules{From: "sekisho@pref.example"},
+		Mail:       policy.MailRules{From: "sekisho@pref.example"},
+		Privileges: []policy.Privilege{{ID: "db-admin", Name: policy.Words{JA: "データベース管理", EN: "Database administration"}}},
 	}
 }
 
@@ -40,6 +41,12 @@ var shown = map[string]struct{ given, ja, en string }{
 	"from":     {"10.2.0.7", "発信元：10.2.0.7", "Network address: 10.2.0.7"},
 	"browser":  {"Mozilla/5.0 (Windows NT 10.0) Gecko/20100101 Firefox/140.0", "ブラウザー：Firefox（Windows）", "Browser: Firefox on Windows"},
 	"failures": {"17", "失敗が17回続いた", "After 17 failed attempts"},
+
+	"privilege": {"db-admin", "「データベース管理」", `"Database administration"`},
+	"minutes":   {"45", "45分", "for 45 minutes"},
+	"until":     {"2026-04-01T01:30:00Z", "2026年4月1日（水）10:30:00 日本時間", "Wed 1 April 2026, 10:30:00 JST"},
+	"due":       {"2026-04-03T08:00:00Z", "2026年4月3日（金）17:00:00 日本時間", "Fri 3 April 2026, 17:00:00 JST"},
+	"times":     {"2", "この事案では2回目", "use number 2"},
 }
 
 func noticeOf(k queue.Kind) queue.Notice {

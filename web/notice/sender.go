@@ -20,6 +20,8 @@ import (
 )
 
 const (
+	// lookAgain is how long after a wake the queue is looked at once more.
+	lookAgain = 500 * time.Millisecond
 	// lookEvery is how often the queue is looked at without being woken: for
 	// what another gateway has queued, and for what is due again.
 	lookEvery = 2 * time.Second
@@ -53,6 +55,9 @@ type Config struct {
 	Now      clock.Now
 	Log      *slog.Logger
 	Registry prometheus.Registerer
+	// Watch sees each message handed over and hears how that ended. nil: nobody
+	// watches.
+	Watch func(ctx context.Context) (ended func(error))
 }
 
 // A Sender mails what is queued.
@@ -74,7 +79,8 @@ func New(c Config) *Sender {
 // Run mails what is queued, and tidies the queue, until ctx ends. What it had
 // claimed and not sent by then is given back.
 func (s *Sender) Run(ctx context.Context) {
-	look, tidy := time.NewTicker(s.look), time.NewTicker(tidyEvery)
+	look, tidy, soon := time.NewTicker(s.look), time.NewTicker(tidyEvery), time.NewTimer(lookAgain)
+	defer soon.Stop()
 	defer look.Stop()
 	defer tidy.Stop()
 	if s.Mail == nil && slices.ContainsFunc(s.Policy().Zones, func(z policy.Zone) bool { return z.MailNotices }) {
@@ -95,6 +101,10 @@ func (s *Sender) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-s.Queue.Wake():
+			// The word comes from inside the transaction that queues: what it tells of
+			// may not be there yet, so it is looked for once more.
+			soon.Reset(lookAgain)
+		case <-soon.C:
 		case <-look.C:
 		case <-tidy.C:
 			s.complain(ctx, "tidying notices", s.Tidy(ctx))
@@ -190,9 +200,15 @@ func (s *Sender) mail(ctx context.Context, m Mailer, d queue.Due) error {
 	if err != nil {
 		return err
 	}
-	return m.Send(ctx, Message{
+	ended := func(error) {}
+	if s.Watch != nil {
+		ended = s.Watch(ctx)
+	}
+	err = m.Send(ctx, Message{
 		ID: messageID(d.ID, to, p.Mail.From), From: p.Mail.From, To: to, Subject: subject, Text: text, At: d.At,
 	})
+	ended(err)
+	return err
 }
 
 func (s *Sender) complain(ctx context.Context, what string, err error) {

@@ -17,7 +17,9 @@ import (
 	"sekisho/web/notice/smtptest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("sekisho/test/postgres.(*Server).start.func1"))
+}
 
 var (
 	ctx = context.Background()

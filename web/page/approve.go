@@ -63,11 +63,7 @@ func (h *house) approve(w http.ResponseWriter, r *web.Request) error {
 		_, err := h.elsewhere(w, r, need, "/policy")
 		return err
 	}
-	by := charter.Approver{
-		ID: string(step.Person.ID), Login: step.Person.Login,
-		Posts: r.Policy().PostsOf(step.Person.Groups),
-	}
-	if _, err := h.Charter.Approve(r.Context(), by, r.PathValue("id")); err != nil {
+	if _, err := h.Charter.Approve(r.Context(), r.Origin, r.Cookie, r.PathValue("id")); err != nil {
 		if done, failed := h.elsewhere(w, r, err, "/policy"); done {
 			return failed
 		}

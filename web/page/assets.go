@@ -16,6 +16,12 @@ var styleText []byte
 //go:embed assets/office.css
 var officeText []byte
 
+//go:embed assets/lend.css
+var lendText []byte
+
+//go:embed assets/guard.css
+var guardText []byte
+
 //go:embed assets/sekisho.js
 var scriptText []byte
 
@@ -27,7 +33,7 @@ type asset struct {
 }
 
 var (
-	style  = newAsset("css", "text/css; charset=utf-8", slices.Concat(styleText, officeText))
+	style  = newAsset("css", "text/css; charset=utf-8", slices.Concat(styleText, officeText, lendText, guardText))
 	script = newAsset("js", "text/javascript; charset=utf-8", scriptText)
 )
 

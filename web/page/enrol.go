@@ -67,7 +67,7 @@ func (h *house) choices(w http.ResponseWriter, r *web.Request, step signin.Step,
 	v.Switch = switchURL(r, "/signin/enrol")
 	v.Faults, v.Articles = said.Faults, said.Articles
 	if len(v.Faults) == 0 {
-		v.Notice = notice{h.why(r), "warn"}
+		v.Notice = notice{Says: h.why(r), Tone: "warn"}
 	}
 	if slices.Contains(step.Methods, "passkey") {
 		if err := h.making(r, v, enrolledKey, name); err != nil {

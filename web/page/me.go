@@ -44,6 +44,7 @@ type mePage struct {
 	Mail, Second      string
 	AckText, AckURL   string
 	Office            []link // the pages of their posts
+	Waits             []waitLine
 }
 
 type link struct{ Name, URL string }
@@ -91,8 +92,10 @@ func (h *house) me(w http.ResponseWriter, r *web.Request) error {
 		})
 		p.Others = p.Others || s.ID != current
 	}
+	p.Waits = h.waits(r)
 	v := h.view(r, step, p)
 	v.Wide = true
+	v.Ticks = slices.ContainsFunc(p.Waits, func(l waitLine) bool { return l.Left.Runs() })
 	v.Notice = h.done(r)
 	return h.show(w, r, http.StatusOK, "me", v)
 }
@@ -117,7 +120,7 @@ func (h *house) mine(r *web.Request, step signin.Step) mePage {
 		LastFrom: s.Previous.From, Failures: s.Previous.FailuresSince,
 		Zone: zoneName(r, s.Zone), From: s.From, Outside: s.Outside, Terminal: h.terminalName(r, s), Since: g.near(s.StartedAt, now),
 		Mail: step.Person.Mail, AckText: r.Say(pol.Acknowledgement.Text), AckURL: guideline(pol),
-		Apps: h.apps(r, step, posts), Office: h.office(r, posts),
+		Apps: h.apps(r, step), Office: h.office(r, posts),
 	}
 	p.Strength, p.StrengthExplained = strength(g, s.ACR)
 	if at := s.Previous.At; !at.IsZero() {
@@ -200,21 +203,21 @@ func (h *house) terminalName(r *web.Request, s session.Session) string {
 
 // apps are the applications that open to the reader now, or would after a
 // stronger sign-in. It is a list of doors and no decision: each door asks again.
-func (h *house) apps(r *web.Request, step signin.Step, posts []policy.PostID) []link {
+func (h *house) apps(r *web.Request, step signin.Step) []link {
 	if step.Session == nil {
 		return nil
 	}
+	facts, err := h.facts(r, step)
+	if err != nil {
+		return nil // the page of applications says what is away
+	}
 	var links []link
-	for _, a := range r.Policy().Applications {
-		v := authz.Decide(r.Policy(), authz.Facts{
-			SignedIn: true, Person: step.Person, Posts: posts, ACR: step.Session.ACR,
-			SessionEnds: step.Session.ExpiresAt, Application: a, Now: h.srv.Now(),
-		})
-		if v.Reason != authz.Allowed && v.Reason != authz.TooWeak {
+	for _, o := range authz.Survey(r.Policy(), facts) {
+		a, v := o.Application, o.Verdict
+		if o.Client.ID != "" || !v.Allowed(h.srv.Now()) && v.StepUp == "" {
 			continue
 		}
-		to := web.HandoverPath(a.ID, web.AppOrigin(h.srv.PublicURL(), a)+"/")
-		links = append(links, link{Name: r.Say(a.Name), URL: to})
+		links = append(links, link{Name: r.Say(a.Name), URL: h.doorOf(a)})
 	}
 	return links
 }
@@ -230,6 +233,22 @@ func (h *house) office(r *web.Request, posts []policy.PostID) []link {
 			links = append(links, link{name, path})
 		}
 	}
+	add("/leases", g.say("leases.title"))
+	add("/permits", g.say("permits.title"))
+	if h.Desk != nil && looks(r.Policy(), posts) {
+		add("/approvals", g.say("approvals.title"))
+		add("/reviews", g.say("reviews.title"))
+		add("/live", g.say("live.title"))
+	}
+	if looks(r.Policy(), posts) {
+		add("/registers", g.say("register.title"))
+	}
+	if guards(posts) {
+		add("/lockdown", g.say("lock.title"))
+	}
+	if keeps(r.Policy(), posts) {
+		add("/sealed", g.say("sealed.title"))
+	}
 	if mayApprove(posts) {
 		add("/policy", g.say("me.office_policy"))
 	}
@@ -240,6 +259,8 @@ func (h *house) office(r *web.Request, posts []policy.PostID) []link {
 		{authz.ViewPeople, "/people", g.say("me.office_people")},
 		{authz.ViewTerminals, "/terminals", g.say("me.office_terminals")},
 		{authz.ViewTokens, "/tokens", g.say("me.office_tokens")},
+		{authz.ViewApplications, "/applications", g.say("me.office_applications")},
+		{authz.TryAccess, "/dry-run", g.say("dry.title")},
 	} {
 		if authz.May(r.Policy(), one.act, posts, nil, false).OK() {
 			add(one.path, one.says)
@@ -304,7 +325,7 @@ func (h *house) done(r *web.Request) notice {
 	case "approved":
 		says = g.say("notice.approved")
 	}
-	return notice{says, "good"}
+	return notice{Says: says, Tone: "good"}
 }
 
 func (h *house) endSession(w http.ResponseWriter, r *web.Request) error {

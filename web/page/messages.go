@@ -114,7 +114,7 @@ func named(pairs []any) (map[string]any, error) {
 
 // funcs are what templates of this language call.
 func (g *tongue) funcs() template.FuncMap {
-	return template.FuncMap{"t": g.t, "n": g.n, "when": g.when, "articles": g.articles, "segment": url.PathEscape}
+	return template.FuncMap{"t": g.t, "n": g.n, "when": g.when, "articles": g.articles, "segment": url.PathEscape, "pair": pair}
 }
 
 // Japan has one time and has had no summer time since 1951. A fixed zone spares
@@ -132,6 +132,14 @@ func (g *tongue) when(t time.Time) template.HTML {
 	}
 	// Digits and words of our own: there is nothing to escape.
 	return template.HTML(`<time datetime="` + t.UTC().Format(time.RFC3339) + `">` + shown + `</time>`)
+}
+
+// day shows the day of an instant in Japan.
+func (g *tongue) day(t time.Time) string {
+	if g.lang == "ja" {
+		return t.In(japan).Format("2006年1月2日")
+	}
+	return t.In(japan).Format("2 January 2006")
 }
 
 // near shows an instant within a day of now as people say it, and any other in

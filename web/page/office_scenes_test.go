@@ -90,6 +90,11 @@ func init() {
 			o.actErr = people.ErrNotFound
 			return o.post("/tokens/A0001/assign", "login", "nobody")
 		}},
+		{"token-assign-powerful", 403, func(w *world) *answer {
+			o := inOffice(w)
+			o.actErr = &people.Denied{Permission: authz.May(o.policy, authz.AssignToken, []policy.PostID{policy.SystemAdministrator}, []policy.PostID{policy.CIO}, false)}
+			return o.post("/tokens/A0001/assign", "login", "yamada")
+		}},
 		{"token-resync-wrong", 422, func(w *world) *answer {
 			o := inOffice(w)
 			o.actErr = totp.ErrWrong

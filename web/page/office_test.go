@@ -12,8 +12,10 @@ import (
 	"sekisho/authn/account"
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
+	"sekisho/authn/standing"
 	"sekisho/authz"
 	"sekisho/authz/people"
+	"sekisho/directory"
 	"sekisho/policy"
 )
 
@@ -184,22 +186,24 @@ func TestOfficeAsksForProof(t *testing.T) {
 	}
 }
 
-// What the policy does not let this reader do to this person is shown, with why
-// and by which article, and cannot be pressed; what it allows is a link.
+// What the policy lets nobody do alone is offered as a proposal, with why and by
+// which article; what it does not let this reader do cannot be pressed.
 func TestOfficeShowsWhatIsRefused(t *testing.T) {
 	o := inOffice(newWorld(t))
 	o.subject.Posts = []policy.PostID{policy.SecurityOfficer}
 	o.subject = o.seenBy(o.subject, policy.SystemAdministrator)
 	a := o.get("/people/suzuki").is(http.StatusOK).
-		says(`disabled aria-describedby="why-temporary_password"`, "第16条第1項", "もう一人の管理者", `href="/people/suzuki/suspend"`, `disabled aria-describedby="why-drop"`).
-		keepsSilentOn(`href="/people/suzuki/temporary-password"`, `href="/people/suzuki/recovery-code"`, "/factors/f2/remove")
+		says("第16条第1項", "もう一人の管理者", `href="/people/suzuki/suspend"`, `href="/people/suzuki/temporary-password"`, `href="/people/suzuki/recovery-code"`, "/factors/f2/remove")
 	for _, why := range []string{"もう一人の管理者", "第16条第1項"} {
 		if n := strings.Count(a.body, why); n != 3 {
 			t.Errorf("%s stands %d times, want it beside the two acts and the factors", why, n)
 		}
 	}
 	for _, path := range []string{"temporary-password", "recovery-code", "factors/f2/remove"} {
-		o.get("/people/suzuki/"+path).is(http.StatusForbidden).says("第16条第1項", "もう一人の管理者").keepsSilentOn("<form method=\"post\" action=\"/people")
+		o.get("/people/suzuki/"+path).is(http.StatusOK).says("はじめは提案となり", "もう一人の管理者")
+		o.actErr = &people.Waiting{Matter: "m1", Proposed: true, Articles: []policy.Article{"16-1", "62-7"}}
+		o.post("/people/suzuki/"+path).is(http.StatusConflict).says("一人では行えないため、提案しました", "第16条第1項")
+		o.actErr = nil
 	}
 
 	// Whoever audits sees everything and is offered nothing.
@@ -217,6 +221,14 @@ func TestOfficeShowsWhatIsRefused(t *testing.T) {
 	inOffice(newWorld(t), "security_manager").get("/people").says(`href="/terminals"`).keepsSilentOn(`href="/tokens"`)
 }
 
+// Where a token may not go to somebody, the form stays, with who was named.
+func TestTokenForSomebodyPowerful(t *testing.T) {
+	o := inOffice(newWorld(t))
+	o.actErr = &people.Denied{Permission: authz.May(o.policy, authz.AssignToken, []policy.PostID{policy.SystemAdministrator}, []policy.PostID{policy.CIO}, false)}
+	o.post("/tokens/A0001/assign", "login", "yamada").is(http.StatusForbidden).
+		says("もう一人の管理者", "第16条第1項", `value="yamada"`, `id="login-wrong-0"`, `action="/tokens/A0001/assign"`)
+}
+
 // What an act would not change is said instead of offered.
 func TestOfficeShowsWhatIsIdle(t *testing.T) {
 	o := inOffice(newWorld(t))
@@ -231,6 +243,49 @@ func TestOfficeShowsWhatIsIdle(t *testing.T) {
 	o.get("/terminals").says(`href="/terminals/madoguchi-03/remove"`, `href="/terminals/juki-01/lost"`).keepsSilentOn("/terminals/juki-01/remove", "/terminals/kashi-7/lost")
 	o.get("/terminals/juki-01/remove").is(http.StatusConflict)
 	o.get("/terminals/kashi-7/lost").is(http.StatusConflict)
+}
+
+// Before anything else the page says why somebody cannot sign in, and what ends
+// that; and what to do next after something was done.
+func TestOfficeSaysWhatIsWrong(t *testing.T) {
+	o := inOffice(newWorld(t))
+	o.get("/people/suzuki").says("失敗の上限に達しました：確認コード", "失敗による締め出し中", `<a class="lone" href="/people/suzuki/unlock">`, "渡した回復コードがまだ使われていません").keepsSilentOn("妨げるものはありません")
+	for name, tt := range map[string]struct {
+		change func(d *people.Detail)
+		says   []string
+	}{
+		"nothing":  {func(*people.Detail) {}, []string{"妨げるものはありません"}},
+		"disabled": {func(d *people.Detail) { d.Person.Account.Disabled, d.State = true, people.Disabled }, []string{"ディレクトリの管理者に依頼"}},
+		"expired":  {func(d *people.Detail) { d.Person.Account.ExpiresAt, d.State = t0, people.Expired }, []string{"契約の期限が過ぎています"}},
+		"on leave": {func(d *people.Detail) {
+			d.State, d.Closed = people.OnLeave, []standing.Record{{Kind: standing.OnLeave, Since: t0}}
+		}, []string{"復職の手続"}},
+		"dormant": {func(d *people.Detail) {
+			d.State, d.Closed = people.Dormant, []standing.Record{{Kind: standing.Dormant, Since: t0}}
+		}, []string{"長い間使われなかった", `<a class="lone" href="/people/suzuki/restore">`}},
+		"temporary":    {func(d *people.Detail) { d.Person.Account.MustChange = true }, []string{"最初に使うときに新しいパスワードに変更"}},
+		"no factor":    {func(d *people.Detail) { d.Factors = nil }, []string{"次のサインインで二つ目の認証要素を登録"}},
+		"locked there": {func(d *people.Detail) { d.Person.Account.PasswordLocked = true }, []string{"失敗による締め出し中", "パスキーとICカードは"}},
+	} {
+		d := o.suzuki()
+		d.Attempts, d.Recovery, d.Person.Account = nil, time.Time{}, directory.Account{}
+		tt.change(&d)
+		o.subject = d
+		a := o.get("/people/suzuki").is(http.StatusOK).says(tt.says...)
+		if fine := strings.Contains(a.body, "妨げるものはありません"); fine != (name == "nothing") {
+			t.Errorf("%s: the page says that nothing is in the way: %v", name, fine)
+		}
+	}
+
+	// The way back is offered where the act can be done.
+	o.subject = o.suspended()
+	o.get("/people/suzuki?done=suspended").says(`<p><a class="lone" href="/people/suzuki/restore">`)
+	o = inOffice(newWorld(t), "auditor")
+	o.subject = o.seenBy(o.suspended(), policy.Auditor)
+	o.get("/people/suzuki?done=suspended").keepsSilentOn(`href="/people/suzuki/restore"`)
+
+	// What was done before, by whom and why, is there to be read.
+	o.get("/people/suzuki").says("管理者が行ったこと", "認証要素を外した")
 }
 
 // A slip's secret stands once in the answer that makes it and nowhere else: no

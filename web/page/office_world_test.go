@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sekisho/authn/account"
+	"sekisho/authn/session"
 	"sekisho/authn/signin"
 	"sekisho/authn/standing"
 	"sekisho/authn/terminal"
@@ -35,23 +36,26 @@ type officeWorld struct {
 // office is the service for administrators. Reading answers with what it holds or
 // with lookErr, an act with actErr.
 type office struct {
-	found     []people.Listed
+	found     []people.Line
 	next      string
+	read      int
 	subject   people.Detail
 	slip      people.Slip
 	terminals []people.TerminalSeen
 	tokens    []totp.Token
 	imported  totp.Imported
 	lookErr   error
+	looksAt   bool // lookErr is of the dry run alone
 	actErr    error
 	did       []string
+	applications
 }
 
 func (d *office) do(what ...any) { d.did = append(d.did, strings.TrimSpace(fmt.Sprintln(what...))) }
 
-func (d *office) Find(_ context.Context, _ signin.Origin, _, query, after string, limit int) ([]people.Listed, string, error) {
-	d.do("find", query, after, limit)
-	return d.found, d.next, d.lookErr
+func (d *office) List(_ context.Context, _ signin.Origin, _ string, f people.Filter, after string, limit int) (people.List, error) {
+	d.do("find", f, after, limit)
+	return people.List{People: d.found, Next: d.next, Total: len(d.found), Read: max(d.read, len(d.found))}, d.lookErr
 }
 func (d *office) Show(_ context.Context, _ signin.Origin, _, login string) (people.Detail, error) {
 	if d.lookErr == nil && login != d.subject.Person.Login {
@@ -147,13 +151,13 @@ func inOffice(w *world, posts ...string) *officeWorld {
 	w.now.Session.ACR = policy.PHR
 	w.now.Person.Name, w.now.Person.Login = "佐々木 健", "sasaki"
 	o.remount(o.office, &o.log)
-	o.found = []people.Listed{
-		{Login: "suzuki", Name: evilName, Section: "joho", Kind: directory.KindStaff, State: people.Active, Posts: []policy.PostID{policy.Staff, policy.CIO}},
-		{Login: "hayashi", Name: "林 健太", Kind: directory.KindContractor, State: people.Suspended},
-		{Login: "batch", Name: "", Kind: directory.KindService, State: people.Disabled},
-		{Login: "madoguchi", Name: "窓口", Kind: directory.KindShared, State: people.Dormant},
-		{Login: "ito", Name: "伊藤", Kind: directory.KindStaff, State: people.OnLeave},
-		{Login: "kato", Name: "加藤", Kind: directory.KindStaff, State: people.Expired},
+	o.found = []people.Line{
+		{Listed: people.Listed{Login: "suzuki", Name: evilName, Section: "joho", Kind: directory.KindStaff, State: people.Active, Posts: []policy.PostID{policy.Staff, policy.CIO}}, LastUsedAt: t0, ShutOut: true, NoFactor: true, Temporary: true},
+		{Listed: people.Listed{Login: "hayashi", Name: "林 健太", Kind: directory.KindContractor, State: people.Suspended}},
+		{Listed: people.Listed{Login: "batch", Name: "", Kind: directory.KindService, State: people.Disabled}},
+		{Listed: people.Listed{Login: "madoguchi", Name: "窓口", Kind: directory.KindShared, State: people.Dormant}},
+		{Listed: people.Listed{Login: "ito", Name: "伊藤", Kind: directory.KindStaff, State: people.OnLeave}},
+		{Listed: people.Listed{Login: "kato", Name: "加藤", Kind: directory.KindStaff, State: people.Expired}},
 	}
 	o.subject = o.suzuki()
 	o.slip = people.Slip{Login: "suzuki", Name: "鈴木 一郎", Section: "joho", Secret: secret.NewText([]byte(slipSecret)), EndsAt: t0.Add(24 * time.Hour)}
@@ -176,7 +180,7 @@ func (w *world) remount(p People, log io.Writer) {
 		PublicURL: w.srv.PublicURL(), Now: w.clock.Now, Policy: func() *policy.Policy { return w.policy },
 		Guard: w.services, LoopbackZone: policy.LGWAN, Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
-	Mount(w.srv, Services{Steps: w.services, Presence: w.services, Factors: ways{w.services}, Account: w.services, Charter: w.services, Terminal: w.services, People: p})
+	Mount(w.srv, Services{Steps: w.services, Presence: w.services, Factors: ways{w.services}, Account: w.services, Charter: w.services, Terminal: w.services, People: p, Desk: w.desk})
 }
 
 // suzuki is somebody with something in every place of the page.
@@ -189,7 +193,12 @@ func (o *officeWorld) suzuki() people.Detail {
 				PasswordLocked: true, PasswordLockedUntil: t0.Add(time.Minute), PasswordExpiresAt: t0.AddDate(1, 0, 0), ExpiresAt: t0.AddDate(2, 0, 0),
 			},
 		},
-		Posts: []policy.PostID{policy.Staff}, State: people.Active, Sessions: 2, Recovery: t0.Add(2 * time.Hour),
+		Posts: []policy.PostID{policy.Staff}, State: people.Active, Sessions: 2, Live: []session.Session{
+			{ID: "s1", Zone: policy.LGWAN, From: "10.2.0.7", UserAgent: agent, SeenAt: t0, Terminal: "madoguchi-01", TerminalClass: policy.TerminalCounter},
+			{ID: "s2", Zone: policy.LGWAN, From: "10.2.0.99", SeenAt: t0.Add(-time.Hour)},
+		}, Past: []people.Past{
+			{At: t0, Action: "person.suspended", By: "sasaki", Reason: "紛失の連絡 <i>"}, {At: t0.AddDate(0, -1, 0), Action: "factor.removed", By: "sasaki", What: evilName},
+		}, Recovery: t0.Add(2 * time.Hour),
 		Factors: []account.Factor{
 			{ID: "f/1", Kind: "totp", Name: evilName, AddedAt: t0},
 			{ID: "f2", Kind: "token", Name: "トークン", Serial: "A0002", AddedAt: t0, LastUsedAt: t0},
@@ -212,7 +221,7 @@ func (o *officeWorld) seenBy(d people.Detail, posts ...policy.PostID) people.Det
 // suspended is suzuki when suspended.
 func (o *officeWorld) suspended() people.Detail {
 	d := o.suzuki()
-	d.State, d.Sessions, d.Attempts = people.Suspended, 0, nil
+	d.State, d.Sessions, d.Live, d.Attempts = people.Suspended, 0, nil, nil
 	d.Person.Account.PasswordLocked = false
 	d.Closed = []standing.Record{{Kind: standing.Suspended, Since: t0, Until: t0.AddDate(0, 0, 3), Reason: "不正利用の疑い\n<b>", By: "sasaki"}, {Kind: standing.OnLeave, Since: t0}}
 	return d

@@ -15,6 +15,7 @@
 package page
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -25,12 +26,13 @@ import (
 	"sekisho/authn/account"
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
+	"sekisho/authz"
 	"sekisho/policy"
 	"sekisho/web"
 )
 
-// Services are what the pages speak to. Charter and Terminal may be nil: then
-// there is no such page.
+// Services are what the pages speak to. Charter, Terminal, Desk, Permits, LockDown and
+// Sealed may be nil: then there is no such page.
 type Services struct {
 	Steps    Steps
 	Presence Presence
@@ -39,6 +41,17 @@ type Services struct {
 	Charter  Charter
 	Terminal TerminalCheck
 	People   People
+	Desk     Desk
+	Permits  Permits
+	LockDown LockDown
+	Sealed   Sealed
+	// Welcome says whether anybody could come in from where a request comes from. nil:
+	// from the networks of the zones that are served.
+	Welcome func(ctx context.Context, o signin.Origin) error
+	// More adds to the facts of a decision what is lent to somebody in a session,
+	// and the lock-downs in force; an error means that nobody could say. nil: there
+	// is neither.
+	More func(ctx context.Context, f *authz.Facts, n session.Session) error
 }
 
 // house is the pages and what stands behind them.
@@ -53,6 +66,7 @@ type house struct {
 func Mount(srv *web.Server, s Services) {
 	h := &house{Services: s, srv: srv, pages: mustLoad()}
 	srv.ErrorPage(h.refusal)
+	srv.QuestionPage(h.asked)
 
 	srv.Mount("GET "+style.url, style.serve)
 	srv.Mount("GET "+script.url, script.serve)
@@ -88,6 +102,7 @@ func Mount(srv *web.Server, s Services) {
 	srv.Mount("POST /signout", h.signout)
 
 	srv.Mount("GET /me", h.me)
+	srv.Mount("GET /me/applications", h.applications)
 	srv.Mount("GET /me/password", h.passwordForm)
 	srv.Mount("POST /me/password", h.password)
 	srv.Mount("GET /me/factors/totp", h.addForm)
@@ -109,6 +124,18 @@ func Mount(srv *web.Server, s Services) {
 	srv.Mount("GET /leak-reported", h.leaked)
 	if s.People != nil {
 		h.mountOffice()
+	}
+	if s.Desk != nil {
+		h.mountDesk()
+	}
+	if s.Permits != nil {
+		h.mountPermits()
+	}
+	if s.LockDown != nil {
+		h.mountLockDown()
+	}
+	if s.Sealed != nil {
+		h.mountSealed()
 	}
 	if s.Charter != nil {
 		srv.Mount("GET /policy", h.policy)
@@ -167,7 +194,11 @@ func (h *house) at(w http.ResponseWriter, r *web.Request, state signin.State) (s
 		return step, false, nil
 	case step.State == "" && state == authn.SignedIn:
 		to := url.Values{"why": {"sign_in"}}
-		if r.Method == http.MethodGet {
+		switch {
+		case r.Method != http.MethodGet:
+		case r.URL.Path == web.PermitPath: // what a refusal has said of what is wanted goes along
+			to.Set("rd", r.URL.RequestURI())
+		default:
 			to.Set("rd", r.URL.Path)
 		}
 		return step, true, redirect(w, r, "/signin", to)

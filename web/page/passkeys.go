@@ -43,7 +43,7 @@ func (h *house) asking(w http.ResponseWriter, r *web.Request, v *view, path stri
 // ours.
 func (h *house) unasked(r *web.Request, err error) {
 	if web.ProblemOf(err).Status >= http.StatusInternalServerError {
-		h.srv.Log().Warn("asking for a passkey", "request_id", r.ID, "cause", err)
+		h.srv.Log().Warn("asking for a passkey", "request_id", r.ID, "error", err)
 	}
 }
 

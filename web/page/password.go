@@ -104,12 +104,12 @@ func (h *house) twice(r *web.Request) []Fault {
 // aboutNew puts faults that name a field this form does not have beside the new
 // password: the API calls it by another name.
 func aboutNew(said refused) refused {
-	for i, f := range said.Faults {
-		if f.Field != "" && f.Field != "current" && f.Field != "again" {
-			said.Faults[i].Field = "new_password"
+	return said.placed(func(field string) string {
+		if field == "current" || field == "again" {
+			return field
 		}
-	}
-	return said
+		return "new_password"
+	})
 }
 
 func (h *house) passwordForm(w http.ResponseWriter, r *web.Request) error {

@@ -2,8 +2,10 @@ package page
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,7 +26,7 @@ import (
 // People is what administrators see of others and do to them. Who may is asked
 // there at every call; a page that shows a button grants nothing by it.
 type People interface {
-	Find(ctx context.Context, o signin.Origin, cookie, query, after string, limit int) (found []people.Listed, next string, err error)
+	List(ctx context.Context, o signin.Origin, cookie string, f people.Filter, after string, limit int) (people.List, error)
 	Show(ctx context.Context, o signin.Origin, cookie, login string) (people.Detail, error)
 	Suspend(ctx context.Context, o signin.Origin, cookie, login, reason string, until time.Time) error
 	Restore(ctx context.Context, o signin.Origin, cookie, login, reason string) error
@@ -42,6 +44,11 @@ type People interface {
 	UnassignToken(ctx context.Context, o signin.Origin, cookie, serial string) error
 	ResyncToken(ctx context.Context, o signin.Origin, cookie, serial, first, second string) error
 	LoseToken(ctx context.Context, o signin.Origin, cookie, serial string) error
+	Applications(ctx context.Context, o signin.Origin, cookie string) ([]people.AppSeen, error)
+	Application(ctx context.Context, o signin.Origin, cookie, id string, own bool, login string) (people.AppDetail, error)
+	EndInside(ctx context.Context, o signin.Origin, cookie, id string, own bool, session string) error
+	TerminalChoices(ctx context.Context, o signin.Origin, cookie string) ([]terminal.Terminal, error)
+	TryAccess(ctx context.Context, o signin.Origin, cookie string, t people.Trial) (people.Tried, error)
 }
 
 // mountOffice puts the administrators' pages on the server.
@@ -82,6 +89,7 @@ func (h *house) mountOffice() {
 	m("POST /tokens/{serial}/resync", h.tokenAct(resyncing))
 	m("GET /tokens/{serial}/lost", h.tokenActForm(losingToken))
 	m("POST /tokens/{serial}/lost", h.tokenAct(losingToken))
+	h.mountApplications()
 }
 
 // pageRows is how many rows a list shows at once.
@@ -104,6 +112,7 @@ func (h *house) rooms(r *web.Request, step signin.Step, here string) []room {
 		{authz.ViewPeople, "people", g.say("people.title")},
 		{authz.ViewTerminals, "terminals", g.say("terminals.title")},
 		{authz.ViewTokens, "tokens", g.say("tokens.title")},
+		{authz.ViewApplications, "applications", g.say("app.title")},
 	} {
 		if authz.May(r.Policy(), one.act, posts, nil, false).OK() {
 			open = append(open, room{"/" + one.name, one.says, one.name == here})
@@ -112,28 +121,42 @@ func (h *house) rooms(r *web.Request, step signin.Step, here string) []room {
 	return open
 }
 
-// A search is a list that is looked through by words and by pages.
+// A search is a list that is looked through by words, by what a list may be
+// narrowed to besides, and by pages.
 type search struct {
 	Path, Query string
+	Narrowed    url.Values
 	Next, First string // addresses of other pages; "" for none
 }
 
-// searching reads a search from the address.
-func searching(r *web.Request, path string) (s search, after string) {
+// searching reads a search from the address. by are the names of what the list
+// can be narrowed to.
+func searching(r *web.Request, path string, by ...string) (s search, after string) {
 	q := r.URL.Query()
-	s = search{Path: path, Query: strings.TrimSpace(q.Get("q"))}
+	s = search{Path: path, Query: strings.TrimSpace(q.Get("q")), Narrowed: url.Values{}}
+	for _, name := range by {
+		if value := q.Get(name); value != "" {
+			s.Narrowed.Set(name, value)
+		}
+	}
 	if after = q.Get("after"); after != "" {
 		s.First = s.at("")
 	}
 	return s, after
 }
 
-// at is the address of the page of the list that begins after a row.
-func (s search) at(after string) string {
-	q := url.Values{}
+// asked is the search without the page of it.
+func (s search) asked() url.Values {
+	q := maps.Clone(s.Narrowed)
 	if s.Query != "" {
 		q.Set("q", s.Query)
 	}
+	return q
+}
+
+// at is the address of the page of the list that begins after a row.
+func (s search) at(after string) string {
+	q := s.asked()
 	if after != "" {
 		q.Set("after", after)
 	}
@@ -143,12 +166,15 @@ func (s search) at(after string) string {
 	return s.Path + "?" + q.Encode()
 }
 
+// Narrow reports whether not everything is listed.
+func (s search) Narrow() bool { return len(s.asked()) > 0 }
+
 // showList shows a list. In the other language it is the same search.
 func (h *house) showList(w http.ResponseWriter, r *web.Request, step signin.Step, s search, name string, page any) error {
 	v := h.view(r, step, page)
 	v.Wide, v.Notice = true, h.officeDone(r)
-	if s.Query != "" {
-		v.Switch += "&" + url.Values{"q": {s.Query}}.Encode()
+	if s.Narrow() {
+		v.Switch += "&" + s.asked().Encode()
 	}
 	return h.show(w, r, http.StatusOK, name, v)
 }
@@ -156,13 +182,25 @@ func (h *house) showList(w http.ResponseWriter, r *web.Request, step signin.Step
 type peoplePage struct {
 	Rooms []room
 	search
-	Found []personLine
+	Sections, Kinds, States []option
+	Found                   []personLine
+	Total                   int
+	ByState                 bool // how many there are of one state is not known
+	More                    bool // not all were read for this page
+	Read                    int
+}
+
+// An option is one that a list can be narrowed to.
+type option struct {
+	Value, Says string
+	Chosen      bool
 }
 
 type personLine struct {
 	Login, Name, Section, Kind string
-	State                      tag
+	Tags                       []tag
 	Posts                      []string
+	LastUsed                   string // "" for never
 }
 
 // A tag is a state in a word. Tone makes some look different ("bad", "warn"),
@@ -175,25 +213,66 @@ func (h *house) people(w http.ResponseWriter, r *web.Request) error {
 	if done || err != nil {
 		return err
 	}
-	s, after := searching(r, "/people")
-	p := peoplePage{Rooms: h.rooms(r, step, "people"), search: s}
-	found, next, err := h.People.Find(r.Context(), r.Origin, r.Cookie, s.Query, after, pageRows)
+	s, after := searching(r, "/people", "section", "kind", "state")
+	p := h.peoplePage(r, s)
+	p.Rooms = h.rooms(r, step, "people")
+	list, err := h.People.List(r.Context(), r.Origin, r.Cookie, people.Filter{
+		Words: s.Query, Section: s.Narrowed.Get("section"), Kind: directory.Kind(s.Narrowed.Get("kind")), State: s.Narrowed.Get("state"),
+	}, after, pageRows)
 	if err != nil {
 		if said, ok := h.inOffice(w, r, err); ok {
 			return h.again(w, r, step, "people", p, said)
 		}
 		return h.turned(w, r, err, "/people")
 	}
-	if next != "" {
-		p.Next = s.at(next)
+	p.Total, p.Read, p.ByState = list.Total, list.Read, s.Narrowed.Has("state")
+	if list.Next != "" {
+		p.Next, p.More = s.at(list.Next), len(list.People) < pageRows
 	}
-	for _, one := range found {
-		p.Found = append(p.Found, personLine{
-			Login: one.Login, Name: one.Name, Section: sectionName(r, one.Section), Kind: h.kind(r, one.Kind),
-			State: h.state(r, one.State), Posts: postNames(r, one.Posts),
-		})
+	for _, one := range list.People {
+		p.Found = append(p.Found, h.personLine(r, one))
 	}
 	return h.showList(w, r, step, s, "people", p)
+}
+
+// peoplePage is the page with what the list can be narrowed to.
+func (h *house) peoplePage(r *web.Request, s search) peoplePage {
+	p := peoplePage{search: s}
+	choose := func(name string, o option) option {
+		o.Chosen = s.Narrowed.Get(name) == o.Value
+		return o
+	}
+	for _, one := range r.Policy().Sections {
+		p.Sections = append(p.Sections, choose("section", option{Value: one.ID, Says: r.Say(one.Name)}))
+	}
+	for _, k := range []directory.Kind{directory.KindStaff, directory.KindContractor, directory.KindShared, directory.KindService} {
+		p.Kinds = append(p.Kinds, choose("kind", option{Value: string(k), Says: h.kind(r, k)}))
+	}
+	for _, state := range people.States() {
+		p.States = append(p.States, choose("state", option{Value: state, Says: h.state(r, state).Says}))
+	}
+	return p
+}
+
+func (h *house) personLine(r *web.Request, one people.Line) personLine {
+	line := personLine{
+		Login: one.Login, Name: one.Name, Section: sectionName(r, one.Section), Kind: h.kind(r, one.Kind),
+		Tags: []tag{h.state(r, one.State)},
+		// Those of everybody say nothing about one; the kind says them already.
+		Posts: postNames(r, slices.DeleteFunc(slices.Clone(one.Posts), func(p policy.PostID) bool { return p == policy.Staff || p == policy.Contractor })),
+	}
+	for _, also := range []struct {
+		is    bool
+		state string
+	}{{one.ShutOut, people.ShutOut}, {one.Temporary, people.Temporary}, {one.NoFactor, people.NoFactor}} {
+		if also.is {
+			line.Tags = append(line.Tags, h.state(r, also.state))
+		}
+	}
+	if !one.LastUsedAt.IsZero() {
+		line.LastUsed = h.tongue(r).day(one.LastUsedAt)
+	}
+	return line
 }
 
 // proven asks, before anything is typed or decided, for the proof that an act
@@ -270,6 +349,12 @@ func (h *house) state(r *web.Request, state string) tag {
 		return tag{g.say("office.dormant"), "warn"}
 	case people.OnLeave:
 		return tag{g.say("office.on_leave"), "warn"}
+	case people.ShutOut:
+		return tag{g.say("office.shut_out"), "warn"}
+	case people.Temporary:
+		return tag{g.say("office.temporary"), "plain"}
+	case people.NoFactor:
+		return tag{g.say("office.no_factor"), "plain"}
 	}
 	return tag{state, "bad"}
 }
@@ -284,19 +369,25 @@ func number(s string) int {
 	return n
 }
 
-// officeDone says what the redirect that led here has done.
+// officeDone says what the redirect that led here has done, and the way back
+// where there is one.
 func (h *house) officeDone(r *web.Request) notice {
 	g, q := h.tongue(r), r.URL.Query()
-	good := func(says string) notice { return notice{says, "good"} }
+	good := func(says string) notice { return notice{Says: says, Tone: "good"} }
+	undo := func(says, act, name string) notice {
+		n := good(says)
+		n.URL, n.Name = r.URL.EscapedPath()+"/"+act, name
+		return n
+	}
 	switch q.Get("done") {
 	case "suspended":
-		return good(g.say("office.done_suspended"))
+		return undo(g.say("office.done_suspended"), restoring.path, g.say("restore.name"))
 	case "restored":
-		return good(g.say("office.done_restored"))
+		return undo(g.say("office.done_restored"), suspending.path, g.say("suspend.name"))
 	case "unlocked":
 		return good(g.say("office.done_unlocked"))
 	case "factor_removed":
-		return good(g.say("office.done_factor_removed"))
+		return undo(g.say("office.done_factor_removed"), givingCode.path, g.say("recover.name"))
 	case "terminal_enrolled":
 		return good(g.say("office.done_terminal_enrolled"))
 	case "terminal_lost":
@@ -306,13 +397,15 @@ func (h *house) officeDone(r *web.Request) notice {
 	case "imported":
 		return good(g.say("office.done_imported", "Added", number(q.Get("added")), "Known", number(q.Get("known"))))
 	case "assigned":
-		return good(g.say("office.done_assigned"))
+		return undo(g.say("office.done_assigned"), "unassign", g.say("tokens.unassign"))
 	case "unassigned":
-		return good(g.say("office.done_unassigned"))
+		return undo(g.say("office.done_unassigned"), "assign", g.say("tokens.assign"))
 	case "resynced":
 		return good(g.say("office.done_resynced"))
 	case "token_lost":
 		return good(g.say("office.done_token_lost"))
+	case "inside_ended":
+		return good(g.say("office.done_inside_ended"))
 	}
 	return notice{}
 }

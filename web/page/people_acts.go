@@ -113,7 +113,8 @@ func (h *house) actPage(r *web.Request, step signin.Step, a act) (actPage, error
 		return actPage{}, err
 	}
 	may := d.May[a.id]
-	if !may.OK() {
+	joint := may.Reason == authz.TwoPersons
+	if !may.OK() && !joint {
 		return actPage{}, &people.Denied{Permission: may}
 	}
 	g, says := h.tongue(r), a.says(h.tongue(r))
@@ -122,6 +123,9 @@ func (h *house) actPage(r *web.Request, step signin.Step, a act) (actPage, error
 		Subject: g.say("act.person", "Name", d.Person.Name, "Login", d.Person.Login, "Section", sectionName(r, d.Person.Section)),
 		Action:  r.URL.EscapedPath(), Back: personPath(d.Person.Login), Button: says.Button, Danger: a.danger,
 		AsksReason: a.reason, NeedsReason: a.must, AsksUntil: a.until, Today: h.srv.Now().In(japan).Format(time.DateOnly),
+	}
+	if joint {
+		p.Then = append([]string{g.say("act.joint")}, p.Then...)
 	}
 	if a.id != authz.RemoveFactor {
 		return p, nil

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"html/template"
 	"net/http"
 	"time"
 
@@ -12,30 +13,37 @@ import (
 	"sekisho/web"
 )
 
+// A personPage answers, in this order: can this person sign in, and if not, why;
+// what can be done; what they hold; what was done before.
 type personPage struct {
 	Rooms             []room
 	Login, Name, Mail string
 	Section, Company  string
 	Kind              string
 	Posts             []string
-	State             tag
-	Closed            []closedLine
-	LastUsedAt        time.Time
-	EndsAt            time.Time // of the account; zero: it has no end
-	Sessions          int
-	Recovery          time.Time // until when a code is good; zero: none is open
+	Tags              []tag
+	Troubles          []trouble
+	LastUsed          template.HTML // "" for never
+	EndsAt            time.Time     // of the account; zero: it has no end
+	Recovery          time.Time     // until when a code is good; zero: none is open
 	Password          passwordLine
 	Attempts          []attemptLine
 	Factors           []factorLine
 	Drop              actLine // what removing a factor would be
-	Acts              []actLine
+	Sessions          []sessionLine
+	Past              []pastLine
+	Acts, Refused     []actLine // what can be done now, and what cannot
 }
 
-// A closedLine is one reason, recorded here, why somebody may use nothing.
-type closedLine struct {
-	State        tag
-	Since, Until time.Time // zero Until: until it is lifted
+// A trouble is one thing that stands between somebody and signing in, or soon
+// will: what it is, and what ends it.
+type trouble struct {
+	Title, Tone  string
+	Says         string
+	Since, Until time.Time // zero Until of what was recorded: until it is lifted
+	Recorded     bool
 	Reason, By   string
+	Act          *actLine // what ends it; nil where it is not the reader's to end
 }
 
 // A passwordLine is what the directory says of a password.
@@ -54,6 +62,13 @@ type attemptLine struct {
 	Spent     bool
 }
 
+// A pastLine is something that an administrator did.
+type pastLine struct {
+	At         template.HTML
+	Says, What string
+	By, Reason string
+}
+
 // An actLine is an act as the page of its subject offers it, or says why not.
 type actLine struct {
 	Path, ID, Name string
@@ -61,6 +76,7 @@ type actLine struct {
 	Danger         bool
 	Why            string // it is not offered, because of this; "" when it is
 	Articles       []policy.Article
+	Joint          string // it takes a second person, and this says so
 }
 
 // person shows everything an administrator needs to help somebody, and what can
@@ -79,7 +95,20 @@ func (h *house) person(w http.ResponseWriter, r *web.Request) error {
 	v := h.view(r, step, p)
 	v.Wide = true
 	v.Notice = h.officeDone(r)
+	if v.Notice.URL != "" && !p.offers(v.Notice.URL) {
+		v.Notice.URL = ""
+	}
 	return h.show(w, r, http.StatusOK, "person", v)
+}
+
+// offers reports whether an act can be done now.
+func (p personPage) offers(path string) bool {
+	for _, a := range p.Acts {
+		if a.Path == path {
+			return true
+		}
+	}
+	return false
 }
 
 func (h *house) personPage(r *web.Request, d people.Detail) personPage {
@@ -87,16 +116,15 @@ func (h *house) personPage(r *web.Request, d people.Detail) personPage {
 	p := personPage{
 		Login: who.Login, Name: who.Name, Mail: who.Mail,
 		Section: sectionName(r, who.Section), Company: who.Company, Kind: h.kind(r, who.Kind),
-		Posts: postNames(r, d.Posts), State: h.state(r, d.State),
-		LastUsedAt: who.Account.LastUsedAt, EndsAt: who.Account.ExpiresAt,
-		Sessions: d.Sessions, Recovery: d.Recovery,
+		Posts: postNames(r, d.Posts), Tags: []tag{h.state(r, d.State)},
+		EndsAt: who.Account.ExpiresAt, Recovery: d.Recovery,
 		Password: passwordLine{
 			ChangedAt: who.Account.PasswordChangedAt, ExpiresAt: who.Account.PasswordExpiresAt, Temporary: who.Account.MustChange,
 			Locked: who.Account.PasswordLocked, LockedUntil: who.Account.PasswordLockedUntil,
 		},
 	}
-	for _, c := range d.Closed {
-		p.Closed = append(p.Closed, closedLine{h.state(r, string(c.Kind)), c.Since, c.Until, c.Reason, c.By})
+	if !who.Account.LastUsedAt.IsZero() {
+		p.LastUsed = g.near(who.Account.LastUsedAt, now)
 	}
 	for _, a := range d.Attempts {
 		line := attemptLine{Kind: g.say("person.codes"), Failures: a.Failures, Spent: a.Spent}
@@ -111,11 +139,111 @@ func (h *house) personPage(r *web.Request, d people.Detail) personPage {
 	for _, f := range d.Factors {
 		p.Factors = append(p.Factors, h.factorLine(r, f))
 	}
-	p.Drop = h.offer(r, d, dropping, "")
-	for _, a := range []act{unlocking, givingPassword, givingCode, suspending, restoring} {
-		p.Acts = append(p.Acts, h.offer(r, d, a, h.idle(r, d, a)))
+	for _, s := range own(d.Live) {
+		p.Sessions = append(p.Sessions, sessionLine{
+			Browser: browser(g, s.UserAgent), Zone: zoneName(r, s.Zone), From: s.From,
+			Terminal: h.terminalName(r, s), Seen: g.near(s.SeenAt, now),
+		})
 	}
+	for _, one := range d.Past {
+		p.Past = append(p.Past, pastLine{g.near(one.At, now), pastAct(g, one.Action), one.What, one.By, one.Reason})
+	}
+	p.Drop = h.offer(r, d, dropping, "")
+	for _, a := range []act{unlocking, restoring, givingPassword, givingCode, suspending} {
+		if line := h.offer(r, d, a, h.idle(r, d, a)); line.Why == "" {
+			p.Acts = append(p.Acts, line)
+		} else {
+			p.Refused = append(p.Refused, line)
+		}
+	}
+	h.troubles(r, d, &p)
 	return p
+}
+
+// troubles says why somebody cannot sign in, the gravest first, or will meet
+// something when they do.
+func (h *house) troubles(r *web.Request, d people.Detail, p *personPage) {
+	g, account := h.tongue(r), d.Person.Account
+	ends := func(a act) *actLine {
+		for _, line := range p.Acts {
+			if line.ID == string(a.id) {
+				return &line
+			}
+		}
+		return nil
+	}
+	for _, c := range d.Closed {
+		one := trouble{Title: h.state(r, string(c.Kind)).Says, Tone: h.state(r, string(c.Kind)).Tone, Recorded: true, Since: c.Since, Until: c.Until, Reason: c.Reason, By: c.By}
+		switch c.Kind {
+		case standing.Suspended:
+			one.Says, one.Act = g.say("trouble.suspended"), ends(restoring)
+		case standing.Dormant:
+			one.Says, one.Act = g.say("trouble.dormant"), ends(restoring)
+		case standing.OnLeave:
+			one.Says = g.say("trouble.on_leave")
+		}
+		p.Troubles = append(p.Troubles, one)
+	}
+	switch {
+	case account.Disabled:
+		p.Troubles = append(p.Troubles, trouble{Title: g.say("office.disabled"), Tone: "bad", Says: g.say("trouble.disabled")})
+	case !account.Usable(h.srv.Now()):
+		p.Troubles = append(p.Troubles, trouble{Title: g.say("office.expired"), Tone: "bad", Says: g.say("trouble.expired")})
+	}
+	held := account.PasswordLocked
+	for _, a := range p.Attempts {
+		switch {
+		case a.Spent:
+			p.Troubles = append(p.Troubles, trouble{Title: g.say("trouble.spent", "Kind", a.Kind), Tone: "bad", Says: g.say("trouble.spent_says"), Act: ends(unlocking)})
+		case !a.HeldUntil.IsZero():
+			held = true
+		}
+	}
+	if held {
+		p.Troubles = append(p.Troubles, trouble{Title: g.say("office.shut_out"), Tone: "warn", Says: g.say("trouble.shut_out"), Act: ends(unlocking)})
+		p.Tags = append(p.Tags, h.state(r, people.ShutOut))
+	}
+	if d.State != people.Active {
+		return
+	}
+	if account.MustChange {
+		p.Troubles = append(p.Troubles, trouble{Title: g.say("office.temporary"), Says: g.say("trouble.temporary")})
+	}
+	switch {
+	case !d.Recovery.IsZero():
+		p.Troubles = append(p.Troubles, trouble{Title: g.say("person.recovery"), Says: g.say("trouble.recovery")})
+	case len(d.Factors) == 0:
+		p.Troubles = append(p.Troubles, trouble{Title: g.say("office.no_factor"), Says: g.say("trouble.no_factor")})
+	}
+}
+
+// pastAct says what an administrator did.
+func pastAct(g *tongue, action string) string {
+	switch action {
+	case "person.suspended":
+		return g.say("past.suspended")
+	case "person.restored":
+		return g.say("past.restored")
+	case "person.unlocked":
+		return g.say("past.unlocked")
+	case "password.temporary":
+		return g.say("past.temporary")
+	case "recovery.issued":
+		return g.say("past.recovery")
+	case "factor.removed":
+		return g.say("past.factor_removed")
+	case "token.assigned":
+		return g.say("past.token_assigned")
+	case "token.unassigned":
+		return g.say("past.token_unassigned")
+	case "token.resynced":
+		return g.say("past.token_resynced")
+	case "token.lost":
+		return g.say("past.token_lost")
+	case "application.session_ended":
+		return g.say("past.inside_ended")
+	}
+	return action
 }
 
 // idle says why an act would change nothing as things stand; "" if it would.
@@ -153,6 +281,8 @@ func (h *house) offer(r *web.Request, d people.Detail, a act, idle string) actLi
 	says, may := a.says(h.tongue(r)), d.May[a.id]
 	line := actLine{Path: a.at(d.Person.Login), ID: string(a.id), Name: says.Name, Brief: says.Brief, Danger: a.danger}
 	switch {
+	case may.Reason == authz.TwoPersons && idle == "":
+		line.Joint, line.Articles = r.Say(may.Says), may.Articles
 	case !may.OK():
 		line.Why, line.Articles = r.Say(may.Says), may.Articles
 		if line.Why == "" {

@@ -8,6 +8,7 @@ import (
 
 	"sekisho/authn"
 	"sekisho/authn/signin"
+	"sekisho/authz"
 	"sekisho/policy"
 	"sekisho/web"
 )
@@ -26,6 +27,12 @@ func (h *house) refusal(w http.ResponseWriter, r *web.Request, p web.Problem) {
 	g := h.tongue(r)
 	page := refusalPage{Detail: r.Say(p.Detail), Articles: p.Articles}
 	page.Title, page.Next = advice(g, p)
+	if p.Code == web.CodeForbidden && ownTitle(p) {
+		page.Title = r.Say(p.Title)
+	}
+	if own := r.Say(p.Next.Says); own != "" && p.Code != web.CodeStepUp {
+		page.Next = own // this reader's own next step says more than the status does
+	}
 	if p.Code == web.CodeBroken || p.Code == web.CodeCSRF {
 		page.Detail = "" // the heading and the advice have said it
 	}
@@ -45,9 +52,14 @@ func (h *house) refusal(w http.ResponseWriter, r *web.Request, p web.Problem) {
 		v.Switch = switchURL(r, "/") // this address answers no GET
 	}
 	if err := h.show(w, r, p.Status, "refusal", v); err != nil {
-		h.srv.Log().Error("showing an error page", "request_id", r.ID, "cause", err)
+		h.srv.Log().ErrorContext(r.Context(), "showing an error page", "request_id", r.ID, "error", err)
 		http.Error(w, page.Title, p.Status)
 	}
+}
+
+// ownTitle reports whether a refusal says more in its heading than its code does.
+func ownTitle(p web.Problem) bool {
+	return !slices.ContainsFunc(web.Codes(), func(c web.CodeInfo) bool { return c.Code == p.Code && c.Title == p.Title })
 }
 
 // reader is who the refused request came from, as far as that can be said
@@ -68,6 +80,8 @@ func (h *house) ways(r *web.Request, p web.Problem, step signin.Step) []link {
 	g := h.tongue(r)
 	var ways []link
 	switch {
+	case p.Next.URL != "" && p.Code == web.CodeForbidden:
+		ways = append(ways, link{moveName(g, p.Next.Move), p.Next.URL})
 	case p.Code == web.CodeStepUp || p.Code == web.CodeNoSession:
 		to := "/signin"
 		if acr, ok := p.Extra["required_acr"].(string); ok && acr != "" {
@@ -88,6 +102,21 @@ func (h *house) ways(r *web.Request, p web.Problem, step signin.Step) []link {
 		ways = append(ways, link{g.say("step.home"), "/"})
 	}
 	return ways
+}
+
+// moveName is what a link says that takes the next step.
+func moveName(g *tongue, m authz.Move) string {
+	switch m {
+	case authz.AskPermit:
+		return g.say("move.ask_permit")
+	case authz.SignInOtherwise:
+		return g.say("move.own_page")
+	case authz.SignInStronger:
+		return g.say("move.sign_in_stronger")
+	case authz.SignInAgain:
+		return g.say("move.sign_in_again")
+	}
+	return g.say("refusal.sign_in")
 }
 
 // answersGET reports whether the address of a request can be opened: the page

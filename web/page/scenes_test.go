@@ -22,6 +22,10 @@ type scene struct {
 	show   func(w *world) *answer
 }
 
+// alike are scenes that differ from another in their words alone: no browser is
+// shown them again.
+var alike = map[string]bool{}
+
 // scenes are every page, in every shape that differs in its structure.
 var scenes = []scene{
 	{"signin", 200, func(w *world) *answer { return w.get("/signin?rd=/me&why=ended") }},
@@ -41,6 +45,10 @@ var scenes = []scene{
 	{"signin-stronger", 200, func(w *world) *answer {
 		w.signedIn().now.Session.ACR = policy.AAL1
 		return w.get("/signin?acr=aal2&rd=/me")
+	}},
+	{"signin-take-over", 200, func(w *world) *answer {
+		w.signedIn().now.Session.Terminal, w.now.Session.TerminalClass = "madoguchi-01", policy.TerminalCounter
+		return w.get("/signin")
 	}},
 	{"signin-without-passkeys", 200, func(w *world) *answer {
 		w.askErr = &signin.Held{RetryAfter: time.Minute}
@@ -111,6 +119,10 @@ var scenes = []scene{
 	}},
 	{"me", 200, func(w *world) *answer { return w.signedIn("cio").get("/me?done=password") }},
 	{"me-everything", 200, func(w *world) *answer { return w.withEverything().get("/me") }},
+	{"me-counter", 200, func(w *world) *answer {
+		w.signedIn().now.Session.Terminal, w.now.Session.TerminalClass = "madoguchi-01", policy.TerminalCounter
+		return w.get("/me")
+	}},
 	{"me-first", 200, func(w *world) *answer {
 		w.signedIn().factors = nil
 		w.now.Session.Previous.At = time.Time{}

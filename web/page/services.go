@@ -63,7 +63,7 @@ type Account interface {
 type Charter interface {
 	Version() int64
 	Proposals(ctx context.Context) ([]charter.Proposal, error)
-	Approve(ctx context.Context, by charter.Approver, proposalID string) (int64, error)
+	Approve(ctx context.Context, o signin.Origin, cookie, proposalID string) (int64, error)
 }
 
 // TerminalCheck takes a person's word that the terminal is in order, article

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"strconv"
@@ -32,7 +33,12 @@ func (h *house) signinForm(w http.ResponseWriter, r *web.Request) error {
 	if step.State == authn.SignedIn && step.Session != nil {
 		stronger := r.StepUp() != "" && !step.Session.ACR.AtLeast(r.StepUp())
 		older := tooOld(r.URL.Query().Get("max_age"), h.srv.Now().Sub(step.Session.AuthAt))
+		// Who opens this page at a counter is the next: only whoever was sent
+		// here comes back to where they were.
+		_, sent := r.Return()
 		switch {
+		case atCounter(step) && !sent && r.StepUp() == "":
+			why = notice{Says: h.tongue(r).say("notice.take_over", "Name", cmp.Or(step.Person.Name, step.Person.Login))}
 		case stronger:
 			why = notice{Says: h.tongue(r).say("notice.stronger"), Tone: "warn"}
 		case older:
@@ -41,8 +47,31 @@ func (h *house) signinForm(w http.ResponseWriter, r *web.Request) error {
 			return h.onward(w, r, step)
 		}
 	}
-	return h.first(w, r, step, "", why, refused{Status: http.StatusOK})
+	if err := h.welcomes(r); err != nil {
+		return err // before anybody types a password here
+	}
+	// An application may say whom it means; it is only typed in (OpenID Connect
+	// Core section 3.1.2.1, login_hint).
+	login := r.URL.Query().Get("login_hint")
+	if len(login) > maxLoginHint {
+		login = ""
+	}
+	return h.first(w, r, step, login, why, refused{Status: http.StatusOK})
 }
+
+// welcomes refuses who comes from where nobody could come in.
+func (h *house) welcomes(r *web.Request) error {
+	if h.Welcome != nil {
+		return h.Welcome(r.Context(), r.Origin)
+	}
+	if _, served := r.Policy().Zone(r.Origin.Zone); !served {
+		return &signin.WrongZone{Zone: r.Origin.Zone}
+	}
+	return nil
+}
+
+// maxLoginHint is as long as the input that it fills.
+const maxLoginHint = 256
 
 // first shows the first page, with what was wrong, if anything.
 func (h *house) first(w http.ResponseWriter, r *web.Request, step signin.Step, login string, why notice, said refused) error {
@@ -113,6 +142,22 @@ type refused struct {
 	Status   int
 	Faults   []Fault
 	Articles []policy.Article
+}
+
+// placed puts each fault that names a field beside the one that the page has for it;
+// "" is above the form.
+func (said refused) placed(beside func(field string) string) refused {
+	for i, f := range said.Faults {
+		if f.Field != "" {
+			said.Faults[i].Field = beside(f.Field)
+		}
+	}
+	return said
+}
+
+// above puts every fault above the form: its fields are not there to be mended.
+func (said refused) above() refused {
+	return said.placed(func(string) string { return "" })
 }
 
 // inPlace makes an error that the reader can do something about on this page

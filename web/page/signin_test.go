@@ -349,3 +349,31 @@ func FuzzSigninQuery(f *testing.F) {
 		}
 	})
 }
+
+// Whoever opens the first page at a counter is the next and may sign in; whoever
+// was sent there from an application, and anybody at a desk, goes on.
+func TestTakingOver(t *testing.T) {
+	for _, tt := range []struct {
+		class, path string
+		leads       string // "" where the page is shown
+	}{
+		{policy.TerminalCounter, "/signin", ""},
+		{policy.TerminalCounter, "/signin?rd=/me", "/me"},
+		{policy.TerminalCounter, "/signin?acr=aal1", "/me"},
+		{policy.TerminalLent, "/signin", "/me"},
+		{policy.TerminalDedicated, "/signin", "/me"},
+		{"", "/signin", "/me"},
+	} {
+		w := newWorld(t).signedIn()
+		w.now.Session.Terminal, w.now.Session.TerminalClass = "madoguchi-01", tt.class
+		a := w.get(tt.path)
+		if tt.leads != "" {
+			a.leadsTo(tt.leads)
+		} else {
+			a.is(200).says("田中 一郎 さんがサインインしています", `form method="post" action="/signin"`)
+		}
+		if strings.Contains(w.get("/me").body, ">交代する</a>") != (tt.class == policy.TerminalCounter) {
+			t.Errorf("my page at a terminal of class %q offers to take over, or does not", tt.class)
+		}
+	}
+}

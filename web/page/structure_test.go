@@ -51,8 +51,8 @@ func untranslated(t *testing.T) *regexp.Regexp {
 	return regexp.MustCompile(`\b(` + strings.Join(slices.Sorted(maps.Keys(rooms)), "|") + `)\.[a-z_]+\b|<no value>`)
 }
 
-// checkScripts: a page has our one script if it asks for a passkey and none
-// otherwise, and the browser is told to run that alone.
+// checkScripts: a page has our one script if it asks for a passkey or shows a
+// clock and none otherwise, and the browser is told to run that alone.
 func checkScripts(t *testing.T, a *answer) {
 	t.Helper()
 	page := parse(t, a.body)
@@ -67,8 +67,9 @@ func checkScripts(t *testing.T, a *answer) {
 		}
 		scripts = append(scripts, s)
 	}
-	if asks != (len(scripts) == 1) || len(scripts) > 1 {
-		t.Errorf("asks for a passkey: %v, scripts: %d", asks, len(scripts))
+	ticks := slices.ContainsFunc(page.all("span"), func(e *element) bool { return e.attr["data-left"] != "" })
+	if (asks || ticks) != (len(scripts) == 1) || len(scripts) > 1 {
+		t.Errorf("asks for a passkey: %v, has a clock: %v, scripts: %d", asks, ticks, len(scripts))
 	}
 	for _, f := range page.all("form") {
 		if f.attr["data-passkey"] == "" {

@@ -269,6 +269,11 @@ func (h *house) tokenFaults(r *web.Request, a tokenAct) []Fault {
 // tokenRefused makes what the inventory does not take into faults of the form.
 func (h *house) tokenRefused(w http.ResponseWriter, r *web.Request, a tokenAct, err error) (refused, bool) {
 	g, p := h.tongue(r), web.ProblemOf(err)
+	// Who may hand out tokens and may not to this person can name another.
+	var denied *people.Denied
+	if a.login && errors.As(err, &denied) && denied.Permission.Reason != authz.NoPost && denied.Permission.Reason != authz.ReadsOnly {
+		return refused{http.StatusForbidden, []Fault{{"login", r.Say(denied.Permission.Says)}}, denied.Permission.Articles}, true
+	}
 	switch {
 	case a.login && errors.Is(err, people.ErrNotFound) && !errors.Is(err, totp.ErrNoToken):
 		return refused{http.StatusUnprocessableEntity, []Fault{{"login", g.say("tokens.nobody")}}, nil}, true

@@ -24,13 +24,15 @@ import (
 var templateFiles embed.FS
 
 // pages are the templates, by language and name. A page is parsed once for each
-// language, so that {{t}} needs no word about which it is.
+// language, so that {{t}} needs no word about which it is, and when it is first shown:
+// each holds the layout and all parts, and all of them at once would be most of what a
+// gate that nobody has visited has in memory. A test parses them all.
 type pages struct {
 	tongues   map[string]*tongue
-	templates map[string]map[string]*template.Template
+	templates map[string]map[string]func() (*template.Template, error)
 }
 
-// loaded are the pages of this process: they are parsed once and never change.
+// loaded are the pages of this process: they never change.
 var loaded = sync.OnceValues(load)
 
 func mustLoad() pages {
@@ -41,7 +43,7 @@ func mustLoad() pages {
 	return p
 }
 
-// load parses every page: templates/NAME.html beside layout.html and the parts.
+// load finds every page: templates/NAME.html beside layout.html and the parts.
 func load() (pages, error) {
 	tongues, err := loadTongues(messageFiles)
 	if err != nil {
@@ -51,30 +53,50 @@ func load() (pages, error) {
 	if err != nil {
 		return pages{}, err
 	}
-	p := pages{tongues: tongues, templates: map[string]map[string]*template.Template{}}
+	p := pages{tongues: tongues, templates: map[string]map[string]func() (*template.Template, error){}}
 	for _, lang := range languages {
-		p.templates[lang] = map[string]*template.Template{}
-		shared, err := template.New("").Funcs(tongues[lang].funcs()).
-			ParseFS(templateFiles, "templates/layout.html", "templates/*.part.html")
-		if err != nil {
-			return pages{}, fmt.Errorf("parsing the layout: %w", err)
-		}
+		p.templates[lang] = map[string]func() (*template.Template, error){}
+		shared := sync.OnceValues(func() (*template.Template, error) {
+			return template.New("").Funcs(tongues[lang].funcs()).ParseFS(templateFiles, "templates/layout.html", "templates/*.part.html")
+		})
 		for _, file := range files {
 			name := strings.TrimSuffix(path.Base(file), ".html")
 			if name == "layout" || strings.HasSuffix(name, ".part") {
 				continue
 			}
-			own, err := shared.Clone()
-			if err == nil {
-				_, err = own.ParseFS(templateFiles, file)
-			}
-			if err != nil {
-				return pages{}, fmt.Errorf("parsing %s: %w", file, err)
-			}
-			p.templates[lang][name] = own
+			p.templates[lang][name] = sync.OnceValues(func() (*template.Template, error) { return parsed(shared, file) })
 		}
 	}
 	return p, nil
+}
+
+// parsed makes a page of what all share and of its own file.
+func parsed(shared func() (*template.Template, error), file string) (*template.Template, error) {
+	common, err := shared()
+	if err != nil {
+		return nil, fmt.Errorf("parsing the layout: %w", err)
+	}
+	own, err := common.Clone()
+	if err == nil {
+		_, err = own.ParseFS(templateFiles, file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("parsing %s: %w", file, err)
+	}
+	return own, nil
+}
+
+// render fills a page.
+func (p pages) render(into *bytes.Buffer, lang, name string, v any) error {
+	page, ok := p.templates[lang][name]
+	if !ok {
+		return fmt.Errorf("there is no page %q", name)
+	}
+	t, err := page()
+	if err != nil {
+		return err
+	}
+	return t.ExecuteTemplate(into, "layout", v)
 }
 
 // A view is everything a template sees.
@@ -85,6 +107,7 @@ type view struct {
 	Nonce     string
 	Org       string // whose gate this is
 	Who       string // the signed-in person's name; "" when nobody is
+	Counter   bool   // at a counter, where the next may take over
 	Switch    string // this page in the other language
 	CSRF      string
 	Return    string // rd, if it is safe
@@ -93,6 +116,7 @@ type view struct {
 	Told      bool // the page itself says the RequestID
 	Wide      bool
 	Ask       *question // the passkey it asks for; nil for none
+	Ticks     bool      // something on it counts down
 	Faults    []Fault
 	Articles  []policy.Article // behind the faults
 	Notice    notice
@@ -109,6 +133,8 @@ type Fault struct {
 type notice struct {
 	Says string
 	Tone string // "", "good" or "warn"
+	// Where to go from here, if anywhere.
+	URL, Name string
 }
 
 // marked is what stands beside one input.
@@ -121,6 +147,14 @@ type numbered struct {
 	Number int
 	Text   string
 }
+
+// A paired is one thing of a page, for a part that also needs to know the page.
+type paired struct {
+	View *view
+	Of   any
+}
+
+func pair(v *view, of any) paired { return paired{v, of} }
 
 // AboutFields reports whether there is something to mend in the form; otherwise
 // the faults say why it could not be done whatever was entered.
@@ -164,6 +198,11 @@ func (v *view) Bind(field string, described ...string) template.HTMLAttr {
 	return template.HTMLAttr(attr)
 }
 
+// Tie is Bind for a group of inputs, which cannot itself be invalid.
+func (v *view) Tie(field string, described ...string) template.HTMLAttr {
+	return template.HTMLAttr(strings.TrimSuffix(string(v.Bind(field, described...)), ` aria-invalid="true"`))
+}
+
 // Along is a path with what goes along from step to step.
 func (v *view) Along(path string) string {
 	if v.Return == "" {
@@ -187,8 +226,15 @@ func (h *house) view(r *web.Request, step signin.Step, page any) *view {
 		if v.Who == "" {
 			v.Who = step.Person.Login
 		}
+		v.Counter = atCounter(step)
 	}
 	return v
+}
+
+// atCounter reports whether somebody sits at a counter, as the terminal itself
+// said when they signed in.
+func atCounter(step signin.Step) bool {
+	return step.Session != nil && step.Session.TerminalClass == policy.TerminalCounter
 }
 
 // tongue is the reader's language.
@@ -205,7 +251,7 @@ func (h *house) show(w http.ResponseWriter, r *web.Request, status int, name str
 	g := h.tongue(r)
 	v.Lang = g.lang
 	var b bytes.Buffer
-	if err := h.pages.templates[g.lang][name].ExecuteTemplate(&b, "layout", v); err != nil {
+	if err := h.pages.render(&b, g.lang, name, v); err != nil {
 		return fmt.Errorf("making page %s: %w", name, err)
 	}
 	// A form posted with rd may end at an application's host, which the

@@ -19,6 +19,7 @@ import (
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
 	"sekisho/authn/totp"
+	"sekisho/authz/statute"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/charter"
@@ -33,7 +34,7 @@ var (
 	_ Presence = (*signin.Service)(nil)
 	_ Factors  = (*account.Service)(nil)
 	_ Account  = (*account.Service)(nil)
-	_ Charter  = (*charter.Charter)(nil)
+	_ Charter  = (*statute.Desk)(nil)
 )
 
 var t0 = time.Date(2026, 4, 1, 0, 5, 0, 0, time.UTC)
@@ -48,7 +49,14 @@ type world struct {
 	policy *policy.Policy
 	cookie string
 	lang   string
+	from   string // source address; "" for the machine itself
+	site   string // Sec-Fetch-Site; "" for a browser that does not say
 	office *office
+	desk   *counter
+	alarm  *alarm
+	safe   *safe
+
+	permits *tollbooth
 }
 
 // services answer with step and err: what a service decides is not this
@@ -174,8 +182,8 @@ func (s *services) Version() int64 { return 7 }
 func (s *services) Proposals(context.Context) ([]charter.Proposal, error) {
 	return s.proposals, nil
 }
-func (s *services) Approve(_ context.Context, by charter.Approver, id string) (int64, error) {
-	s.ask("approve", by.Login, id)
+func (s *services) Approve(_ context.Context, _ signin.Origin, _, id string) (int64, error) {
+	s.ask("approve", id)
 	return 8, s.err
 }
 
@@ -195,7 +203,7 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, services: &services{}, clock: clock.NewFake(t0), policy: samplePolicy(), lang: "ja", office: &office{}}
+	w := &world{t: t, services: &services{}, clock: clock.NewFake(t0), policy: samplePolicy(), lang: "ja", office: &office{}, desk: &counter{}, permits: &tollbooth{}, alarm: &alarm{}, safe: &safe{}}
 	w.enrolment = totp.Enrolment{
 		ID: "e1", Secret: secret.NewText([]byte("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")),
 		URI: secret.NewText([]byte("otpauth://totp/Rei:tanaka?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Rei")),
@@ -206,7 +214,7 @@ func newWorld(t testing.TB) *world {
 		PublicURL: public, Now: w.clock.Now, Policy: func() *policy.Policy { return w.policy },
 		Guard: w.services, LoopbackZone: policy.LGWAN, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
-	Mount(w.srv, Services{Steps: w.services, Presence: w.services, Factors: ways{w.services}, Account: w.services, Charter: w.services, Terminal: w.services, People: w.office})
+	Mount(w.srv, Services{Steps: w.services, Presence: w.services, Factors: ways{w.services}, Account: w.services, Charter: w.services, Terminal: w.services, People: w.office, Desk: w.desk, Permits: w.permits, LockDown: w.alarm, Sealed: w.safe})
 	return w
 }
 
@@ -244,6 +252,9 @@ func (w *world) at(state signin.State, methods ...string) *world {
 	return w
 }
 
+// agent is what Edge on Windows says of itself.
+const agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36 Edg/140.0"
+
 // signedIn makes the reader a person with a session that says something in
 // every place of my page.
 func (w *world) signedIn(posts ...string) *world {
@@ -255,7 +266,6 @@ func (w *world) signedIn(posts ...string) *world {
 	for _, p := range append(posts, "staff") {
 		person.Groups = append(person.Groups, "cn="+p+",dc=example")
 	}
-	agent := "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36 Edg/140.0"
 	s := session.Session{
 		ID: "s1", Person: "p1", Login: "tanaka", Name: person.Name, Zone: policy.LGWAN, ACR: policy.AAL2, AMR: []string{"pwd", "otp", "mfa"},
 		From: "10.2.0.7", UserAgent: agent, StartedAt: t0, AuthAt: t0, SeenAt: t0,
@@ -318,7 +328,13 @@ func (w *world) sendTo(host, method, path, body string) *answer {
 	w.t.Helper()
 	r := httptest.NewRequest(method, "http://"+host+path, strings.NewReader(body))
 	r.RemoteAddr = "127.0.0.1:5555"
+	if w.from != "" {
+		r.RemoteAddr = w.from + ":5555"
+	}
 	r.Header.Set("Accept-Language", w.lang)
+	if w.site != "" {
+		r.Header.Set("Sec-Fetch-Site", w.site)
+	}
 	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}

@@ -2,7 +2,6 @@ package config
 
 import (
 	"net"
-	"path/filepath"
 	"slices"
 	"strconv"
 )
@@ -30,11 +29,7 @@ type Mail struct {
 
 // anchor makes the paths relative to the file.
 func (m *Mail) anchor(dir string) {
-	for _, p := range []*string{&m.PasswordFile, &m.CAFile} {
-		if *p != "" && !filepath.IsAbs(*p) {
-			*p = filepath.Join(dir, *p)
-		}
-	}
+	m.PasswordFile, m.CAFile = locate(dir, m.PasswordFile), locate(dir, m.CAFile)
 }
 
 var mailTLS = []string{"starttls", "tls", "none"}

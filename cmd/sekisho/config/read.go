@@ -149,13 +149,14 @@ func walk(path, at string, node ast.Node, t reflect.Type, lines map[string]int, 
 
 // forms say how a value of each kind is written.
 var forms = map[reflect.Kind]policy.Words{
-	reflect.String: {JA: "文字列です。", EN: "is text"},
-	reflect.Bool:   {JA: "true か false です。", EN: "is true or false"},
-	reflect.Int:    {JA: "数です。", EN: "is a number"},
-	reflect.Uint8:  {JA: "0 から 255 までの数です。", EN: "is a number from 0 to 255"},
-	reflect.Uint32: {JA: "0 以上の数です。", EN: "is a number that is not negative"},
-	reflect.Map:    {JA: "「名前: [ファイル]」の並びです。", EN: "is a map of lists, such as {staff: [crl.pem]}"},
-	reflect.Slice:  {JA: "一覧です（例 [a, b]）。", EN: "is a list, such as [a, b]"},
+	reflect.String:  {JA: "文字列です。", EN: "is text"},
+	reflect.Bool:    {JA: "true か false です。", EN: "is true or false"},
+	reflect.Int:     {JA: "数です。", EN: "is a number"},
+	reflect.Float64: {JA: "小数です（例 0.01）。", EN: "is a number, such as 0.01"},
+	reflect.Uint8:   {JA: "0 から 255 までの数です。", EN: "is a number from 0 to 255"},
+	reflect.Uint32:  {JA: "0 以上の数です。", EN: "is a number that is not negative"},
+	reflect.Map:     {JA: "「名前: [ファイル]」の並びです。", EN: "is a map of lists, such as {staff: [crl.pem]}"},
+	reflect.Slice:   {JA: "一覧です（例 [a, b]）。", EN: "is a list, such as [a, b]"},
 }
 
 // syntax turns what the YAML library found into a fault with its line.
@@ -179,18 +180,31 @@ func (f *File) fill() {
 	set(&f.Listen, "127.0.0.1:8080")
 	set(&f.Directory.Schema, "openldap")
 	set(&f.Log.Level, "info")
+	set(&f.Redis.Prefix, "sekisho:")
+	set(&f.Log.Format, "json")
+	set(&f.DiskLowMiB, 512)
+	set(&f.DiskReserveMiB, max(1, f.DiskLowMiB/8))
+	if f.Tracing.Endpoint != "" {
+		set(&f.Tracing.Sample, 0.01)
+	}
 	set(&f.Directory.PoolSize, 8)
-	set(&f.Directory.OpTimeout, 5*time.Second)
+	set(&f.Directory.OpTimeout, 2*time.Second)
 	set(&f.Directory.PlaceholderMember, f.Directory.BindDN)
 	set(&f.ShutdownGrace, 20*time.Second)
 	set(&f.Argon2.MemoryKiB, 64*1024)
 	set(&f.Argon2.Time, 2)
 	set(&f.Argon2.Threads, 1)
 	set(&f.Argon2.Queue, 64)
+	if f.Keys.Trail != "" {
+		set(&f.Keys.Export, filepath.Join(filepath.Dir(f.Keys.Trail), "export.key"))
+	}
 	if f.Directory.BaseDN != "" {
 		set(&f.Directory.PeopleDN, "ou=people,"+f.Directory.BaseDN)
 		set(&f.Directory.GroupsDN, "ou=groups,"+f.Directory.BaseDN)
+		set(&f.Directory.LentDN, "ou=admins,"+f.Directory.BaseDN)
 	}
+	f.Store.fill()
+	f.RADIUS.fill(f.Zones)
 	if u, err := url.Parse(f.PublicURL); err == nil {
 		set(&f.Trail.Origin, u.Hostname())
 	}
@@ -203,22 +217,84 @@ func set[T comparable](field *T, value T) {
 	}
 }
 
+// credentials is where a service manager puts the secrets of one service
+// (systemd.exec, LoadCredential=). A path that begins with it is taken from
+// there; nothing else of a path is replaced.
+const credentials = "CREDENTIALS_DIRECTORY"
+
 // anchorPaths makes relative paths relative to the file, so that the same file
 // means the same wherever the command is run from.
 func (f *File) anchorPaths(dir string) {
 	for _, p := range []*string{
-		&f.TLS.Certificate, &f.TLS.Key, &f.Store.Path, &f.Directory.BindPasswordFile, &f.Directory.CAFile,
-		&f.Keys.Sealing, &f.Keys.Session, &f.Keys.Trail, &f.Trail.Anchor, &f.Policy.Bootstrap,
+		&f.TLS.Certificate, &f.TLS.Key, &f.Directory.BindPasswordFile, &f.Directory.CAFile,
+		&f.Keys.Sealing, &f.Keys.Session, &f.Keys.Trail, &f.Keys.Export, &f.Trail.Anchor, &f.Policy.Bootstrap,
 	} {
-		if *p != "" && !filepath.IsAbs(*p) {
-			*p = filepath.Join(dir, *p)
-		}
+		*p = locate(dir, *p)
 	}
+	for i, p := range f.Policy.Trusted {
+		f.Policy.Trusted[i] = locate(dir, p)
+	}
+	f.Store.anchor(dir)
 	f.Cards.anchor(dir)
 	f.Mail.anchor(dir)
+	f.Redis.anchor(dir)
+	f.RADIUS.anchor(dir)
+	f.Tracing.anchor(dir)
 }
 
-var levels = []string{"debug", "info", "warn", "error"}
+// locate is where a path of the file lies.
+func locate(dir, path string) string {
+	if name, ok := credential(path); ok {
+		return filepath.Join(os.Getenv(credentials), name)
+	}
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+// credential is the name of a credential that a path means.
+func credential(path string) (name string, ok bool) {
+	for _, begin := range []string{"$" + credentials + "/", "${" + credentials + "}/"} {
+		if name, ok := strings.CutPrefix(path, begin); ok {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// checkCredentials refuses what names a credential that no service manager has
+// given, or that would lead out of its folder.
+func (f *File) checkCredentials(say func(field, ja, en, near string)) {
+	named := []struct{ field, path string }{
+		{"tls.certificate", f.TLS.Certificate}, {"tls.key", f.TLS.Key},
+		{"directory.bind_password_file", f.Directory.BindPasswordFile}, {"directory.ca_file", f.Directory.CAFile},
+		{"keys.sealing", f.Keys.Sealing}, {"keys.session", f.Keys.Session}, {"keys.trail", f.Keys.Trail}, {"keys.export", f.Keys.Export},
+		{"policy.bootstrap", f.Policy.Bootstrap},
+		{"mail.password_file", f.Mail.PasswordFile}, {"mail.ca_file", f.Mail.CAFile},
+		{"redis.password_file", f.Redis.PasswordFile}, {"redis.sentinel_password_file", f.Redis.SentinelPasswordFile}, {"redis.ca_file", f.Redis.CAFile},
+		{"tracing.ca_file", f.Tracing.CAFile},
+	}
+	for i, c := range f.RADIUS.Clients {
+		named = append(named, struct{ field, path string }{fmt.Sprintf("radius.clients[%d].secret_file", i), c.SecretFile})
+	}
+	for _, p := range named {
+		name, ok := credential(p.path)
+		switch {
+		case !ok:
+		case name == "" || strings.Contains(name, "/") || name == "..":
+			say(p.field, "$CREDENTIALS_DIRECTORY/ の後は、クレデンシャルの名前一つです。", "names one credential after $CREDENTIALS_DIRECTORY/", "")
+		case os.Getenv(credentials) == "":
+			say(p.field, "CREDENTIALS_DIRECTORY がありません。systemd のサービス（LoadCredential=）として動かすか、`systemd-run -p LoadCredential=…` で実行してください。",
+				"names a credential, but there is no CREDENTIALS_DIRECTORY: run as a systemd service with LoadCredential=, or by `systemd-run -p LoadCredential=…`", "")
+		}
+	}
+}
+
+var (
+	levels  = []string{"debug", "info", "warn", "error"}
+	formats = []string{"json", "text"}
+)
 
 // check holds the values against each other and their bounds.
 func (f *File) check(lines map[string]int) Faults {
@@ -227,7 +303,7 @@ func (f *File) check(lines map[string]int) Faults {
 		out = append(out, Fault{File: f.Path, Line: lines[strings.SplitN(field, "[", 2)[0]], Field: field, Rule: policy.Words{JA: ja, EN: en}, Nearest: near})
 	}
 	for _, r := range []struct{ field, value string }{
-		{"public_url", f.PublicURL}, {"store.path", f.Store.Path},
+		{"public_url", f.PublicURL},
 		{"directory.bind_dn", f.Directory.BindDN}, {"directory.bind_password_file", f.Directory.BindPasswordFile},
 		{"directory.base_dn", f.Directory.BaseDN},
 		{"keys.sealing", f.Keys.Sealing}, {"keys.session", f.Keys.Session}, {"keys.trail", f.Keys.Trail},
@@ -244,22 +320,32 @@ func (f *File) check(lines map[string]int) Faults {
 			say(fmt.Sprintf("directory.servers[%d]", i), "ldap:// か ldaps:// で始まる URL です。", "is a URL that begins with ldap:// or ldaps://", "")
 		}
 	}
-	if !slices.Contains([]string{"openldap", "embedded"}, f.Directory.Schema) {
-		say("directory.schema", "openldap だけが使えます。", "is openldap", nearest(f.Directory.Schema, []string{"openldap"}))
-	}
+	f.checkDirectory(say)
 	if !slices.Contains(levels, f.Log.Level) {
 		say("log.level", "debug, info, warn, error のどれかです。", "is one of debug, info, warn, error", nearest(f.Log.Level, levels))
 	}
+	if !slices.Contains(formats, f.Log.Format) {
+		say("log.format", "json か text です。", "is json or text", nearest(f.Log.Format, formats))
+	}
+	f.checkTracing(say)
 	f.checkAddresses(say)
+	f.checkStore(say)
 	f.checkCards(say)
 	f.checkMail(say)
+	f.checkRedis(say)
+	f.checkRADIUS(say)
+	f.checkCredentials(say)
 	for _, b := range []struct {
 		field         string
 		value, lo, hi int64
 		ja, en        string
 	}{
 		{"shutdown_grace", int64(f.ShutdownGrace), int64(time.Second), int64(5 * time.Minute), "1s から 5m までです。", "is between 1s and 5m"},
+		{"drain_delay", int64(f.DrainDelay), 0, int64(5 * time.Minute), "0s から 5m までです。", "is between 0s and 5m"},
+		{"disk_low_mib", int64(f.DiskLowMiB), 1, 1 << 20, "1 から 1048576 までです。", "is between 1 and 1048576"},
+		{"disk_reserve_mib", int64(f.DiskReserveMiB), 1, max(1, int64(f.DiskLowMiB)), "1 から disk_low_mib までです。", "is between 1 and disk_low_mib"},
 		{"directory.op_timeout", int64(f.Directory.OpTimeout), int64(100 * time.Millisecond), int64(time.Minute), "100ms から 1m までです。", "is between 100ms and 1m"},
+		{"directory.stated_policy.max_failures", int64(f.Directory.StatedPolicy.MaxFailures), -1, 100_000, "-1 から 100000 までです。", "is between -1 and 100000"},
 		{"directory.pool_size", int64(f.Directory.PoolSize), 1, 256, "1 から 256 までです。", "is between 1 and 256"},
 		{"argon2.memory_kib", int64(f.Argon2.MemoryKiB), 8 << 10, 4 << 20, "8192 から 4194304 までです。", "is between 8192 and 4194304"},
 		{"argon2.time", int64(f.Argon2.Time), 1, 16, "1 から 16 までです。", "is between 1 and 16"},

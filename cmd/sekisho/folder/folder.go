@@ -49,6 +49,8 @@ type Folder string
 func (f Folder) Store() string      { return f.at("sekisho.db") }
 func (f Folder) SealingKey() string { return f.at("keys", "sealing.key") }
 func (f Folder) TrailKey() string   { return f.at("keys", "trail.key") }
+func (f Folder) ExportKey() string  { return f.at("keys", "export.key") }
+func (f Folder) BackupKey() string  { return f.at("keys", "backup.identity") }
 func (f Folder) SessionKey() string { return f.at("keys", "session.key") }
 func (f Folder) Directory() string  { return f.at("directory") }
 func (f Folder) BindPassword() string {

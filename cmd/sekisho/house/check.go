@@ -11,15 +11,13 @@ import (
 	"path/filepath"
 	"time"
 
-	goldap "github.com/go-ldap/ldap/v3"
 	"golang.org/x/sys/unix"
 
 	"sekisho/cmd/sekisho/config"
 	"sekisho/cmd/sekisho/say"
-	"sekisho/directory"
-	"sekisho/directory/ldap"
 	"sekisho/policy"
 	"sekisho/policy/clock"
+	"sekisho/policy/dispatch"
 	"sekisho/policy/secret"
 )
 
@@ -90,8 +88,8 @@ func Check(ctx context.Context, cfg Config, base clock.Now) []error {
 			found = append(found, err)
 		}
 	}
-	_, err := os.Stat(cfg.Store.Path)
-	fresh := errors.Is(err, fs.ErrNotExist)
+	made, storeFaults := checkStore(ctx, cfg.Store)
+	fresh := !made
 	for _, k := range []struct {
 		field, path string
 		made        bool // by us, at the first start
@@ -104,14 +102,23 @@ func Check(ctx context.Context, cfg Config, base clock.Now) []error {
 		}
 		note(guarded(k.field, k.path))
 	}
-	note(writable("store.path", filepath.Dir(cfg.Store.Path)))
+	found = append(found, storeFaults...)
 	if cfg.Anchor != "" {
 		note(writable("trail.anchor", filepath.Dir(cfg.Anchor)))
+	}
+	note(checkBackup(cfg.Backup))
+	for _, file := range cfg.TrustedPolicies {
+		if _, err := dispatch.ReadTrusted(file); err != nil {
+			note(say.Errorf("policy.trusted: %[1]s を使えません（%[2]v）。送り元の公開鍵を一行で書いてください。",
+				"policy.trusted: %[1]s cannot be used (%[2]v); it holds the sender's public key on a line", file, err))
+		}
 	}
 	rules, ruleFaults := rulesThatWouldBe(ctx, cfg, base, fresh, len(found) == 0)
 	found = append(found, ruleFaults...)
 	found = append(found, checkCards(cfg, base(), rules)...)
 	found = append(found, checkDirectory(ctx, cfg, base, rules)...)
+	found = append(found, checkRedis(ctx, cfg, base)...)
+	found = append(found, checkGear(cfg, rules)...)
 	return append(found, checkMail(ctx, cfg)...)
 }
 
@@ -154,70 +161,6 @@ func rulesThatWouldBe(ctx context.Context, cfg Config, base clock.Now, fresh, so
 		return g.Charter.Current(), []error{err}
 	}
 	return g.Charter.Current(), nil
-}
-
-// within bounds how long a directory that does not answer is waited for.
-const within = 10 * time.Second
-
-// checkDirectory signs in as Sekisho itself and compares the directory's limit
-// on failures with ours.
-func checkDirectory(ctx context.Context, cfg Config, now clock.Now, rules *policy.Policy) []error {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	d := cfg.Directory
-	if d.BindPassword.IsEmpty() {
-		pw, err := secret.ReadFile(cfg.BindPasswordFile)
-		if err != nil {
-			if guarded("", cfg.BindPasswordFile) != nil {
-				return nil // said with the other files
-			}
-			return []error{say.Errorf("directory.bind_password_file: %[1]v。ファイルを確かめてください。", "directory.bind_password_file: %[1]v; check the file", err)}
-		}
-		d.BindPassword = pw
-	}
-	dir, err := ldap.Open(ctx, d, now)
-	if err != nil {
-		return []error{say.Errorf("directory: %[1]v。設定の directory の項を直してください。", "directory: %[1]v; mend the directory section", err)}
-	}
-	defer dir.Close()
-	if err := dir.Ping(ctx); err != nil {
-		return []error{directoryFault(err)}
-	}
-	theirs, err := dir.LockoutPolicy(ctx)
-	if err != nil {
-		return []error{say.Errorf("directory.policy_dn: ディレクトリのパスワード方針を読めません（%[1]v）。policy_dn と閲覧の許可を確かめてください。",
-			"directory.policy_dn: the directory's password policy cannot be read (%[1]v); check policy_dn and that we may read it", err)}
-	}
-	var found []error
-	if !theirs.DatesPasswords {
-		found = append(found, say.Errorf("directory.policy_dn: ディレクトリがパスワードの変更日時を記録していないので、仮パスワードの期限を守れません。pwdMinAge を 1 にしてください。",
-			"directory.policy_dn: the directory does not record when passwords change, so temporary ones are refused for want of an age; set pwdMinAge to 1 there"))
-	}
-	if err := CompareLockout(rules.Lockout, theirs); err != nil {
-		found = append(found, err)
-	}
-	return found
-}
-
-func directoryFault(err error) error {
-	if errors.Is(err, directory.ErrDenied) || goldap.IsErrorAnyOf(err, goldap.LDAPResultInvalidCredentials, goldap.LDAPResultNoSuchObject) {
-		return say.Errorf("directory.bind_dn: ディレクトリが sekisho のサインインを断りました（%[1]v）。bind_dn とパスワードを確かめてください。",
-			"directory.bind_dn: the directory refuses our own sign-in (%[1]v); check bind_dn and the password", err)
-	}
-	return say.Errorf("directory.servers: ディレクトリが応答しません（%[1]v）。アドレス、経路、証明書と、people_dn を確かめてください。",
-		"directory.servers: the directory does not answer (%[1]v); check address, route and certificate, and people_dn", err)
-}
-
-// CompareLockout refuses a directory that would lock a person before Sekisho
-// slows the guessing down: a stranger at our door could then lock people out of
-// everything else that uses the directory.
-func CompareLockout(ours policy.LockoutRules, theirs directory.LockoutPolicy) error {
-	if !theirs.Enabled || theirs.MaxFailures == 0 || theirs.MaxFailures > ours.HardLimit {
-		return nil
-	}
-	return say.Errorf("directory: ディレクトリは %[1]d 回の失敗で締め出しますが、sekisho の限度は %[2]d 回です。pwdMaxFailure を %[3]d 以上にするか、方針の lockout.hard_limit を %[4]d 以下にしてください。",
-		"directory: it locks after %[1]d failures and our limit is %[2]d; raise pwdMaxFailure to %[3]d or more, or lower lockout.hard_limit to %[4]d",
-		theirs.MaxFailures, ours.HardLimit, ours.HardLimit+1, theirs.MaxFailures-1)
 }
 
 // guarded refuses a secret file that is missing or that others can read.

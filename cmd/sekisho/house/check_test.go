@@ -19,12 +19,13 @@ func TestCompareLockout(t *testing.T) {
 	}{
 		{"above ours", directory.LockoutPolicy{Enabled: true, MaxFailures: 51}, true},
 		{"at ours", directory.LockoutPolicy{Enabled: true, MaxFailures: 50}, false},
+		{"at the first", directory.LockoutPolicy{Enabled: true, MaxFailures: 1}, false},
 		{"below ours", directory.LockoutPolicy{Enabled: true, MaxFailures: 5}, false},
 		{"counts and does not lock", directory.LockoutPolicy{MaxFailures: 5}, true},
 		{"no limit", directory.LockoutPolicy{Enabled: true}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if err := house.CompareLockout(ours, tt.theirs); (err == nil) != tt.sound {
+			if err := house.CompareLockout("lockoutThreshold", ours, tt.theirs); (err == nil) != tt.sound {
 				t.Errorf("CompareLockout = %v, want sound %v", err, tt.sound)
 			}
 		})

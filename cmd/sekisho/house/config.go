@@ -4,13 +4,18 @@ import (
 	"log/slog"
 	"net/netip"
 	"net/url"
+	"time"
 
+	"sekisho/authz/remote/radius"
 	"sekisho/cmd/sekisho/config"
 	"sekisho/cmd/sekisho/say"
+	"sekisho/directory"
 	"sekisho/directory/ldap"
+	"sekisho/directory/schema"
 	"sekisho/policy"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
+	"sekisho/web"
 	mail "sekisho/web/notice"
 )
 
@@ -21,6 +26,13 @@ type Config struct {
 
 	// Key files. They are made when the store does not exist yet, and only then.
 	SealingKey, SessionKey, TrailKey string
+
+	// ExportKey signs policies for other gateways; it is made when it is first
+	// used. TrustedPolicies are files of the public keys of others.
+	ExportKey       string
+	TrustedPolicies []string
+
+	Backup config.Backup // who may read backups
 
 	Origin string // of the trail's checkpoints
 	Anchor string // file of the newest checkpoint, outside the store; "" none
@@ -53,10 +65,34 @@ type Config struct {
 	ClientCertificates bool
 	RevocationLists    map[string][]string
 
+	Redis config.Redis // no addresses: none
+
+	// RADIUS names the gear of the network door; Gear stands in for it where there is
+	// no file.
+	RADIUS config.RADIUS
+	Gear   []radius.Client
+
 	Mailer mail.Mailer // takes notices for delivery; nil: this gateway sends none
 	Mail   config.Mail // what Check tries; serve makes a Mailer of it
 
-	Log *slog.Logger // nil: nothing is logged
+	// DiskLow is how many bytes must be left on the disks that are written to.
+	DiskLow int64
+	// DiskReserve is how many must be left for an act that gives somebody more.
+	DiskReserve int64
+	// DrainDelay is how long requests are still taken after the house was asked
+	// to stop, so that balancers see it in /readyz.
+	DrainDelay time.Duration
+	// CertificateEnds is when the certificate that serve shows ends; nil for none.
+	CertificateEnds func() time.Time
+
+	// Stop is called at the named points of lending (grant.PointAsked and its like, and those of elevate),
+	// none of which lies in a transaction: there tests kill a whole gate, or stop
+	// it. nil outside tests; no setting reaches it.
+	Stop func(point string) error
+
+	Log   *slog.Logger // nil: nothing is logged
+	Trace web.Trace    // nil: requests are not traced
+	Spans Spans        // nil: nor what they wait for
 }
 
 // FromFile turns sekisho.yaml into what a house is built from. It touches no
@@ -69,17 +105,18 @@ func FromFile(f *config.File) (Config, error) {
 	}
 	u.Path = ""
 	c := Config{
-		Store:      store.Config{Driver: "sqlite", Path: f.Store.Path},
+		Store:      storeOf(f.Store),
 		SealingKey: f.Keys.Sealing, SessionKey: f.Keys.Session, TrailKey: f.Keys.Trail,
 		Origin: f.Trail.Origin, Anchor: f.Trail.Anchor,
 		Bootstrap: f.Policy.Bootstrap,
+		Backup:    f.Backup, ExportKey: f.Keys.Export, TrustedPolicies: f.Policy.Trusted,
 		Directory: ldap.Config{
 			Servers: f.Directory.Servers, BindDN: f.Directory.BindDN,
-			BaseDN: f.Directory.BaseDN, PeopleDN: f.Directory.PeopleDN, GroupsDN: f.Directory.GroupsDN,
+			BaseDN: f.Directory.BaseDN, PeopleDN: f.Directory.PeopleDN, GroupsDN: f.Directory.GroupsDN, LentDN: f.Directory.LentDN,
 			PolicyDN: f.Directory.PolicyDN, CAFile: f.Directory.CAFile, StartTLS: f.Directory.StartTLS,
 			PlaintextAllowed: f.Directory.PlaintextAllowed, Schema: f.Directory.Schema,
 			PoolSize: f.Directory.PoolSize, OpTimeout: f.Directory.OpTimeout,
-			PlaceholderMember: f.Directory.PlaceholderMember,
+			PlaceholderMember: f.Directory.PlaceholderMember, Stated: stated(f.Directory.StatedPolicy),
 		},
 		BindPasswordFile: f.Directory.BindPasswordFile,
 		Argon2:           secret.Params{MemoryKiB: f.Argon2.MemoryKiB, Time: f.Argon2.Time, Threads: f.Argon2.Threads},
@@ -88,10 +125,22 @@ func FromFile(f *config.File) (Config, error) {
 		TrustedProxies:   f.Prefixes(),
 
 		CertificateHeader: f.Cards.Header, ClientCertificates: f.TLS.ClientCertificates, RevocationLists: f.Cards.RevocationLists,
-		Mail: f.Mail,
+		Mail: f.Mail, Redis: f.Redis, RADIUS: f.RADIUS,
+		DiskLow: int64(f.DiskLowMiB) << 20, DiskReserve: int64(f.DiskReserveMiB) << 20, DrainDelay: f.DrainDelay,
 	}
 	for _, z := range f.Zones {
 		c.Zones = append(c.Zones, policy.ZoneID(z))
 	}
 	return c, nil
+}
+
+// stated is the directory's password policy in its operator's words; nil where
+// it is to be read.
+func stated(p config.StatedPolicy) *schema.Policy {
+	if p.MaxFailures == 0 {
+		return nil
+	}
+	return &schema.Policy{Found: true, MaxAge: p.MaxAge, Lockout: directory.LockoutPolicy{
+		Enabled: p.MaxFailures > 0, MaxFailures: max(0, p.MaxFailures), Window: p.Window, Duration: p.Duration, DatesPasswords: p.DatesPasswords,
+	}}
 }

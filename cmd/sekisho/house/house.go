@@ -23,6 +23,7 @@ import (
 	"sekisho/authn/account"
 	"sekisho/authn/card"
 	"sekisho/authn/notice"
+	"sekisho/authn/oidc"
 	"sekisho/authn/passkey"
 	"sekisho/authn/password"
 	"sekisho/authn/recovery"
@@ -33,8 +34,19 @@ import (
 	"sekisho/authn/ticket"
 	"sekisho/authn/token"
 	"sekisho/authn/totp"
+	"sekisho/authz/approval"
+	"sekisho/authz/elevate"
+	"sekisho/authz/grant"
+	"sekisho/authz/lifecycle"
+	"sekisho/authz/lockdown"
 	"sekisho/authz/people"
+	"sekisho/authz/permit"
+	"sekisho/authz/report"
+	"sekisho/authz/restore"
+	"sekisho/authz/sealed"
+	"sekisho/authz/statute"
 	"sekisho/cmd/sekisho/say"
+	"sekisho/directory"
 	"sekisho/directory/ldap"
 	"sekisho/policy"
 	"sekisho/policy/audit"
@@ -44,14 +56,20 @@ import (
 	"sekisho/policy/store"
 	"sekisho/web"
 	"sekisho/web/api"
+	"sekisho/web/desk"
 	"sekisho/web/gate"
 	mail "sekisho/web/notice"
+	"sekisho/web/openid"
 	"sekisho/web/page"
 )
 
-// mostEphemeral bounds what is held in memory and may be lost: sign-ins under
-// way, counts by source, answers kept for a repeated request.
+// mostEphemeral bounds what is held in memory and may be lost, such as sign-ins
+// under way.
 const mostEphemeral = 500_000
+
+// remindEvery is how often it is looked whether something is overdue about an
+// emergency ID.
+const remindEvery = 15 * time.Minute
 
 // A House is everything, built and not yet open to visitors.
 type House struct {
@@ -71,15 +89,41 @@ type House struct {
 	Account   *account.Service
 	Stock     *totp.Tokens
 	People    *people.Service
+	Approvals *approval.Book
+	Statutes  *statute.Desk
+	Restores  *restore.Desk
+	Effects   *elevate.Book
+	Leases    *grant.Book
+	Permits   *permit.Book
+	Sealed    *sealed.Book
+	Orders    *lockdown.Orders
+	LockDown  *lockdown.Service
+	Lifecycle *lifecycle.Book
+	Reports   *report.Reader
 	Mail      *mail.Sender
 	Tokens    *token.Keys
+	OpenID    *oidc.Provider
+	Herald    *openid.Herald
 	Registry  *prometheus.Registry
 	Web       *web.Server
 	Gate      *gate.Gate
+	Remote    *networkDoor // nil where no gear is configured
 
-	ceiling atomic.Int64 // see Signin's House.Ceiling
-	denied  denials
-	log     *slog.Logger
+	shared   *shared // through Redis; nil without
+	inForce  func() *policy.Policy
+	watchers *watchers
+	effects  *effectLevels
+	ceiling  atomic.Int64 // see Signin's House.Ceiling
+	denied   denials
+	keys     *custodian
+	life     *life
+	lookout  *lookout
+	sessions prometheus.Gauge
+	cards    *renewals
+	gear     []*net.UDPConn
+	drain    time.Duration
+	log      *slog.Logger
+	cfg      Config
 }
 
 // Open builds the house from the ground up.
@@ -96,17 +140,36 @@ func Open(ctx context.Context, cfg Config, base clock.Now) (*House, error) {
 }
 
 func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err error) {
+	// Who looks on. The rooms below are given functions and know no meter.
+	h.Registry = prometheus.NewRegistry()
+	h.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	h.lookout, h.cards, h.drain = newLookout(h.Registry, cfg.Spans), &renewals{}, cfg.DrainDelay
+	cfg.Store.Watch, cfg.Directory.Watch = h.lookout.Transaction, h.lookout.Directory
+	h.cfg = cfg
+
 	// Ground floor: keys, store, trail, rules.
 	if h.Ground, err = OpenGround(ctx, cfg, base); err != nil {
 		return err
 	}
-	rules, now := h.Charter.Current, h.Clock.Now
-	served, err := h.zonesServed(rules())
+	if err := h.inUse(ctx); err != nil {
+		return err
+	}
+	now := h.Clock.Now
+	h.life = newLife(h.Ground)
+	h.keys = newCustodian(h.Ground, h.log)
+	served, err := h.zonesServed(h.Charter.Current())
 	if err != nil {
 		return err
 	}
+	// From here on the rules are those of the zones served here, and of no other.
+	rules := (&zones{named: cfg.Zones, charter: h.Charter, now: now, log: h.log}).rules
+	h.inForce = rules
 	h.Hasher = secret.NewHasher(cfg.Argon2, h.Sealing, cfg.Queue)
-	h.Ephemeral = ephemeral.NewMemory(now, mostEphemeral)
+	h.Hasher.Watch = h.lookout.Hash
+	if err := h.openEphemeral(cfg, now); err != nil {
+		return err
+	}
+	h.Ephemeral = watched{h.Ephemeral, h.lookout}
 
 	// The people.
 	if h.Directory, err = openDirectory(ctx, cfg, now); err != nil {
@@ -116,6 +179,16 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 
 	// Signing in.
 	h.Sessions = session.New(h.DB, h.Session, h.Trail, h.Watch, rules, now)
+	if h.shared != nil {
+		h.Sessions.UseBell(h.shared.bell)
+	}
+	h.Watch.Heed(h.Sessions.InStep, h.Sessions.Ring)
+	h.Orders = lockdown.New(h.DB, rules, now, h.Sessions.InStep)
+	h.Sessions.Obey(h.Orders.Bar, h.Orders.Spared)
+	h.Sessions.Require(func(ctx context.Context, n session.Session, p directory.Person) (string, bool, error) {
+		return h.Permits.Bar(ctx, n, p)
+	}, "63-1", "26no2-2")
+	h.Sessions.PollWith(h.life, h.Watch, h.Orders)
 	h.TOTP = totp.NewUnder(h.DB, h.Sealing, now, func() policy.TOTPRules { return rules().TOTP })
 	once := ticket.New(h.Session, now)
 	if h.Passkeys, err = passkey.New(h.DB, h.Sealing, once, relyingParty(cfg, rules()), now, rules); err != nil {
@@ -130,47 +203,111 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Watch: h.Watch, Sessions: h.Sessions,
 		Codes: h.TOTP, Passkeys: h.Passkeys, Cards: h.Cards, Terminals: h.Terminals, Recovery: h.Recovery,
 		History: password.New(h.DB, h.Hasher, h.Sealing, now), Notices: h.Notices, Flows: h.Ephemeral, Now: now,
-		Ceiling: func() int { return int(h.ceiling.Load()) },
+		Ceiling: func() int { return int(h.ceiling.Load()) }, Barred: h.Orders.Barred,
+		Enters: h.entrant, Entered: h.entered,
+		Left: func(ctx context.Context, tx *store.Tx, n session.Session) error { return h.Permits.Left(ctx, tx, n) },
+		Reachable: func(ctx context.Context, z policy.ZoneID, outside bool) (bool, error) {
+			return h.Permits.Reachable(ctx, z, outside)
+		},
+		Succeeded: func(ctx context.Context, tx *store.Tx, from string, to session.Session) error {
+			if err := h.Leases.Succeed(ctx, tx, from, to); err != nil {
+				return err
+			}
+			return h.OpenID.Succeed(ctx, tx, from, to)
+		},
 	})
 	h.Account = account.New(h.Signin, h.Directory)
 
-	// What administrators do to others.
-	h.Stock = totp.NewTokens(h.DB, h.Sealing, now, func() policy.TOTPRules { return rules().TOTP })
-	h.People = people.New(people.House{In: h.Signin, Account: h.Account, Directory: h.Directory, Stock: h.Stock})
+	// What is lent: who decides, what it does outside, and the lease itself.
+	h.Approvals = approval.New(approval.House{
+		DB: h.DB, Trail: h.Trail, Policy: rules, Version: h.Charter.Version, People: h.Directory, Facts: h.Watch, Presence: h.Signin,
+		Notices: h.Notices, Now: now,
+	})
+	h.Sealed = sealed.New(sealed.House{
+		DB: h.DB, Trail: h.Trail, Policy: rules, Presence: h.Approvals, Directory: h.Directory, Notices: h.Notices, Now: now,
+	})
+	h.watchers, h.effects = &watchers{h: h}, newEffectLevels(h.Registry)
+	h.Effects = elevate.New(elevate.House{
+		DB: h.DB, Trail: h.Trail, Directory: h.Directory, Policy: rules, Forget: h.Watch, Now: now, Log: h.log, Tell: h.watchers.tell,
+		Stop: cfg.Stop,
+	})
+	h.Leases = grant.New(grant.House{
+		DB: h.DB, Trail: h.Trail, Policy: rules, Version: h.Charter.Version, Matters: h.Approvals, Effects: h.Effects, People: h.Watch,
+		Holders: h.Directory, Sessions: h.Sessions, Notices: h.Notices, Sealing: h.Sealing, Now: now, Ring: h.Sessions.Ring, Barred: h.Orders.HitsPerson,
+		Stop: cfg.Stop,
+	})
+	h.Leases.Open(h.Approvals)
+	h.Statutes = statute.Open(h.Charter, h.Approvals)
+	h.Restores = restore.Open(restore.House{DB: h.DB, Policy: rules, Book: h.Approvals, People: h.Directory, Notices: h.Notices, Now: now})
+	// What is permitted: who comes in from outside, and what crosses between zones.
+	h.Permits = permit.New(permit.House{
+		DB: h.DB, Trail: h.Trail, Policy: rules, Version: h.Charter.Version, Matters: h.Approvals, People: h.Directory, Facts: h.Watch,
+		Terminals: h.Terminals, Sessions: h.Sessions, Notices: h.Notices, Now: now,
+	})
+	h.Permits.Open(h.Approvals)
+	h.Sessions.PollWith(h.Leases, h.Permits)
+	counter := desk.New(desk.House{
+		Approvals: h.Approvals, Lent: h.Leases, Effects: h.Effects, Lookout: h.Effects, Sealed: h.Sealed, Policy: rules, Sessions: h.Sessions, Now: now,
+		DB: h.DB, Permits: h.Permits, Terminals: h.Terminals,
+	})
 
 	// What applications are told.
 	if h.Tokens, err = token.Open(ctx, h.DB, h.Sealing, h.Trail, now); err != nil {
 		return fmt.Errorf("opening the signing keys: %w", err)
 	}
+	issuer := cfg.PublicURL.Scheme + "://" + cfg.PublicURL.Host
+	lent := leases{func() *grant.Book { return h.Leases }, h.Sessions}
+	admits := admitter{rules, h.Orders.InForce, lent, h.Permits.Fill, h.Permits.Used}
+	h.OpenID = oidc.New(oidc.House{
+		DB: h.DB, Trail: h.Trail, Policy: rules, Sessions: h.Sessions, People: h.Watch, Finder: h.Directory, Keys: h.Tokens,
+		Requests: h.Ephemeral, Admit: admits, Leases: lent.told, Issuer: issuer, TokenURL: issuer + openid.TokenPath, Now: now,
+	})
+
+	// What administrators do to others.
+	h.Stock = totp.NewTokens(h.DB, h.Sealing, now, func() policy.TOTPRules { return rules().TOTP })
+	h.Lifecycle = lifecycle.New(lifecycle.House{
+		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Sessions: h.Sessions, Leases: h.Leases, Permits: h.Permits, Matters: h.Approvals,
+		Notices: h.Notices, Own: cfg.Directory.BindDN, Forget: h.Watch, Now: now, Log: h.log,
+	})
+	h.People = people.New(people.House{In: h.Signin, Account: h.Account, Directory: h.Directory, Stock: h.Stock, Shares: h.OpenID, Approvals: h.Approvals, Leases: h.Leases, Dormancy: h.Lifecycle, Permits: h.Permits})
+	h.Reports = &report.Reader{Lifecycle: h.Lifecycle, Policy: rules, May: h.People.MayRead}
+	h.LockDown = lockdown.NewService(lockdown.House{Orders: h.Orders, In: h.Signin, Directory: h.Directory, Leases: h.Leases})
 
 	// The way in.
-	h.Registry = prometheus.NewRegistry()
-	h.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	h.Mail = mail.New(mail.Config{
 		DB: h.DB, Queue: h.Notices, Trail: h.Trail, People: h.Directory, Mail: cfg.Mailer,
-		Policy: rules, Gate: h.PublicURL(), Now: now, Log: h.log, Registry: h.Registry,
+		Policy: rules, Gate: h.PublicURL(), Now: now, Log: h.log, Registry: h.Registry, Watch: h.lookout.Delivery,
 	})
 	h.Web = web.New(web.Config{
 		PublicURL: cfg.PublicURL, ExtraHosts: cfg.ExtraHosts, TrustedProxies: cfg.TrustedProxies, LoopbackZone: cfg.LoopbackZone,
 		CertificateHeader: cfg.CertificateHeader,
 		Now:               now, Policy: rules, Guard: guard{h.Signin, h.Sessions}, Log: h.log, Registry: h.Registry,
-		Ready: []web.Check{
-			{Name: "store", Ask: h.DB.Ping},
-			{Name: "directory", Ask: h.Directory.Ping},
-			{Name: "policy", Ask: func(context.Context) error { return h.Charter.Err() }},
-			{Name: "trail", Ask: func(context.Context) error { return h.Seal.Err() }},
-		},
+		Ready: h.checks(cfg), Trace: cfg.Trace,
 	})
+	h.measure(cfg)
+	h.shared.measure(h.Registry)
+	in := counted{h.Signin, h.Web.CountSignIn}
 	api.Mount(h.Web, api.Services{
-		SignIn: h.Signin, Account: h.Account, Charter: h.Charter, Trail: h.Trail, People: h.People,
+		SignIn: in, Account: h.Account, Charter: h.Statutes, Trail: h.Trail, People: h.People, LockDown: h.LockDown, Desk: counter, Sealed: h.Sealed, Reports: h.Reports, Sessions: h.Sessions, Permits: h.Permits,
 		Note: h.note, Once: api.Answers{DB: h.DB, Now: now}, Seal: h.Sealing,
 	})
 	page.Mount(h.Web, page.Services{
-		Steps: h.Signin, Presence: h.Signin, Factors: h.Account, Account: h.Account, Charter: h.Charter, People: h.People,
+		Steps: in, Presence: in, Factors: h.Account, Account: h.Account, Charter: h.Statutes, People: h.People, Desk: counter, Permits: counter, LockDown: h.LockDown, Sealed: h.Sealed,
+		More: admits.more, Terminal: h.Signin, Welcome: h.Signin.Welcomes,
 	})
 	h.Gate = gate.Mount(h.Web, gate.Services{
 		Sessions: h.Sessions, People: h.Watch, SignIn: h.Signin, Keys: h.Tokens, Denied: h.denied.hear, Opened: h.denied.opened,
+		LockDowns: h.Orders.InForce, Leases: lent.In, Permits: h.Permits.Fill, Used: h.Permits.Used,
 	})
+	if h.Remote, err = h.openNetworkDoor(cfg, in, admits.more); err != nil {
+		return err
+	}
+	if h.Remote != nil {
+		h.Sessions.PollWith(h.Remote)
+		counter.Network = h.Remote
+	}
+	openid.Mount(h.Web, openid.Services{Provider: h.OpenID, SignIn: h.Signin, Issuer: issuer, Registry: h.Registry})
+	h.Herald = openid.NewHerald(h.OpenID, h.log, h.Registry)
 	if cfg.SampleApps {
 		h.Web.AppFallback(h.Gate.Proxy())
 	}
@@ -215,8 +352,8 @@ func openDirectory(ctx context.Context, cfg Config, now clock.Now) (*ldap.Direct
 }
 
 // note enters one act on the trail in a transaction of its own.
-func (h *House) note(ctx context.Context, e audit.Entry) error {
-	return h.DB.WithTx(ctx, func(tx *store.Tx) error { return h.Trail.Append(ctx, tx, e) })
+func (g *Ground) note(ctx context.Context, e audit.Entry) error {
+	return g.DB.WithTx(ctx, func(tx *store.Tx) error { return g.Trail.Append(ctx, tx, e) })
 }
 
 // Close closes what is open, top down.
@@ -224,10 +361,14 @@ func (h *House) Close() {
 	if h.Directory != nil {
 		h.Directory.Close()
 	}
+	h.shared.close()
 	if h.Ground != nil {
 		h.Ground.Close()
 	}
 }
+
+// LookAtKeys has the key files read again at once.
+func (h *House) LookAtKeys() { h.keys.Look() }
 
 // Handler answers everything that visitors may ask.
 func (h *House) Handler() http.Handler { return h.Web }
@@ -237,15 +378,53 @@ func (h *House) Handler() http.Handler { return h.Web }
 // when ctx ends and all of it has stopped.
 func (h *House) Run(ctx context.Context) {
 	h.askCeiling(ctx)
+	h.lookAtFiles(ctx, h.cfg)
 	var wg sync.WaitGroup
 	for _, work := range []func(context.Context){
-		h.Seal.Run, h.Charter.Run, h.Sessions.Run, h.Account.Run, h.Mail.Run, h.keepTime, h.enterDenials,
+		h.Seal.Run, h.Charter.Run, h.keys.run, h.keys.reseal, h.Tokens.Run, h.Sessions.Run, h.Watch.Run, h.Account.Run, h.Mail.Run, h.Herald.Run,
+		h.Effects.Run, h.Leases.Run, h.Permits.Run, h.Statutes.Run, h.Lifecycle.Run, func(ctx context.Context) { h.Approvals.Run(ctx, h.complain) },
+		func(ctx context.Context) { h.Restores.Run(ctx, h.complain) },
+		h.keepTime, h.enterDenials, h.shared.run,
+		func(ctx context.Context) {
+			if h.Remote != nil {
+				h.Remote.run(ctx, h)
+			}
+		},
+		func(ctx context.Context) {
+			h.watchers.look(ctx)
+			every(ctx, 5*time.Minute, func() { h.watchers.look(ctx) })
+		},
+		func(ctx context.Context) {
+			h.lookAtEffects(ctx)
+			every(ctx, effectsEvery, func() { h.lookAtEffects(ctx) })
+		},
 		func(ctx context.Context) { every(ctx, 15*time.Second, func() { h.askCeiling(ctx) }) },
+		func(ctx context.Context) {
+			h.Web.Examine(ctx)
+			every(ctx, examineEvery, func() { h.Web.Examine(ctx) })
+		},
+		func(ctx context.Context) {
+			h.countSessions(ctx)
+			every(ctx, countEvery, func() { h.countSessions(ctx) })
+		},
+		func(ctx context.Context) {
+			every(ctx, 5*time.Second, func() { h.complain(ctx, "telling of a sealed key", h.LockDown.TellSealed(ctx)) })
+		},
+		func(ctx context.Context) {
+			every(ctx, 5*time.Second, func() { h.complain(ctx, "telling of suspended rights", h.People.TellRights(ctx)) })
+		},
+		func(ctx context.Context) {
+			every(ctx, remindEvery, func() { h.complain(ctx, "telling of emergency IDs", h.Sealed.Remind(ctx)) })
+		},
+		func(ctx context.Context) { every(ctx, lookEvery, func() { h.lookAtFiles(ctx, h.cfg) }) },
 		func(ctx context.Context) {
 			every(ctx, 30*time.Second, func() { h.complain(ctx, "finishing password changes", h.Signin.Recover(ctx)) })
 		},
 		func(ctx context.Context) {
-			every(ctx, time.Hour, func() { h.complain(ctx, "tidying attempts", h.Signin.Tidy(ctx)) })
+			every(ctx, time.Hour, func() {
+				h.complain(ctx, "tidying attempts", h.Signin.Tidy(ctx))
+				h.complain(ctx, "tidying OpenID Connect's rows", h.OpenID.Tidy(ctx))
+			})
 		},
 	} {
 		wg.Go(func() { work(ctx) })
@@ -256,7 +435,8 @@ func (h *House) Run(ctx context.Context) {
 // complain logs what failed in the background and will be tried again.
 func (h *House) complain(ctx context.Context, what string, err error) {
 	if err != nil && ctx.Err() == nil {
-		h.log.Warn(what+" failed; it is tried again", "error", err)
+		h.lookout.failures.WithLabelValues(what).Inc()
+		h.log.WarnContext(ctx, what+" failed; it is tried again", "error", err)
 	}
 }
 
@@ -276,8 +456,9 @@ func (h *House) askCeiling(ctx context.Context) {
 	h.ceiling.Store(int64(max(1, theirs.MaxFailures-1)))
 }
 
-// Serve opens the doors on ln until ctx ends, then lets what is in flight
-// finish, for as long as grace.
+// Serve opens the doors on ln until ctx ends. Then /readyz says so while the
+// doors are still open, for Config.DrainDelay, so that balancers look elsewhere;
+// then what is in flight may finish, for as long as grace.
 func (h *House) Serve(ctx context.Context, ln net.Listener, grace time.Duration) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
@@ -285,23 +466,41 @@ func (h *House) Serve(ctx context.Context, ln net.Listener, grace time.Duration)
 	// The trail is sealed until the last request has been answered.
 	defer running.Wait()
 	defer stop()
+	defer h.answerGear(ctx)()
 
 	srv := h.Web.HTTPServer()
-	srv.Handler = h.Handler()
+	out := &drain{next: h.Handler()}
+	srv.Handler, srv.ConnState = out, out.state
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(ln) }()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serving: %w", err)
+	case <-h.life.over:
+		_ = srv.Close() // nothing that is in flight may be done in the other store
+		return say.Errorf("データベースが、控えからの復元などで別のものに替わりました。ゲートを起動し直してください。", "another store was put in the place of this gate's, by a restore perhaps; start the gate again")
 	case <-ctx.Done():
+	}
+	h.Web.Drain()
+	h.log.Info("stopping", "drain_delay", h.drain.String(), "shutdown_grace", grace.String())
+	if h.drain > 0 {
+		leaving := time.NewTimer(h.drain)
+		defer leaving.Stop()
+		select {
+		case err := <-failed:
+			return fmt.Errorf("serving: %w", err)
+		case <-leaving.C:
+		}
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
-	if err := srv.Shutdown(last); err != nil {
+	out.wait(last, ln)
+	// The door was closed already; that it cannot be closed twice is no fault.
+	if err := srv.Shutdown(last); err != nil && !errors.Is(err, net.ErrClosed) {
 		_ = srv.Close()
 		return say.Errorf("%[1]v 待っても終わらない要求を打ち切りました。", "requests still in flight after %[1]v were cut off", grace)
 	}
-	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("serving: %w", err)
 	}
 	return nil

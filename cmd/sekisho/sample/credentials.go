@@ -71,6 +71,16 @@ type Terminal struct {
 	PublicPEM string        `json:"public_pem"` // PKIX
 }
 
+// A Client is an application of the sample that speaks OpenID Connect, and what
+// it proves itself with.
+type Client struct {
+	ID     string `json:"client_id"`
+	Secret string `json:"client_secret"`
+}
+
+// SampleWeb is the client that dev.json lists.
+const SampleWeb = "sample-web"
+
 // Secrets is all that was left to chance when the folder was made.
 type Secrets struct {
 	// Seeded says that the people are in the directory and the store. It is set
@@ -78,6 +88,9 @@ type Secrets struct {
 	Seeded      bool         `json:"seeded"`
 	Credentials []Credential `json:"credentials"`
 	Terminals   []Terminal   `json:"terminals"`
+	Clients     []Client     `json:"clients"`
+	// RADIUS is what dev's network gear shares with it.
+	RADIUS string `json:"radius"`
 }
 
 // Of is the credential of one person.
@@ -92,7 +105,7 @@ func (s *Secrets) Of(login string) Credential {
 
 // Draw makes credentials for everybody.
 func Draw() (*Secrets, error) {
-	s := &Secrets{}
+	s := &Secrets{RADIUS: secret.Token(32), Clients: []Client{{ID: SampleWeb, Secret: secret.Token(32)}}}
 	for _, p := range People() {
 		c := Credential{Login: p.Login, Password: password()}
 		if p.State != MustChange {

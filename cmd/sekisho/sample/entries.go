@@ -32,7 +32,30 @@ func Entries(now time.Time, s *Secrets, add func(dn string, attributes map[strin
 			return err
 		}
 	}
-	return nil
+	return Lendable(add)
+}
+
+// AdminsDN is where the IDs stand that are lent, apart from people. A new
+// directory has it.
+const AdminsDN = "ou=admins," + BaseDN
+
+// Lendable are the groups and IDs that the sample's privileges lend. Nobody is a
+// member of a group but the one that stands for nobody, which keeps it from being
+// empty; the named ID is closed and has no password that anybody knows.
+func Lendable(add func(dn string, attributes map[string][]string) error) error {
+	for _, cn := range []string{"db-admins", "juki-batch", "server-admins"} {
+		err := add("cn="+cn+",ou=groups,"+BaseDN, map[string][]string{
+			"objectClass": {"top", "groupOfNames"}, "cn": {cn}, "member": {"cn=nobody," + BaseDN},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return add("uid=adm-switch,"+AdminsDN, map[string][]string{
+		"objectClass": {"top", "person", "organizationalPerson", "inetOrgPerson", "shadowAccount"},
+		"uid":         {"adm-switch"}, "cn": {"通信機器管理"}, "sn": {"adm-switch"}, "employeeType": {"service"},
+		"pwdAccountLockedTime": {"000001010000Z"}, // until it is lent
+	})
 }
 
 func (p Person) entry(now time.Time, password string) map[string][]string {
@@ -48,7 +71,7 @@ func (p Person) entry(now time.Time, password string) map[string][]string {
 	attrs := map[string][]string{
 		"objectClass": {"top", "person", "organizationalPerson", "inetOrgPerson", "shadowAccount"},
 		"uid":         {p.Login}, "cn": {p.Name}, "sn": {p.Surname}, "mail": {p.Mail()},
-		"departmentNumber": {p.Section}, "employeeType": {kind}, "userPassword": {password},
+		"employeeNumber": {"K-" + p.Login}, "departmentNumber": {p.Section}, "employeeType": {kind}, "userPassword": {password},
 	}
 	if p.Company != "" {
 		attrs["o"] = []string{p.Company}

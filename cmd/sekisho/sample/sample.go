@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sekisho/policy"
+	"sekisho/policy/secret"
 )
 
 // BaseDN is the suffix of the sample's directory. All its DNs are ASCII.
@@ -133,11 +134,18 @@ func Holders(post policy.PostID) []string {
 //go:embed policy.yaml
 var rules string
 
-// Policy is the sample's policy.yaml with its terminals, whose keys are made
-// afresh for each folder.
-func Policy(terminals []Terminal) []byte {
+// Policy is the sample's policy.yaml with its terminals and clients, whose keys
+// and secrets are made afresh for each folder. A client that is not given has a
+// secret that nobody knows.
+func Policy(terminals []Terminal, clients ...Client) []byte {
+	known := secret.Token(32)
+	for _, c := range clients {
+		if c.ID == SampleWeb {
+			known = c.Secret
+		}
+	}
 	var b strings.Builder
-	b.WriteString(rules)
+	b.WriteString(strings.Replace(rules, "SAMPLE_WEB_SECRET_HASH", policy.HashSecret(known, secret.Bytes(16)), 1))
 	b.WriteString("\nterminals:\n")
 	for _, t := range terminals {
 		fmt.Fprintf(&b, "  - id: %s\n    zone: %s\n    class: %s\n    name: {ja: %s, en: %s}\n    public_key: |\n",

@@ -20,7 +20,7 @@ func drawn(t *testing.T) *sample.Secrets {
 }
 
 func TestPolicyIsSound(t *testing.T) {
-	p, problems := policy.Parse("policy.yaml", sample.Policy(drawn(t).Terminals))
+	p, problems := policy.Parse("policy.yaml", sample.Policy(drawn(t).Terminals, drawn(t).Clients...))
 	if len(problems) > 0 {
 		t.Fatal(problems.Text("en"))
 	}
@@ -64,6 +64,58 @@ func TestPolicyIsSound(t *testing.T) {
 		if !slices.ContainsFunc(p.Sections, func(s policy.Section) bool { return s.ID == person.Section }) {
 			t.Errorf("%s is in section %s, which the policy does not have", person.Login, person.Section)
 		}
+	}
+}
+
+// TestWhatIsLent: dev.json's contract names one plain privilege, and everybody who
+// asks or decides has a passkey.
+func TestWhatIsLent(t *testing.T) {
+	s := drawn(t)
+	p, problems := policy.Parse("policy.yaml", sample.Policy(s.Terminals, s.Clients...))
+	if len(problems) > 0 {
+		t.Fatal(problems.Text("en"))
+	}
+	db, ok := p.Privilege("db-admin")
+	if !ok || len(db.Gives) != 1 || db.Gives[0].Kind != policy.GiftGroup || db.Approvers.Quorum != 1 || !db.Emergency || db.TwoPerson ||
+		len(db.Hours) > 0 || db.CoolDown > 0 || db.Ticket != "" || db.Longest != time.Hour {
+		t.Errorf("db-admin is %+v", db)
+	}
+	kinds, two := map[string]bool{}, 0
+	for _, v := range p.Privileges {
+		for _, g := range v.Gives {
+			kinds[g.Kind] = true
+		}
+		if v.TwoPerson {
+			two++
+		}
+		asks, decides := 0, 0
+		for _, person := range sample.People() {
+			may := p.MayBorrow(v, person.Login, person.Posts, nil, person.Section)
+			approves := slices.ContainsFunc(person.Posts, func(id policy.PostID) bool { return slices.Contains(v.Approvers.Posts, id) })
+			if person.State != sample.Active || !may && !approves {
+				continue
+			}
+			if s.Of(person.Login).Passkey == nil {
+				t.Errorf("%s asks for %s, or decides, and has no passkey", person.Login, v.ID)
+			}
+			if may {
+				asks++
+			}
+			if approves {
+				decides++
+			}
+		}
+		if asks < 2 || decides < v.Approvers.Quorum {
+			t.Errorf("%s: %d may ask, %d decide", v.ID, asks, decides)
+		}
+	}
+	for _, k := range policy.GiftKinds() {
+		if !kinds[k] {
+			t.Errorf("nothing gives a %s", k)
+		}
+	}
+	if two == 0 {
+		t.Error("nothing takes two persons")
 	}
 }
 

@@ -40,8 +40,32 @@ func OpenCheckpoint(signed []byte, verifierKey string) (Checkpoint, error) {
 	return openCheckpoint(signed, key)
 }
 
-func openCheckpoint(signed []byte, key note.Verifier) (Checkpoint, error) {
-	n, err := note.Open(signed, note.VerifierList(key))
+// OpenLastSigned reads a checkpoint whose last signature is the key's: its own,
+// or the one with which it succeeded another key, whose signature stands before.
+func OpenLastSigned(signed []byte, verifierKey string) (Checkpoint, error) {
+	key, err := note.NewVerifier(verifierKey)
+	if err != nil {
+		return Checkpoint{}, ErrKey
+	}
+	c, err := openCheckpoint(signed, key)
+	if err == nil {
+		return c, nil
+	}
+	n, opened := note.Open(signed, note.VerifierList(key))
+	if opened != nil || len(n.UnverifiedSigs) != 1 {
+		return Checkpoint{}, err
+	}
+	c, ok := parseCheckpoint(n.Text)
+	last := "— " + n.Sigs[0].Name + " " + n.Sigs[0].Base64 + "\n"
+	if !ok || c.Origin != key.Name() || !strings.HasSuffix(string(signed), last) {
+		return Checkpoint{}, errMalformed
+	}
+	return c, nil
+}
+
+// openCheckpoint checks that exactly these keys signed, in this order.
+func openCheckpoint(signed []byte, keys ...note.Verifier) (Checkpoint, error) {
+	n, err := note.Open(signed, note.VerifierList(keys...))
 	var unverified *note.UnverifiedNoteError
 	switch {
 	case errors.As(err, &unverified):
@@ -50,18 +74,29 @@ func openCheckpoint(signed []byte, key note.Verifier) (Checkpoint, error) {
 		return Checkpoint{}, err
 	}
 	c, ok := parseCheckpoint(n.Text)
-	if !ok || c.Origin != key.Name() {
+	if !ok || c.Origin != keys[0].Name() {
 		return Checkpoint{}, errMalformed
 	}
 	// note.Open reads base64 laxly and skips signatures it does not know. One
 	// checkpoint must have one spelling, or a changed byte would go unseen.
-	sig := n.Sigs[0]
-	raw, err := base64.StdEncoding.Strict().DecodeString(sig.Base64)
-	if err != nil || base64.StdEncoding.EncodeToString(raw) != sig.Base64 ||
-		string(signed) != c.Text()+"\n— "+sig.Name+" "+sig.Base64+"\n" {
+	if len(n.Sigs) != len(keys) || !spelledOut(signed, c.Text(), n.Sigs, keys) {
 		return Checkpoint{}, errors.New("its signature is not written the one way it can be")
 	}
 	return c, nil
+}
+
+// spelledOut reports whether a note is text and the keys' signatures, byte for
+// byte.
+func spelledOut(signed []byte, text string, sigs []note.Signature, keys []note.Verifier) bool {
+	want := text + "\n"
+	for i, sig := range sigs {
+		raw, err := base64.StdEncoding.Strict().DecodeString(sig.Base64)
+		if err != nil || base64.StdEncoding.EncodeToString(raw) != sig.Base64 || sig.Hash != keys[i].KeyHash() {
+			return false
+		}
+		want += "— " + sig.Name + " " + sig.Base64 + "\n"
+	}
+	return string(signed) == want
 }
 
 func parseCheckpoint(text string) (Checkpoint, bool) {

@@ -11,6 +11,10 @@
 // The tree is RFC 6962's (section 2.1); a checkpoint is C2SP tlog-checkpoint
 // without extension lines, in a C2SP signed note with one Ed25519 signature.
 //
+// A trail may change its key: see Succession. Then the key that is given must be
+// one of those that signed, and each of the others is believed because it and
+// its neighbour signed for one another.
+//
 // What it cannot see: a checkpoint line taken out between two others (no entry
 // is lost by that: the next checkpoint covers them), and a trail cut back
 // exactly to an earlier checkpoint. The second is what an older checkpoint,
@@ -48,6 +52,7 @@ const (
 	KindOld        Kind = "old"        // the older checkpoint is itself not genuine
 	KindRollback   Kind = "rollback"   // the trail is shorter than the older checkpoint
 	KindFork       Kind = "fork"       // the older checkpoint covers other entries than this trail holds
+	KindRestored   Kind = "restored"   // likewise, and the trail itself says that a restore lost them
 )
 
 // A Fault is the first thing found wrong with a trail. Index is the first wrong
@@ -72,7 +77,8 @@ type Report struct {
 	Size        int64 // of the last checkpoint; equal to Entries
 	Root        tlog.Hash
 	First, Last time.Time
-	Checkpoint  []byte // the last signed note, fit to be kept as the next OLD
+	Checkpoint  []byte   // the last signed note, fit to be kept as the next OLD
+	Keys        []string // all keys of the trail, in their order; one, unless it changed
 }
 
 // Verify reads an exported trail to its end. It returns a *Fault for anything
@@ -84,13 +90,35 @@ func Verify(r io.Reader, verifierKey string, old []byte) (Report, error) {
 	if err != nil {
 		return Report{}, ErrKey
 	}
-	v := verifier{key: key, in: bufio.NewReaderSize(r, MaxLine)}
-	if len(old) > 0 {
-		c, err := openCheckpoint(old, key)
-		if err != nil {
-			return Report{}, &Fault{Kind: KindOld, Index: -1, From: -1, To: -1, Says: fmt.Sprintf("the older checkpoint: %v", err)}
+	begin, looked, err := firstKey(r)
+	if err != nil {
+		return Report{}, err
+	}
+	if looked && begin == "" {
+		begin = verifierKey
+	}
+	return verify(r, key, verifierKey, begin, old)
+}
+
+// VerifySince is Verify for who knows already with which key the trail began. A
+// wrong answer proves nothing: it only refuses.
+func VerifySince(r io.Reader, verifierKey, begin string, old []byte) (Report, error) {
+	key, err := note.NewVerifier(verifierKey)
+	if err != nil {
+		return Report{}, ErrKey
+	}
+	return verify(r, key, verifierKey, begin, old)
+}
+
+func verify(r io.Reader, key note.Verifier, given, begin string, old []byte) (Report, error) {
+	v := verifier{key: key, given: given, in: newLines(r), oldNote: old}
+	if begin != "" {
+		if first, err := note.NewVerifier(begin); err == nil {
+			v.begins(first, begin)
 		}
-		v.old = &c
+	}
+	if err := v.readOld(); err != nil {
+		return Report{}, err
 	}
 	if err := v.run(); err != nil {
 		return Report{}, err
@@ -98,10 +126,86 @@ func Verify(r io.Reader, verifierKey string, old []byte) (Report, error) {
 	return v.report()
 }
 
+func newLines(r io.Reader) *bufio.Reader { return bufio.NewReaderSize(r, MaxLine) }
+
+// readOld reads the older checkpoint. Whose it must be is known at the end, when
+// all keys of the trail are.
+func (v *verifier) readOld() error {
+	if len(v.oldNote) == 0 {
+		return nil
+	}
+	c, err := openCheckpoint(v.oldNote, v.key)
+	if errors.Is(err, errOtherKey) {
+		text, _, _ := bytes.Cut(v.oldNote, []byte("\n\n"))
+		var ok bool
+		if c, ok = parseCheckpoint(string(text) + "\n"); !ok {
+			err = errMalformed
+		} else {
+			err = nil
+		}
+	}
+	if err != nil && !v.bothSigned(&c) {
+		return oldFault(err)
+	}
+	v.old = &c
+	return nil
+}
+
+// bothSigned takes for an older checkpoint one that two keys signed, as far as
+// its text; genuineOld checks the signatures.
+func (v *verifier) bothSigned(c *Checkpoint) bool {
+	text, sigs, _ := bytes.Cut(v.oldNote, []byte("\n\n"))
+	parsed, ok := parseCheckpoint(string(text) + "\n")
+	if ok = ok && bytes.Count(sigs, []byte("\n")) == 2; ok {
+		*c = parsed
+	}
+	return ok
+}
+
+func oldFault(err error) *Fault {
+	return &Fault{Kind: KindOld, Index: -1, From: -1, To: -1, Says: fmt.Sprintf("the older checkpoint: %v", err)}
+}
+
+// genuineOld reports whether a key of the trail signed the older checkpoint, or
+// two that followed one another.
+func (v *verifier) genuineOld() error {
+	var before note.Verifier
+	err := errOtherKey
+	for _, text := range v.keys {
+		key, bad := note.NewVerifier(text)
+		if bad != nil {
+			return bad
+		}
+		_, alone := openCheckpoint(v.oldNote, key)
+		if alone == nil {
+			return nil
+		}
+		if !errors.Is(alone, errOtherKey) {
+			err = alone
+		}
+		if before != nil {
+			if _, both := openCheckpoint(v.oldNote, before, key); both == nil {
+				return nil
+			}
+		}
+		before = key
+	}
+	return err
+}
+
 // A verifier is one reading of one trail.
 type verifier struct {
-	key  note.Verifier
-	in   *bufio.Reader
+	key   note.Verifier // the one given
+	given string        // its text
+	in    *bufio.Reader
+
+	signer    note.Verifier // who signs here; nil until somebody is known
+	signs     string        // the text of that key
+	heir      note.Verifier // who signs too, once, and alone from then on
+	believed  bool          // the given key is one of the trail's
+	keys      []string      // of the trail, in order
+	unsettled []signing
+
 	line int64 // of the line being read, from 1
 
 	tree    frontier
@@ -116,7 +220,9 @@ type verifier struct {
 	finalEntry   []byte
 
 	old     *Checkpoint
+	oldNote []byte
 	oldHeld bool
+	gaps    []gap
 }
 
 func (v *verifier) run() error {
@@ -174,19 +280,33 @@ func (v *verifier) entry(l Line) error {
 	if got := tlog.RecordHash(l.Entry); got != l.Hash {
 		return v.fault(KindHash, want, "entry %d (line %d) does not hash to the hash beside it", want, v.line)
 	}
+	if s, is, err := succession(l.Entry); is && err != nil {
+		return v.fault(KindCheckpoint, want, "entry %d (line %d) says that another key signs from there on, but %v", want, v.line, err)
+	} else if is {
+		if err := v.succeed(s); err != nil {
+			return err
+		}
+	} else if v.heir != nil {
+		return v.fault(KindCheckpoint, want, "entry %d (line %d) stands where both keys had to sign", want, v.line)
+	}
 	v.tree.add(l.Hash)
 	v.ended = false
 	if want == 0 {
 		v.first = timeOf(l.Entry)
 	}
 	v.finalEntry = append(v.finalEntry[:0], l.Entry...)
+	v.noteGap(want, l.Entry)
 	v.compareOld()
 	return nil
 }
 
 func (v *verifier) checkpoint(raw []byte) error {
 	n := v.tree.n
-	c, err := openCheckpoint(raw, v.key)
+	c, err := v.openSigned(raw)
+	var unsettled *Fault
+	if errors.As(err, &unsettled) {
+		return unsettled
+	}
 	if errors.Is(err, errOtherKey) && v.last == nil {
 		return v.rangeFault(KindKey, n, "line %d: the first checkpoint, after %d entries: %v", v.line, n, err)
 	}
@@ -223,6 +343,9 @@ func (v *verifier) compareOld() {
 
 func (v *verifier) report() (Report, error) {
 	n := v.tree.n
+	if v.last != nil && !v.believed {
+		return Report{}, v.rangeFault(KindKey, n, "the trail, %d entries: %v", n, errOtherKey)
+	}
 	if !v.ended {
 		// A tail without a signature is whatever the last writer of the file
 		// wanted it to be.
@@ -232,6 +355,16 @@ func (v *verifier) report() (Report, error) {
 		f := v.rangeFault(KindCut, n, "the trail does not end with a checkpoint: it is cut off, or entry %d and those after it were added; the checkpoint of size %d is the last good one", v.good, v.good)
 		f.Index = v.good
 		return Report{}, f
+	}
+	if v.old != nil {
+		if err := v.genuineOld(); err != nil {
+			return Report{}, oldFault(err)
+		}
+	}
+	if v.old != nil && (n < v.old.Size || !v.oldHeld) {
+		if err := v.restored(); err != nil {
+			return Report{}, err
+		}
 	}
 	if v.old != nil && n < v.old.Size {
 		f := &Fault{Kind: KindRollback, Index: n, From: n, To: v.old.Size}
@@ -248,7 +381,7 @@ func (v *verifier) report() (Report, error) {
 	}
 	return Report{
 		Entries: n, Checkpoints: v.count, Size: v.last.Size, Root: v.last.Root,
-		First: v.first, Last: v.final, Checkpoint: bytes.Clone(v.lastRaw),
+		First: v.first, Last: v.final, Checkpoint: bytes.Clone(v.lastRaw), Keys: v.keys,
 	}, nil
 }
 

@@ -238,6 +238,45 @@ func TestForkAfterOlderCheckpointIsAPrefix(t *testing.T) {
 	}
 }
 
+// TestRestoredIsSaid: an older checkpoint of what a restore lost is a fault, and
+// the fault names the entry that says who restored. Outside of what the entry
+// claims, and with another root than it names, it is a fork or a cut as ever.
+func TestRestoredIsSaid(t *testing.T) {
+	f := newForger(t)
+	lost := entries(9)
+	told := func(root tlog.Hash) []string {
+		return append(entries(5), fmt.Sprintf(`{"time":"2026-03-02T09:00:00Z","actor":"operator","action":"store.restored","object":"b.age","outcome":"ok","articles":[],"detail":{"trail_kept":"5","trail_lost_root":%q,"trail_lost_to":"9"}}`, root.String()))
+	}
+	for _, c := range []struct {
+		name string
+		here []string
+		old  []byte
+		want proof.Kind
+	}{
+		{"the last one lost", told(rootOf(t, lost)), f.sign(t, lost), proof.KindRestored},
+		{"one in the middle", told(rootOf(t, lost)), f.sign(t, lost[:7]), proof.KindRestored},
+		{"another of the same size", told(rootOf(t, lost)), f.sign(t, append(entries(8), `{"actor":"nobody"}`)), proof.KindRollback},
+		{"beyond", told(rootOf(t, lost)), f.sign(t, entries(10)), proof.KindRollback},
+		{"before", told(rootOf(t, lost)), f.sign(t, append(entries(3), `{"actor":"nobody"}`)), proof.KindFork},
+		{"nobody said so", entries(6), f.sign(t, lost), proof.KindRollback},
+		{"what was kept", told(rootOf(t, lost)), f.sign(t, lost[:5]), ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := f.verify(f.trail(t, c.here, 0, 5, len(c.here)), c.old)
+			var fault *proof.Fault
+			switch errors.As(err, &fault); {
+			case c.want == "" && err != nil:
+				t.Fatal(err)
+			case c.want == "":
+			case fault == nil || fault.Kind != c.want:
+				t.Fatalf("%v, want %s", err, c.want)
+			case c.want == proof.KindRestored && !strings.Contains(fault.Says, "by operator"):
+				t.Errorf("%q does not say who", fault.Says)
+			}
+		})
+	}
+}
+
 // TestTightSpacing: the same trail without spaces around the values is read.
 func TestTightSpacing(t *testing.T) {
 	f := newForger(t)

@@ -1,14 +1,17 @@
 /*
  * The one script of Sekisho's pages. It does what HTML alone cannot: it asks
  * the browser for a passkey (W3C Web Authentication Level 3) and puts the
- * answer into the form that the question stands in. It fetches nothing and
- * knows nothing; every word it shows came with the page.
+ * answer into the form that the question stands in, and it lets a clock run on.
+ * It fetches nothing and knows nothing; every word it shows came with the page.
  *
  *   <form data-passkey="get|create"  what is asked for
  *         data-ask="{…}"             the options, as JSON
  *         data-offer                 also offer it where the name is typed
  *         data-fresh="/signin?…"     where the same page is, asking anew
  *         data-…="…">                what to say when it fails
+ *
+ *   <span data-left="…"              seconds that were left when the page was made
+ *         data-over="…">             what stands there when none are
  */
 (() => {
   "use strict";
@@ -113,6 +116,18 @@
       if (!document.hidden && Date.now() > ends(ask) && untouched()) location.replace(form.dataset.fresh);
     });
   }
+
+  /* What was left when the page came runs down. The end itself is the gate's to
+     say: a clock that is wrong changes nothing but what is shown. */
+  const clocks = [...document.querySelectorAll("[data-left]")];
+  const two = (n) => String(n).padStart(2, "0");
+  function tick() {
+    for (const c of clocks) {
+      const left = Math.max(0, c.dataset.left - Math.floor((Date.now() - opened) / 1000));
+      c.textContent = left ? `${Math.floor(left / 3600)}:${two(Math.floor(left / 60) % 60)}:${two(left % 60)}` : c.dataset.over;
+    }
+  }
+  if (clocks.length) setInterval(tick, 1000);
 
   /* Back from the page that followed: the button works again. */
   addEventListener("pageshow", () => document.querySelectorAll("button[aria-busy]").forEach((b) => busy(b, false)));

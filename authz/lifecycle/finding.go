@@ -1,0 +1,337 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"sekisho/authz/approval"
+	"sekisho/directory"
+	"sekisho/policy"
+	"sekisho/policy/audit"
+	"sekisho/policy/store"
+)
+
+// A Finding is what a sweep noticed beside: it is open as long as it is so.
+type Finding struct {
+	Kind     FindingKind
+	Subject  string // the ID of the person
+	Login    string // "" where it is not known any more
+	Section  string
+	Detail   string
+	FoundAt  time.Time
+	SeenAt   time.Time
+	ClosedAt time.Time // zero: it is still so
+}
+
+// FindingKind is what was noticed.
+type FindingKind string
+
+// The kinds.
+const (
+	NoOwner   FindingKind = "no_owner"           // a program's or shared ID without anybody's number
+	Temporary FindingKind = "temporary_password" // never used, and void
+	Orphan    FindingKind = "orphan_factor"      // a factor of an ID that is no more
+	Unbounded FindingKind = "unknown_use"        // nothing says when it was last used
+	NotClosed FindingKind = "not_confirmed"      // the directory does not do what was intended
+	// LastHolder: an ID that nobody uses is open, for too few would be left of its post.
+	LastHolder FindingKind = "last_of_post"
+)
+
+// FindingKinds are all of them.
+func FindingKinds() []FindingKind {
+	return []FindingKind{NotClosed, LastHolder, NoOwner, Orphan, Temporary, Unbounded}
+}
+
+// mostFindings bounds what one sweep holds and stores.
+const mostFindings = 5000
+
+func (t *tally) find(f Finding) {
+	if len(t.found) < mostFindings {
+		t.found = append(t.found, f)
+	}
+}
+
+// odd notes what is odd about somebody by the directory alone.
+func (t *tally) odd(p *policy.Policy, who directory.Person, now time.Time) {
+	f := Finding{Subject: string(who.ID), Login: who.Login, Section: who.Section}
+	a := who.Account
+	if (who.Kind == directory.KindService || who.Kind == directory.KindShared) && who.Number == "" {
+		f.Kind, f.Detail = NoOwner, string(who.Kind)
+		t.find(f)
+	}
+	if since := latest(a.PasswordChangedAt); a.MustChange && a.Usable(now) && !since.IsZero() && now.Sub(since) > p.Password.TemporaryEnd {
+		f.Kind, f.Detail = Temporary, since.UTC().Format(time.RFC3339)
+		t.find(f)
+	}
+}
+
+// note notes what is odd about somebody who was judged.
+func (t *tally) note(who directory.Person, e Entry) {
+	if e.Hold == Unknown && who.Account.Usable(time.Time{}.Add(1)) {
+		t.find(Finding{Kind: Unbounded, Subject: string(who.ID), Login: who.Login, Section: who.Section})
+	}
+}
+
+// mostOrphans bounds how many are asked about, one by one.
+const mostOrphans = 1000
+
+// orphans looks for those who have a factor and were not met: a few may have come
+// since, so each is asked about.
+func (b *Book) orphans(ctx context.Context, t *tally) error {
+	for i, id := range slices.Sorted(maps.Keys(t.factors)) {
+		if i == mostOrphans {
+			break
+		}
+		_, err := b.Directory.ByID(ctx, id)
+		switch {
+		case errors.Is(err, directory.ErrNotFound):
+			t.find(Finding{Kind: Orphan, Subject: string(id)})
+		case err != nil:
+			return fmt.Errorf("looking for whom a factor belongs to: %w", err)
+		}
+	}
+	return nil
+}
+
+// findings stores what a sweep noticed, and closes what it did not notice again.
+func (w *work) findings(ctx context.Context, tx *store.Tx, all []Finding) error {
+	for _, f := range all {
+		if err := w.found(ctx, tx, f); err != nil {
+			return err
+		}
+	}
+	_, err := tx.Exec(ctx, `
+		UPDATE lifecycle_finding SET closed_at = $1 WHERE closed_at = 0 AND kind NOT IN ('not_confirmed', 'last_of_post') AND seen_at < $2`,
+		store.Micros(w.Now()), store.Micros(w.BeganAt))
+	return err
+}
+
+func (b *Book) found(ctx context.Context, tx *store.Tx, f Finding) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO lifecycle_finding (kind, subject, login, section, detail, found_at, seen_at) VALUES ($1, $2, $3, $4, $5, $6, $6)
+		ON CONFLICT (kind, subject) DO UPDATE SET
+			login = excluded.login, section = excluded.section, detail = excluded.detail, seen_at = excluded.seen_at,
+			found_at = CASE WHEN lifecycle_finding.closed_at = 0 THEN lifecycle_finding.found_at ELSE excluded.found_at END, closed_at = 0`,
+		string(f.Kind), f.Subject, f.Login, f.Section, f.Detail, store.Micros(b.Now()))
+	if err != nil {
+		return fmt.Errorf("storing a finding: %w", err)
+	}
+	return nil
+}
+
+func (b *Book) closeFinding(ctx context.Context, tx *store.Tx, k FindingKind, subject string) error {
+	_, err := tx.Exec(ctx, `UPDATE lifecycle_finding SET closed_at = $1 WHERE kind = $2 AND subject = $3 AND closed_at = 0`, store.Micros(b.Now()), string(k), subject)
+	return err
+}
+
+// Findings are the open ones, by kind and login.
+func (b *Book) Findings(ctx context.Context, most int) ([]Finding, error) {
+	return store.All(ctx, b.DB, "findings", func(r store.Row) (f Finding, err error) {
+		var found, seen, closed int64
+		err = r.Scan(&f.Kind, &f.Subject, &f.Login, &f.Section, &f.Detail, &found, &seen, &closed)
+		f.FoundAt, f.SeenAt, f.ClosedAt = when(found), when(seen), when(closed)
+		return f, err
+	}, `SELECT kind, subject, login, section, detail, found_at, seen_at, closed_at FROM lifecycle_finding WHERE closed_at = 0 ORDER BY kind, login, subject LIMIT $1`, most)
+}
+
+// rule is who says that a stopped sweep goes on, or that IDs are deleted: who answers
+// for the security of information (articles 11 to 13). The machine has asked, so that
+// one of them is the second.
+func rule() approval.Rule {
+	return approval.Rule{Steps: []approval.Step{{
+		Posts: []policy.PostID{policy.SecurityManager, policy.SecurityOfficer, policy.CIO}, Quorum: 1, Where: approval.Anywhere,
+	}}}
+}
+
+// The times that a matter may wait.
+const (
+	goOnWaits     = 3 * 24 * time.Hour
+	deletionWaits = 14 * 24 * time.Hour
+	// inBatch is how many IDs one matter proposes to delete.
+	inBatch = 100
+)
+
+// consider prepares a matter that the machine asks for; nil where nobody could decide
+// it, which the trail then says.
+func (w *work) consider(ctx context.Context, m approval.Matter) (*approval.Considered, error) {
+	if w.Matters == nil {
+		return nil, nil
+	}
+	m.Requester, m.Nobody, m.Zone, m.Rule, m.Articles = approval.AtTerminal("sekisho"), true, mailing(w.Policy()), rule(), articles
+	m.Requester.Name = "関所 Sekisho"
+	c, err := w.Matters.Consider(ctx, m)
+	if refused := (*approval.Refused)(nil); errors.As(err, &refused) {
+		w.Log.ErrorContext(ctx, "nobody can decide what a sweep asks for", "kind", string(m.Kind), "reason", string(refused.Verdict.Reason))
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// stopWords say why a sweep stopped.
+var stopWords = map[Stop]policy.Words{
+	Empty:   {JA: "ディレクトリに、IDが一つもありません。", EN: "The directory has no IDs at all."},
+	Undated: {JA: "ディレクトリに、最後に使われた日時が一つも記録されていません。記録する設定（lastbind など）を確かめてください。", EN: "The directory writes down nobody's last use; see whether it is set to (lastbind, say)."},
+	Differs: {JA: "ディレクトリにあるIDの数が、前回と大きく違います。", EN: "The directory has many more, or fewer, IDs than last time."},
+	TooMany: {JA: "一度に知らせる、又は無効にするIDが多すぎます。時計、休暇の登録、ディレクトリの記録を確かめてください。", EN: "Very many IDs would be warned or disabled at once; see whether clock, leave and the directory's records are right."},
+}
+
+// Words say why a sweep stopped.
+func (s Stop) Words() policy.Words { return stopWords[s] }
+
+func (w *work) askToGoOn(ctx context.Context, why Stop, before int) (*approval.Considered, error) {
+	return w.consider(ctx, approval.Matter{
+		Kind: GoOn, Subject: w.ID, LapsesAt: w.Now().Add(goOnWaits), Reason: why.Words().JA,
+		Detail: map[string]string{
+			"why": string(why), "before": fmt.Sprint(before), "people": fmt.Sprint(w.People), "to_warn": fmt.Sprint(w.ToWarn), "to_disable": fmt.Sprint(w.ToDisable), "slot": w.Slot,
+		},
+	})
+}
+
+// settleStop has a stopped sweep go on, or ends it.
+func (b *Book) settleStop(ctx context.Context, tx *store.Tx, m approval.Matter, to approval.State) error {
+	now, state, ended := b.Now(), Acting, int64(0)
+	if to != approval.Approved {
+		state, ended = Dropped, store.Micros(now)
+	}
+	err := tx.ExecOne(ctx, `UPDATE sweep SET state = $1, ended_at = $2, claimed_until = 0, holder = '' WHERE id = $3 AND state = 'stopped'`, string(state), ended, m.Subject)
+	if errors.Is(err, store.ErrUntouched) {
+		return nil // superseded
+	}
+	if err != nil {
+		return err
+	}
+	return b.Trail.Append(ctx, tx, audit.Entry{
+		Actor: system, Action: "sweep.decided", Object: "sweep/" + m.Detail["slot"], Outcome: audit.OK, Reason: string(to), Articles: articles,
+		Detail: map[string]string{"matter": m.ID, "why": m.Detail["why"]},
+	})
+}
+
+func (b *Book) cardOfStop(_ context.Context, m approval.Matter, c *approval.Card) error {
+	c.Yes = policy.Words{
+		JA: "点検が続き、それぞれのIDをもう一度確かめてから、知らせ、又は無効にします。",
+		EN: "The sweep goes on: each ID is looked at once more, and then warned or disabled.",
+	}
+	for _, f := range []struct{ key, ja, en string }{
+		{"people", "今回のIDの数", "IDs this time"}, {"before", "前回のIDの数", "IDs last time"}, {"to_warn", "知らせるID", "to be warned"}, {"to_disable", "無効にするID", "to be disabled"},
+	} {
+		c.Facts = append(c.Facts, approval.Fact{Label: policy.Words{JA: f.ja, EN: f.en}, Value: m.Detail[f.key]})
+	}
+	c.Facts = append(c.Facts, approval.Fact{Label: policy.Words{JA: "止まった理由", EN: "Why it stopped"}, Value: Stop(m.Detail["why"]).Words().JA})
+	return nil
+}
+
+// propose asks somebody whether IDs that have been closed for long are deleted.
+func (w *work) propose(ctx context.Context) error {
+	for {
+		some, err := entries(ctx, w.DB, w.ID, ` AND act = 'propose_deletion' AND outcome = ''`, "", inBatch)
+		if err != nil || len(some) == 0 {
+			return err
+		}
+		c, err := w.consider(ctx, approval.Matter{
+			Kind: Deletion, Subject: w.ID, LapsesAt: w.Now().Add(deletionWaits),
+			Reason: fmt.Sprintf("長い間使われていないID %d件の削除", len(some)), Detail: map[string]string{"ids": fmt.Sprint(len(some)), "slot": w.Slot},
+		})
+		if err != nil {
+			return err
+		}
+		err = w.DB.WithTx(ctx, func(tx *store.Tx) error {
+			if err := w.beat(ctx, tx); err != nil {
+				return err
+			}
+			matter, proposed := "", 0
+			if c != nil {
+				m, err := w.Matters.Ask(ctx, tx, *c)
+				if err != nil {
+					return err
+				}
+				matter = m.ID
+			}
+			for _, e := range some {
+				outcome := Passed
+				r, err := rowOf(ctx, tx, e.Person)
+				if err != nil {
+					return err
+				}
+				if matter == "" {
+					outcome = Failed
+				} else if r.stage == rowDisabled && r.effect == "" {
+					r.stage, r.matter = rowDeleting, matter
+					if err := put(ctx, tx, r); err != nil {
+						return err
+					}
+					outcome, proposed = Done, proposed+1
+				}
+				if err := tx.ExecOne(ctx, `UPDATE sweep_entry SET outcome = $1 WHERE sweep = $2 AND person_id = $3`, string(outcome), w.ID, string(e.Person)); err != nil {
+					return err
+				}
+			}
+			return tx.ExecOne(ctx, `UPDATE sweep SET proposed = proposed + $1 WHERE id = $2`, proposed, w.ID)
+		})
+		if err != nil {
+			return fmt.Errorf("proposing deletions: %w", err)
+		}
+	}
+}
+
+func proposedBy(ctx context.Context, in store.Reader, matter string) ([]row, error) {
+	return store.All(ctx, in, "whose deletion is proposed", scanRow, `SELECT `+rowColumns+` FROM dormancy WHERE matter = $1 AND stage = 'deleting' ORDER BY login`, matter)
+}
+
+// settleDeletion intends the deletions that were approved, and keeps the IDs that were
+// not. A login that is deleted is never given again.
+func (b *Book) settleDeletion(ctx context.Context, tx *store.Tx, m approval.Matter, to approval.State) error {
+	rows, err := proposedBy(ctx, tx, m.ID)
+	if err != nil {
+		return err
+	}
+	now := b.Now()
+	for _, r := range rows {
+		e := audit.Entry{
+			Actor: system, Object: object(r.login, r.person), Outcome: audit.OK, Reason: string(to), Articles: articles, Detail: map[string]string{"matter": m.ID},
+		}
+		if to == approval.Approved {
+			e.Action = "dormancy.deletion_approved"
+			r = r.intend(toDelete, now)
+			if _, err := tx.Exec(ctx, `
+				INSERT INTO tombstone (login, person_id, at, matter) VALUES ($1, $2, $3, $4) ON CONFLICT (login) DO NOTHING`,
+				directory.Canonical(r.login), string(r.person), store.Micros(now), m.ID); err != nil {
+				return err
+			}
+		} else {
+			e.Action = "dormancy.kept"
+			r.stage, r.matter = rowDisabled, ""
+			if to == approval.Denied {
+				r.keptUntil = now.AddDate(0, 0, b.Policy().Dormancy.ReviewDays)
+			}
+		}
+		if err := put(ctx, tx, r); err != nil {
+			return err
+		}
+		if err := b.Trail.Append(ctx, tx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Book) cardOfDeletion(ctx context.Context, m approval.Matter, c *approval.Card) error {
+	c.Yes = policy.Words{
+		JA: "これらのIDがディレクトリから削除されます。元には戻せません。同じログイン名は二度と使われません。",
+		EN: "These IDs are deleted from the directory. It cannot be undone. Their logins are never given again.",
+	}
+	rows, err := proposedBy(ctx, b.DB, m.ID)
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		c.Facts = append(c.Facts, approval.Fact{Label: policy.Words{JA: r.section, EN: r.section}, Value: r.name + " (" + r.login + ")"})
+	}
+	return nil
+}

@@ -1,0 +1,224 @@
+package lifecycle
+
+import (
+	"time"
+
+	"sekisho/policy"
+)
+
+// A Span is a stretch of time. A zero Until has no end, a zero From no beginning:
+// the zero Span is none.
+type Span struct{ From, Until time.Time }
+
+// Evidence is all that is known of the use of one ID.
+type Evidence struct {
+	CreatedAt time.Time
+	// Directory is the last use that the directory wrote down, and Lag how much later
+	// the ID may have been used: negative where no bound is known.
+	Directory time.Time
+	Lag       time.Duration
+	Seen      time.Time // at any door of Sekisho
+	Told      time.Time // by a system that only an import reaches
+	// Reopened is when somebody decided that a closed ID is used again.
+	Reopened time.Time
+	Leave    Span // 育休, 休職: does not count
+	Held     Hold // what holds the ID whatever its use; "" for nothing
+}
+
+// A Past is what was done about an ID's not being used.
+type Past struct{ WarnedAt, DisabledAt time.Time }
+
+// A Stage is how far an ID has come that nobody uses.
+type Stage string
+
+// The stages.
+const (
+	InUse    Stage = "in_use"
+	Warned   Stage = "warned"
+	Disabled Stage = "disabled"
+	Deleted  Stage = "deleted" // proposed to be
+)
+
+// A Hold is why nothing follows for an ID, whatever the days.
+type Hold string
+
+// The holds.
+const (
+	Exempt  Hold = "exempt"   // the policy says so, with an owner, a reason and an end
+	OnLeave Hold = "on_leave" // the count rests
+	Unknown Hold = "unknown"  // nothing that is known bounds the last use
+	Own     Hold = "own"      // Sekisho itself binds with it
+	// LastOfPost: with it gone, too few were left of a post that decides.
+	LastOfPost Hold = "last_of_post"
+)
+
+// A Judgement is what follows for an ID from what is known of it.
+type Judgement struct {
+	Stage   Stage
+	Hold    Hold      // "" for none
+	LastUse time.Time // zero: never
+	Since   time.Time // what the days are counted from
+	Unused  int       // days of Japan's calendar, without those of leave
+	// DisableOn is when the ID is closed unless it is used: midnight in Japan.
+	DisableOn time.Time
+}
+
+// Judge says how far an ID has come at now. It is pure.
+//
+// Days are those of Japan's calendar, so that an ID does not depend on the hour of
+// the sweep. Each stage keeps its distance from the one before, counted from when
+// that was really done: an ID is warned before it is closed and closed before it is
+// gone, however far a clock has jumped or a gate has slept.
+func Judge(e Evidence, past Past, days policy.DormancyDays, exempt bool, now time.Time) Judgement {
+	j := Judgement{Stage: InUse, LastUse: latest(e.Directory, e.Seen, e.Told)}
+	could := e.Directory
+	if !could.IsZero() && e.Lag > 0 {
+		could = earlier(could.Add(e.Lag), now)
+	}
+	j.Since = latest(e.CreatedAt, could, e.Seen, e.Told, e.Reopened)
+	first := dayOf(j.Since)
+	if !j.Since.IsZero() {
+		j.Unused = max(0, dayOf(now)-first-e.Leave.days(first, dayOf(now)))
+	}
+	if past.WarnedAt.Before(j.Since) {
+		past.WarnedAt = time.Time{} // used since
+	}
+	j.DisableOn = midnight(max(first+days.DisableDays+e.Leave.days(first, dayOf(now)), warnedDay(past, now)+days.DisableDays-days.WarnDays))
+	switch {
+	case exempt:
+		j.Hold = Exempt
+	case e.Leave.holds(now):
+		j.Hold = OnLeave
+	case e.Held != "":
+		j.Hold = e.Held
+	case j.Since.IsZero(), e.Lag < 0:
+		j.Hold = Unknown
+	}
+	switch {
+	case !past.DisabledAt.IsZero():
+		// That a closed ID is opened again is somebody's decision.
+		j.Stage = Disabled
+		if j.Hold == "" && j.Unused >= days.DeleteDays && dayOf(now)-dayOf(past.DisabledAt) >= days.DeleteDays-days.DisableDays {
+			j.Stage = Deleted
+		}
+	case j.Hold != "" || j.Unused < days.WarnDays:
+	case j.Unused >= days.DisableDays && !past.WarnedAt.IsZero() && dayOf(now)-dayOf(past.WarnedAt) >= days.DisableDays-days.WarnDays:
+		j.Stage = Disabled
+	default:
+		j.Stage = Warned
+	}
+	return j
+}
+
+func warnedDay(past Past, now time.Time) int {
+	if past.WarnedAt.IsZero() {
+		return dayOf(now)
+	}
+	return dayOf(past.WarnedAt)
+}
+
+// holds reports whether a time lies in the span.
+func (s Span) holds(at time.Time) bool {
+	return s != Span{} && !at.Before(s.From) && (s.Until.IsZero() || at.Before(s.Until))
+}
+
+// days are those of the span that lie in [from, until).
+func (s Span) days(from, until int) int {
+	if s == (Span{}) {
+		return 0
+	}
+	begin, end := max(from, dayOf(s.From)), until
+	if !s.Until.IsZero() {
+		end = min(until, dayOf(s.Until))
+	}
+	return max(0, end-begin)
+}
+
+// Japan has one time and has had no summer time since 1951.
+var japan = time.FixedZone("JST", 9*60*60)
+
+const dayLong = 24 * 60 * 60
+
+// dayOf is the day of Japan's calendar, counted from 1970.
+func dayOf(t time.Time) int {
+	if t.IsZero() {
+		return 0
+	}
+	return int(floor(t.Unix()+9*60*60, dayLong))
+}
+
+func floor(n, by int64) int64 {
+	if n < 0 {
+		return (n - by + 1) / by
+	}
+	return n / by
+}
+
+// midnight is when a day of Japan's calendar begins.
+func midnight(day int) time.Time { return time.Unix(int64(day)*dayLong-9*60*60, 0).UTC() }
+
+func latest(times ...time.Time) time.Time {
+	var out time.Time
+	for _, t := range times {
+		if t.After(out) {
+			out = t
+		}
+	}
+	return out
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// slotOf is the day, in Japan, whose sweep is the last that was due at now: a sweep
+// is due at an hour of each day.
+func slotOf(now time.Time, hour int) string {
+	return now.In(japan).Add(-time.Duration(hour) * time.Hour).Format(time.DateOnly)
+}
+
+// An Answer is what a directory's answer amounts to, and what would follow.
+type Answer struct {
+	People int // who was in it
+	Dated  int // of whom a last use was known to the directory
+	Acts   int // who would be warned or closed
+}
+
+// A Stop is why a sweep does nothing until somebody says that it may.
+type Stop string
+
+// The stops.
+const (
+	Empty   Stop = "empty"    // the directory has nobody
+	Undated Stop = "undated"  // it writes down nobody's last use, which says nothing of anybody's
+	Differs Stop = "differs"  // it has many more, or fewer, than last time
+	TooMany Stop = "too_many" // very many would be warned or closed at once
+)
+
+const (
+	// fewDiffer people more or less are nothing to ask about, whatever their share.
+	fewDiffer = 2
+	// fewActs at once are not, either.
+	fewActs = 25
+)
+
+// Halt says whether an answer may be gone by: F8 of what can befall a sweep is an
+// answer that is not one. before is how many there were last time, 0 for no such
+// time; share is in percent. "" means that it may.
+func Halt(a Answer, before, share int) Stop {
+	beyond := func(n, of, few int) bool { return n > few && n*100 > of*share }
+	switch {
+	case a.People == 0:
+		return Empty
+	case a.Acts > 0 && a.Dated == 0:
+		return Undated
+	case before > 0 && beyond(max(a.People-before, before-a.People), before, fewDiffer):
+		return Differs
+	case beyond(a.Acts, a.People, fewActs):
+		return TooMany
+	}
+	return ""
+}

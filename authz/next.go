@@ -1,0 +1,146 @@
+package authz
+
+import (
+	"slices"
+
+	"sekisho/policy"
+)
+
+// A Move is what somebody who was refused can do about it, for programs.
+type Move string
+
+// The moves.
+const (
+	SignIn           Move = "sign_in"
+	SignInStronger   Move = "sign_in_stronger"
+	SignInAgain      Move = "sign_in_again"
+	SignInOtherwise  Move = "sign_in_otherwise" // with a key that stays on its device
+	AskPermit        Move = "ask_permit"        // Verdict.Ask says which
+	ChangeNetwork    Move = "change_network"
+	AskManager       Move = "ask_manager" // of one's own section
+	AskAdministrator Move = "ask_administrator"
+	AskColleague     Move = "ask_colleague"     // another who holds the post
+	StartOver        Move = "start_over"        // from the application's own first page
+	AskSecond        Move = "ask_second_person" // who decides with the first
+	WaitForWord      Move = "wait_for_word"     // a lock-down is in force
+	BorrowPrivilege  Move = "borrow_privilege"  // Verdict.Borrow says which
+)
+
+// A Next is the next step of somebody who was refused. Its zero value says that
+// nobody has thought of one.
+type Next struct {
+	Move Move
+	Says policy.Words
+}
+
+// Next says what whoever met a verdict can do. Nothing for who was let through.
+func (v Verdict) Next(p *policy.Policy, app policy.Application) Next {
+	switch v.Reason {
+	case Allowed:
+		return Next{}
+	case NoSession:
+		return Next{SignIn, policy.Words{
+			JA: "サインインすると開きます。", EN: "Sign in, and it opens."}}
+	case TooWeak:
+		if v.StepUp == policy.PHR {
+			return Next{SignInStronger, policy.Words{
+				JA: "パスキー又はICカードでサインインすると開きます。どちらもお持ちでないときは、先に「自分のページ」でパスキーを登録してください。",
+				EN: "Sign in with a passkey or an IC card, and it opens. If you have neither, first enrol a passkey on your own page."}}
+		}
+		return Next{SignInStronger, policy.Words{
+			JA: "パスワードに加えて確認コード、パスキー又はICカードを使ってサインインすると開きます。",
+			EN: "Sign in with a one-time code, a passkey or an IC card beside the password, and it opens."}}
+	case Stale, Unchecked:
+		return Next{SignInAgain, policy.Words{
+			JA: "もう一度サインインすると、続けて開きます。", EN: "Sign in once more, and it opens."}}
+	case Synced:
+		return Next{SignInOtherwise, policy.Words{
+			JA: "いったんサインアウトし、端末に固定されたパスキー、ICカード又は確認コードでサインインしてください。",
+			EN: "Sign out, then sign in with a passkey that stays on its device, an IC card or a one-time code."}}
+	case NoLease:
+		return Next{BorrowPrivilege, policy.Words{
+			JA: "「特権を借りる」の画面で申請してください。承認を受けて開始すると、時間の間だけ開きます。",
+			EN: "Ask under “Borrow privilege”. Once it is approved and started, this opens for its time."}}
+	case LockedDown:
+		return Next{WaitForWord, policy.Words{
+			JA: "解除の連絡をお待ちください。急ぎの場合は、CSIRT又は情報システム管理者に電話で連絡してください。",
+			EN: "Wait for word that it was lifted. If it is urgent, call CSIRT or the system administrator."}}
+	case NotYours:
+		return Next{AskManager, policy.Words{
+			JA: "業務に必要なときは、所属の情報セキュリティ管理者に申し出てください。認められると、情報システム管理者が使える人の範囲を改めます。",
+			EN: "If your work needs it, tell the security manager of your section. When they agree, the system administrator changes whom the application is for."}}
+	case WrongZones, Walled:
+		return elsewhere(p, app)
+	case NoCrossing:
+		n := elsewhere(p, app)
+		return Next{AskPermit, policy.Words{
+			JA: "この通信がどうしても必要なときは、このシステムの情報システム管理者に、領域をまたぐ通信の許可をＣＩＯに申請するよう依頼してください。" + n.Says.JA,
+			EN: "If this path is really needed, ask the application's system administrator to request a crossing permit of the CIO. " + n.Says.EN}}
+	case NoRemote:
+		return Next{AskPermit, policy.Words{
+			JA: "庁外で使う必要があるときは、所属の情報セキュリティ管理者に、リモートアクセスの許可の申請を申し出てください。許可が出るまでは、庁内の端末から使えます。",
+			EN: "If you need it from outside, ask the security manager of your section for a remote-access permit. Until there is one, it opens from a terminal inside."}}
+	case Unreadable:
+		return Next{StartOver, policy.Words{
+			JA: "システムの最初の画面から、開き直してください。", EN: "Open the application from its first page."}}
+	}
+	return Next{AskAdministrator, policy.Words{
+		JA: "情報システム管理者に、この画面に書かれていることを伝えてください。",
+		EN: "Tell the system administrator what this page says."}}
+}
+
+// elsewhere names the networks from which an application opens.
+func elsewhere(p *policy.Policy, app policy.Application) Next {
+	zone := ZoneName(p, app.Zone)
+	return Next{ChangeNetwork, policy.Words{
+		JA: "「" + zone.JA + "」の端末からは、そのまま使えます。",
+		EN: "From a terminal of the zone “" + zone.In("en") + "” it opens as it is."}}
+}
+
+// zoneNames are said of zones that this gateway does not serve.
+var zoneNames = map[policy.ZoneID]policy.Words{
+	policy.MyNumber: {JA: "個人番号利用事務系", EN: "My Number"},
+	policy.LGWAN:    {JA: "LGWAN接続系", EN: "LGWAN"},
+	policy.Internet: {JA: "インターネット接続系", EN: "Internet"},
+}
+
+// ZoneName is what people call a zone, whether or not this gateway serves it.
+func ZoneName(p *policy.Policy, id policy.ZoneID) policy.Words {
+	if z, ok := p.Zone(id); ok && !z.Name.IsEmpty() {
+		return z.Name
+	}
+	if w, ok := zoneNames[id]; ok {
+		return w
+	}
+	return policy.Words{JA: string(id), EN: string(id)}
+}
+
+// Next says what whoever met a permission that refuses can do.
+func (p Permission) Next() Next {
+	switch p.Reason {
+	case Allowed:
+		return Next{}
+	case NoPost:
+		return Next{AskAdministrator, policy.Words{
+			JA: "この操作が必要なときは、その役割の方に依頼してください。役割を受け持つことになった場合は、情報システム管理者に伝えてください。",
+			EN: "If it must be done, ask somebody who holds the post. If you have been given the post, tell the system administrator."}}
+	case ReadsOnly, OwnAccount:
+		return Next{AskColleague, policy.Words{
+			JA: "同じ操作ができる別の方に依頼してください。", EN: "Ask another person who may do it."}}
+	case TwoPersons:
+		return Next{AskSecond, policy.Words{
+			JA: "急ぐときは、先にIDを利用停止にしてください。利用停止は一人でできます。",
+			EN: "In a hurry, suspend the ID first: one person may do that."}}
+	}
+	return Next{AskAdministrator, policy.Words{
+		JA: "情報システム管理者に、この画面に書かれていることを伝えてください。",
+		EN: "Tell the system administrator what this page says."}}
+}
+
+// Moves are all there are.
+func Moves() []Move {
+	return slices.Clone([]Move{
+		SignIn, SignInStronger, SignInAgain, SignInOtherwise, AskPermit, ChangeNetwork,
+		AskManager, AskAdministrator, AskColleague, StartOver, AskSecond,
+	})
+}

@@ -1,0 +1,245 @@
+package permit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"sekisho/authn/notice"
+	"sekisho/authn/session"
+	"sekisho/directory"
+	"sekisho/policy"
+	"sekisho/policy/clock"
+	"sekisho/policy/store"
+)
+
+// Tidying decides nothing: every end counts when it has come. It writes down what is
+// so already, ends what depended on it, and tells people.
+const (
+	tidyEvery  = 5 * time.Second
+	tidyBatch  = 100
+	flushEvery = 3 // of tidyEvery
+)
+
+// Run tidies, and writes down when permits were used, until ctx ends.
+func (b *Book) Run(ctx context.Context) {
+	note := func(what string, err error) {
+		if err != nil && ctx.Err() == nil {
+			slog.ErrorContext(ctx, what, "error", err)
+		}
+	}
+	for n := 1; clock.Wait(ctx, tidyEvery) == nil; n++ {
+		note("tidying permits", b.Tidy(ctx))
+		if n%flushEvery == 0 {
+			note("writing down when permits were used", b.Flush(ctx))
+		}
+	}
+	if err := b.Flush(context.WithoutCancel(ctx)); err != nil {
+		slog.WarnContext(ctx, "writing down when permits were used", "error", err)
+	}
+}
+
+// Tidy writes down what has come to its end, and tells who is to be told.
+func (b *Book) Tidy(ctx context.Context) error {
+	for {
+		due, err := list(ctx, b.DB, `due_at > 0 AND due_at <= $1 ORDER BY due_at LIMIT $2`, store.Micros(b.Now()), tidyBatch)
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		var failed error
+		gone := false
+		for _, m := range due { // one that fails does not stand in the way of the rest
+			ended, err := b.tidy(ctx, m)
+			gone = gone || ended
+			if err != nil && !errors.Is(err, store.ErrUntouched) {
+				failed = errors.Join(failed, fmt.Errorf("tidying permit %s: %w", m.ID, err))
+			}
+		}
+		if gone {
+			b.changed(ctx)
+		}
+		if failed != nil || len(due) < tidyBatch {
+			return failed
+		}
+	}
+}
+
+func (b *Book) tidy(ctx context.Context, seen Permit) (ended bool, err error) {
+	err = b.DB.WithTx(ctx, func(tx *store.Tx) error {
+		ended = false
+		m, err := read(ctx, tx, seen.ID)
+		if err != nil {
+			return err
+		}
+		k, _ := b.Policy().Permit(m.Kind)
+		now := b.Now().UTC().Truncate(time.Microsecond)
+		if due := m.due(k); due.IsZero() || due.After(now) {
+			// Another gateway, or its people, were first, or the policy is another now.
+			return b.put(ctx, tx, &m, k)
+		}
+		switch state := m.State(now); {
+		case state == Expired, state == Lapsed:
+			m.state, ended = state, true
+			e := b.entry(m, By{}, "permit."+string(state), "")
+			if state == Lapsed {
+				if err := b.Matters.Void(ctx, tx, m.Matter, "its time is over"); err != nil {
+					return err
+				}
+			} else if err := b.gone(ctx, tx, m, &e, over{to: Revoked, why: "the permit has expired"}); err != nil {
+				return err
+			}
+			if err := b.put(ctx, tx, &m, k); err != nil {
+				return err
+			}
+			return b.Trail.Append(ctx, tx, e)
+		case !m.toldRenew && !m.renewAt(k).IsZero() && !now.Before(m.renewAt(k)):
+			m.toldRenew = true
+			if err := b.tellBoth(ctx, tx, m, notice.PermitEnding, map[string]string{"until": m.Until.Format(time.RFC3339)}); err != nil {
+				return err
+			}
+		default:
+			m.toldDue = m.ReviewDue(k, now)
+			if err := b.tellDeciders(ctx, tx, m); err != nil {
+				return err
+			}
+		}
+		return b.put(ctx, tx, &m, k)
+	})
+	return ended, err
+}
+
+// tellDeciders tells those who said yes that a permit is to be looked at.
+func (b *Book) tellDeciders(ctx context.Context, tx *store.Tx, m Permit) error {
+	made, err := b.Matters.Decisions(ctx, tx, m.Matter)
+	if err != nil {
+		return err
+	}
+	for _, d := range made {
+		if d.Yes && d.By.ID != "" {
+			if err := b.tell(ctx, tx, m, d.By.ID, notice.PermitReview, map[string]string{"person": m.Person.Name}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Used notes that permits let somebody through. It waits for nothing: when is written
+// down within seconds.
+func (b *Book) Used(ids []string, from string) {
+	for _, id := range ids {
+		if id != "" {
+			b.uses.Store(id, use{b.Now(), from})
+		}
+	}
+}
+
+type use struct {
+	at   time.Time
+	from string
+}
+
+// Flush writes down when permits were used, tidyBatch of them in a transaction.
+func (b *Book) Flush(ctx context.Context) error {
+	type used struct {
+		id string
+		use
+	}
+	var all []used
+	b.uses.Range(func(id, u any) bool {
+		all = append(all, used{id.(string), u.(use)})
+		return true
+	})
+	for part := range slices.Chunk(all, tidyBatch) {
+		err := b.DB.WithTx(ctx, func(tx *store.Tx) error {
+			for _, u := range part {
+				if err := b.used(ctx, tx, u.id, u.use); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, u := range part {
+			b.uses.CompareAndDelete(u.id, u.use)
+		}
+	}
+	return nil
+}
+
+func (b *Book) used(ctx context.Context, tx *store.Tx, id string, u use) error {
+	_, err := tx.Exec(ctx, `UPDATE permit SET used_at = $1, used_from = $2 WHERE id = $3 AND used_at < $1`, store.Micros(u.at), u.from, id)
+	if err != nil {
+		return fmt.Errorf("writing down when a permit was used: %w", err)
+	}
+	return nil
+}
+
+// Came writes down, in the transaction that begins a session from outside or from
+// another zone, by which permits it does, and tells whoever asked where the kind says
+// so.
+func (b *Book) Came(ctx context.Context, tx *store.Tx, ids []string, n session.Session) error {
+	for _, id := range ids {
+		if err := b.used(ctx, tx, id, use{b.Now(), n.From}); err != nil {
+			return err
+		}
+		if err := b.tellUse(ctx, tx, id, n, notice.RemoteBegan, func(k policy.PermitKind) bool { return k.TellStart }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Left tells whoever asked that a session from outside was ended by its person.
+func (b *Book) Left(ctx context.Context, tx *store.Tx, n session.Session) error {
+	if !n.Outside {
+		return nil
+	}
+	all, err := list(ctx, tx, `person_id = $1 AND kind = 'remote_access' AND state = 'approved'`, string(n.Person))
+	if err != nil {
+		return err
+	}
+	for _, m := range all {
+		if err := b.tellUse(ctx, tx, m.ID, n, notice.RemoteOver, func(k policy.PermitKind) bool { return k.TellEnd }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Book) tellUse(ctx context.Context, tx *store.Tx, id string, n session.Session, what notice.Kind, wanted func(policy.PermitKind) bool) error {
+	m, err := read(ctx, tx, id)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if k, ok := b.Policy().Permit(m.Kind); !ok || !wanted(k) {
+		return nil
+	}
+	told := []directory.PersonID{m.Requester.ID}
+	if m.Requester.ID == m.Person.ID { // who asked for themselves knows
+		told = nil
+		made, err := b.Matters.Decisions(ctx, tx, m.Matter)
+		if err != nil {
+			return err
+		}
+		for _, d := range made {
+			if d.Yes {
+				told = append(told, d.By.ID)
+			}
+		}
+	}
+	for _, to := range told {
+		if err := b.tell(ctx, tx, m, to, what, map[string]string{"person": n.Name, "from": n.From}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

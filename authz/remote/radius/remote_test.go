@@ -1,0 +1,546 @@
+package radius_test
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/md5"
+	"encoding/binary"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	wire "layeh.com/radius"
+	"layeh.com/radius/rfc2865"
+	"layeh.com/radius/rfc2866"
+	"layeh.com/radius/rfc2869"
+
+	"sekisho/authn/standing"
+	"sekisho/authz/remote/radius"
+	"sekisho/policy"
+	"sekisho/policy/store"
+)
+
+func num(t wire.Type, n uint32) av { return av{t, binary.BigEndian.AppendUint32(nil, n)} }
+
+func telling(status rfc2866.AcctStatusType, class []byte, more ...av) []av {
+	return append([]av{
+		num(rfc2866.AcctStatusType_Type, uint32(status)), str(rfc2865.UserName_Type, "tanaka"), {rfc2865.Class_Type, class},
+		str(rfc2866.AcctSessionID_Type, "0001"), str(rfc2865.NASIdentifier_Type, "vpn-gw"), {rfc2865.NASIPAddress_Type, []byte{10, 2, 0, 9}},
+		{rfc2865.FramedIPAddress_Type, []byte{10, 9, 0, 7}},
+	}, more...)
+}
+
+// TestAccounting: what gear tells of a session is written down, whatever order it
+// comes in, and its end ends the gate's session.
+func TestAccounting(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	tanaka := w.person(t, "tanaka")
+	w.permit(tanaka, "bunsho", w.clock.Now().Add(8*time.Hour))
+	class := w.admitted(t, "tanaka").Get(rfc2865.Class_Type)
+	tell := func(status rfc2866.AcctStatusType, more ...av) {
+		t.Helper()
+		if p := w.account(t, shared, telling(status, class, more...)...); p.Code != wire.CodeAccountingResponse {
+			t.Fatal(p.Code)
+		}
+	}
+	tell(rfc2866.AcctStatusType_Value_InterimUpdate, num(rfc2866.AcctInputOctets_Type, 7), num(rfc2869.AcctInputGigawords_Type, 1))
+	tell(rfc2866.AcctStatusType_Value_Start)
+	r := w.one(t)
+	if r.StartedAt.IsZero() || r.Told.Session != "0001" || r.Told.Framed != "10.9.0.7" || r.Told.BytesIn != 1<<32+7 || r.Told.GearName != "vpn-gw" {
+		t.Errorf("told: %+v", r)
+	}
+	// Use at the gear is use of the gate's session.
+	w.clock.Advance(12 * time.Minute)
+	tell(rfc2866.AcctStatusType_Value_InterimUpdate)
+	w.clock.Advance(12 * time.Minute)
+	if mine, err := w.sessions.List(ctx, tanaka.ID); err != nil || len(mine) != 1 {
+		t.Errorf("the gate's session idled out under somebody who works: %v, %v", mine, err)
+	}
+	tell(rfc2866.AcctStatusType_Value_Stop, num(rfc2866.AcctTerminateCause_Type, 1))
+	tell(rfc2866.AcctStatusType_Value_InterimUpdate) // late
+	if all, err := w.door.Live(ctx); err != nil || len(all) != 0 {
+		t.Errorf("after its end: %v, %v", all, err)
+	}
+	if mine, err := w.sessions.List(ctx, tanaka.ID); err != nil || len(mine) != 0 {
+		t.Errorf("the gate's session goes on: %v, %v", mine, err)
+	}
+	if w.entries(t, "remote.ended") != 1 {
+		t.Errorf("%d entries of the end", w.entries(t, "remote.ended"))
+	}
+	must(t, w.door.Tidy(ctx))
+	var rows int
+	must(t, w.db.QueryRow(ctx, `SELECT COUNT(*) FROM remote_session`).Scan(&rows))
+	w.clock.Advance(31 * 24 * time.Hour)
+	must(t, w.door.Tidy(ctx))
+	var left int
+	must(t, w.db.QueryRow(ctx, `SELECT COUNT(*) FROM remote_session`).Scan(&left))
+	if rows != 1 || left != 0 {
+		t.Errorf("%d rows, after a month %d", rows, left)
+	}
+}
+
+// TestAccountingUnmatched: what was not begun here changes nothing, and what is
+// forged is not answered.
+func TestAccountingUnmatched(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.permit(w.person(t, "tanaka"), "bunsho", w.clock.Now().Add(time.Hour))
+	class := w.admitted(t, "tanaka").Get(rfc2865.Class_Type)
+	if p := w.account(t, shared, telling(rfc2866.AcctStatusType_Value_Stop, []byte("made up"))...); p.Code != wire.CodeAccountingResponse {
+		t.Fatal(p.Code)
+	}
+	if w.count(radius.Unmatched) != 1 {
+		t.Error("not counted as of nobody's")
+	}
+	w.account(t, "another secret of the same length", telling(rfc2866.AcctStatusType_Value_Stop, class)...)
+	if w.count(radius.Forged) != 1 || !w.one(t).EndedAt.IsZero() {
+		t.Error("a forged end was believed")
+	}
+	// Gear that began anew has none of its sessions any more.
+	w.account(t, shared, telling(rfc2866.AcctStatusType_Value_Start, class)...)
+	w.account(t, shared, num(rfc2866.AcctStatusType_Type, uint32(rfc2866.AcctStatusType_Value_AccountingOn)), str(rfc2865.NASIdentifier_Type, "another"))
+	w.one(t)
+	w.account(t, shared, num(rfc2866.AcctStatusType_Type, uint32(rfc2866.AcctStatusType_Value_AccountingOn)),
+		str(rfc2865.NASIdentifier_Type, "vpn-gw"), av{rfc2865.NASIPAddress_Type, []byte{10, 2, 0, 9}})
+	if all, err := w.door.Live(ctx); err != nil || len(all) != 0 {
+		t.Errorf("after the gear began anew: %v, %v", all, err)
+	}
+}
+
+// A listener is gear that hears Disconnect-Requests.
+type listener struct {
+	conn  *net.UDPConn
+	heard chan *wire.Packet
+}
+
+// listens answers each request by a code, 0 for not at all, and an Error-Cause.
+func listens(t *testing.T, answer func(n int) (wire.Code, uint32)) *listener {
+	t.Helper()
+	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	must(t, err)
+	l := &listener{conn, make(chan *wire.Packet, 100)}
+	done := make(chan struct{})
+	t.Cleanup(func() { conn.Close(); <-done })
+	go func() {
+		defer close(done)
+		buffer := make([]byte, wire.MaxPacketLength)
+		for n := 0; ; n++ {
+			size, from, err := conn.ReadFromUDP(buffer)
+			if err != nil {
+				return
+			}
+			raw := buffer[:size]
+			p, err := wire.Parse(raw, []byte(shared))
+			if err != nil || !wire.IsAuthenticRequest(raw, []byte(shared)) || p.Attributes[0].Type != rfc2869.MessageAuthenticator_Type {
+				t.Errorf("a Disconnect-Request that is not authentic, or does not begin with its Message-Authenticator: %v", err)
+				return
+			}
+			unsigned := append([]byte(nil), raw...)
+			copy(unsigned[4:20], make([]byte, 16))
+			copy(unsigned[22:38], make([]byte, 16))
+			h := hmac.New(md5.New, []byte(shared))
+			h.Write(unsigned)
+			if !hmac.Equal(h.Sum(nil), raw[22:38]) {
+				t.Error("its Message-Authenticator is wrong")
+			}
+			l.heard <- p
+			code, cause := answer(n)
+			if code == 0 {
+				continue
+			}
+			r := p.Response(code)
+			copy(r.Authenticator[:], raw[4:20])
+			if cause != 0 {
+				r.Add(101, binary.BigEndian.AppendUint32(nil, cause))
+			}
+			out, err := r.Encode()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = conn.WriteToUDP(out, from)
+		}
+	}()
+	return l
+}
+
+func (l *listener) addr() string { return l.conn.LocalAddr().String() }
+
+// TestCut: whatever ends what lets a session go on ends the session at the gear; that
+// is intended, done and confirmed (design rule 8).
+func TestCut(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		do   func(t *testing.T, w *world)
+		why  string
+	}{
+		{"the permit is revoked", func(_ *testing.T, w *world) { w.revoke() }, "no_remote"},
+		{"the session is ended", func(t *testing.T, w *world) {
+			must(t, w.db.WithTx(ctx, func(tx *store.Tx) error { return w.sessions.End(ctx, tx, w.one(t).ID, "signed out") }))
+		}, "signed out"},
+		{"a lock-down", func(t *testing.T, w *world) {
+			must(t, w.db.WithTx(ctx, func(tx *store.Tx) error {
+				_, err := tx.Exec(ctx, `INSERT INTO lockdown (id, scope, target, reason, ordered_by, ordered_at, ends_at) VALUES ('l', 'remote', '', '', 'cio', $1, $2)`,
+					store.Micros(w.clock.Now()), store.Micros(w.clock.Now().Add(time.Hour)))
+				return err
+			}))
+		}, "locked_down"},
+		{"the person is closed in the directory", func(t *testing.T, w *world) {
+			p, err := w.dir.Find(ctx, "tanaka")
+			must(t, err)
+			must(t, w.dir.Disable(ctx, p))
+			w.watch.Forget(p.ID)
+		}, "closed"},
+		{"its time is over", func(_ *testing.T, w *world) { w.clock.Advance(time.Hour) }, "its time is over"},
+		{"the application is taken out of the policy", func(_ *testing.T, w *world) { w.rule(func(p *policy.Policy) { p.Applications = nil }) }, "no_application"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			l := listens(t, func(int) (wire.Code, uint32) { return wire.CodeDisconnectACK, 0 })
+			w := newWorld(t, gear(func(c *radius.Client) { c.Disconnect = l.addr() }))
+			w.permit(w.person(t, "tanaka"), "bunsho", w.clock.Now().Add(time.Hour))
+			class := w.admitted(t, "tanaka").Get(rfc2865.Class_Type)
+			w.account(t, shared, telling(rfc2866.AcctStatusType_Value_Start, class)...)
+			must(t, w.door.Look(ctx))
+			must(t, w.door.Cut(ctx))
+			w.one(t) // it goes on
+			if len(l.heard) > 0 {
+				t.Fatal("the gear was told to end a session that may go on")
+			}
+			tt.do(t, w)
+			must(t, w.door.Look(ctx))
+			if r := w.one(t); r.CutAt.IsZero() || r.CutWhy != tt.why {
+				t.Errorf("intended: %v, %q, want %q", r.CutAt, r.CutWhy, tt.why)
+			}
+			must(t, w.door.Cut(ctx))
+			p := <-l.heard
+			if rfc2865.UserName_GetString(p) != "tanaka" || rfc2866.AcctSessionID_GetString(p) != "0001" || rfc2865.NASIdentifier_GetString(p) != "vpn-gw" ||
+				rfc2865.FramedIPAddress_Get(p).String() != "10.9.0.7" {
+				t.Errorf("the request names %v", p.Attributes)
+			}
+			all, err := w.door.Live(ctx)
+			must(t, err)
+			if len(all) != 0 || w.entries(t, "remote.cut") != 1 || w.entries(t, "remote.ended") != 1 {
+				t.Errorf("after it was confirmed: %v, %d, %d", all, w.entries(t, "remote.cut"), w.entries(t, "remote.ended"))
+			}
+			if mine, err := w.sessions.Everyone(ctx, w.db); err != nil || len(mine) != 0 {
+				t.Errorf("the gate's session goes on: %v, %v", mine, err)
+			}
+		})
+	}
+}
+
+// TestCutUnconfirmed: gear that does not confirm is told again, for as long as it
+// does not, and whoever looks on sees that.
+func TestCutUnconfirmed(t *testing.T) {
+	t.Parallel()
+	l := listens(t, func(n int) (wire.Code, uint32) {
+		switch n {
+		case 0, 1:
+			return 0, 0 // silent
+		case 2:
+			return wire.CodeDisconnectNAK, 501
+		}
+		return wire.CodeDisconnectNAK, 503 // it has no such session any more
+	})
+	w := newWorld(t, gear(func(c *radius.Client) { c.Disconnect = l.addr() }))
+	w.door.Hasten(20*time.Millisecond, 20*time.Millisecond)
+	w.permit(w.person(t, "tanaka"), "bunsho", w.clock.Now().Add(time.Hour))
+	w.admitted(t, "tanaka")
+	w.revoke()
+	must(t, w.door.Look(ctx))
+	must(t, w.door.Cut(ctx))
+	if r := w.one(t); r.CutAnswer != radius.AnswerSilent || r.CutTries != 1 {
+		t.Errorf("silent: %q, %d", r.CutAnswer, r.CutTries)
+	}
+	must(t, w.door.Cut(ctx)) // not due yet
+	if r := w.one(t); r.CutTries != 1 {
+		t.Errorf("told again at once: %d", r.CutTries)
+	}
+	w.clock.Advance(time.Minute)
+	w.door.Hasten(30 * time.Second)
+	must(t, w.door.Cut(ctx))
+	if r := w.one(t); !strings.HasPrefix(r.CutAnswer, radius.AnswerNak) || !strings.Contains(r.CutAnswer, "501") {
+		t.Errorf("refused: %q", r.CutAnswer)
+	}
+	if n, err := w.door.Levels(ctx); err != nil || n.Cutting != 1 || n.Open != 0 || n.Oldest.IsZero() {
+		t.Errorf("seen from outside: %+v, %v", n, err)
+	}
+	w.clock.Advance(time.Minute)
+	must(t, w.door.Cut(ctx))
+	if all, err := w.door.Live(ctx); err != nil || len(all) != 0 {
+		t.Errorf("gone at the gear, and here %v, %v", all, err)
+	}
+	if w.entries(t, "remote.cut_unanswered") != 1 {
+		t.Errorf("%d entries that it was not answered, want the first", w.entries(t, "remote.cut_unanswered"))
+	}
+}
+
+// TestCutByTimeout: gear that cannot be told ends the session by the end it was given.
+func TestCutByTimeout(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.permit(w.person(t, "tanaka"), "bunsho", w.clock.Now().Add(time.Hour))
+	w.admitted(t, "tanaka")
+	w.revoke()
+	must(t, w.door.Look(ctx))
+	must(t, w.door.Cut(ctx))
+	if r := w.one(t); r.CutAnswer != radius.AnswerNone {
+		t.Errorf("what came of it: %q", r.CutAnswer)
+	}
+	w.clock.Advance(time.Hour + 5*time.Minute)
+	must(t, w.door.Look(ctx))
+	w.one(t)
+	w.clock.Advance(10 * time.Minute)
+	must(t, w.door.Look(ctx))
+	if all, err := w.door.Live(ctx); err != nil || len(all) != 0 {
+		t.Errorf("long after its end: %v, %v", all, err)
+	}
+}
+
+// TestRunCuts: the watch does it by itself, when the gate's sessions are polled.
+func TestRunCuts(t *testing.T) {
+	t.Parallel()
+	l := listens(t, func(int) (wire.Code, uint32) { return wire.CodeDisconnectACK, 0 })
+	w := newWorld(t, gear(func(c *radius.Client) { c.Disconnect = l.addr() }))
+	tanaka := w.person(t, "tanaka")
+	w.permit(tanaka, "bunsho", w.clock.Now().Add(time.Hour))
+	w.admitted(t, "tanaka")
+	running, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); w.door.Run(running) }()
+	defer func() { stop(); <-done }()
+	must(t, w.db.WithTx(ctx, func(tx *store.Tx) error {
+		return w.sessions.EndAll(ctx, tx, tanaka.ID, "tanaka", "", "suspended")
+	}))
+	must(t, w.sessions.Poll(ctx))
+	<-l.heard
+	until(t, "the session to be over", func() bool {
+		all, err := w.door.Live(ctx)
+		must(t, err)
+		return len(all) == 0
+	})
+}
+
+// TestBlindWatch: what cannot be asked ends nothing.
+func TestBlindWatch(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.permit(w.person(t, "tanaka"), "bunsho", w.clock.Now().Add(time.Hour))
+	w.admitted(t, "tanaka")
+	w.mu.Lock()
+	w.blind = errBlind
+	w.mu.Unlock()
+	must(t, w.door.Look(ctx))
+	if r := w.one(t); !r.CutAt.IsZero() {
+		t.Errorf("ended for want of an answer: %q", r.CutWhy)
+	}
+}
+
+// TestLookWhileTheDirectoryIsAway: what has ended is cut before anybody is asked, and
+// one answer that the directory is away stands for all of a look.
+func TestLookWhileTheDirectoryIsAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, login := range []string{"tanaka", "suzuki", "sato", "ito"} {
+		w.permit(w.person(t, login), "bunsho", w.clock.Now().Add(time.Hour))
+		w.admitted(t, login)
+	}
+	all, err := w.door.Live(ctx)
+	must(t, err)
+	ended := all[2].ID
+	must(t, w.db.WithTx(ctx, func(tx *store.Tx) error { return w.sessions.End(ctx, tx, ended, "signed out") }))
+	cut := func(id string) bool {
+		all, err := w.door.Live(ctx)
+		must(t, err)
+		for _, r := range all {
+			if r.ID == id {
+				return !r.CutAt.IsZero()
+			}
+		}
+		return false
+	}
+	asked := 0
+	w.mu.Lock()
+	w.people = func(ctx context.Context) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if asked++; asked == 1 && !cut(ended) {
+			t.Error("the directory is asked before what has ended is cut")
+		}
+		return standing.ErrAway
+	}
+	w.mu.Unlock()
+	must(t, w.door.Look(ctx))
+	if asked != 1 {
+		t.Errorf("a directory that is away was asked %d times in one look", asked)
+	}
+	if !cut(ended) {
+		t.Error("what has ended is not cut")
+	}
+	// Whoever is asked about first, is another at the next look; so nobody is left out.
+	w.mu.Lock()
+	w.people = nil
+	w.mu.Unlock()
+	w.revoke()
+	must(t, w.door.Look(ctx))
+	for _, r := range all {
+		if !cut(r.ID) {
+			t.Errorf("%s goes on without a permit", r.Login)
+		}
+	}
+}
+
+// TestStricterEnds: ends that are made stricter govern what goes on.
+func TestStricterEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.permit(w.person(t, "tanaka"), "bunsho", w.clock.Now().Add(8*time.Hour))
+	w.admitted(t, "tanaka")
+	w.clock.Advance(2 * time.Minute)
+	must(t, w.door.Look(ctx))
+	if r := w.one(t); !r.CutAt.IsZero() {
+		t.Fatalf("cut: %q", r.CutWhy)
+	}
+	w.rule(func(p *policy.Policy) { p.Remote.AbsoluteEnd = time.Minute })
+	must(t, w.door.Look(ctx))
+	if r := w.one(t); r.CutAt.IsZero() {
+		t.Error("it goes on past the end that is in force")
+	}
+}
+
+// TestCutPastStrangers: sessions of gear that is not in the configuration any more
+// hold up nobody's end.
+func TestCutPastStrangers(t *testing.T) {
+	t.Parallel()
+	l := listens(t, func(int) (wire.Code, uint32) { return wire.CodeDisconnectACK, 0 })
+	w := newWorld(t, gear(func(c *radius.Client) { c.Disconnect = l.addr() }))
+	w.permit(w.person(t, "tanaka"), "bunsho", w.clock.Now().Add(time.Hour))
+	w.admitted(t, "tanaka")
+	must(t, w.db.WithTx(ctx, func(tx *store.Tx) error {
+		for i := range 100 {
+			_, err := tx.Exec(ctx, `
+				INSERT INTO remote_session (class_key, class_mac, id, client, application, person_id, login, name, zone, source, gear, user_name, admitted_at, ends_at, cut_at, cut_due)
+				SELECT class_key, $1, $1, 'gone', application, person_id, login, name, zone, source, gear, user_name, admitted_at, ends_at, 1, 1 FROM remote_session WHERE client = 'vpn'`,
+				"gone-"+strconv.Itoa(i))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	w.revoke()
+	must(t, w.door.Look(ctx))
+	must(t, w.door.Cut(ctx))
+	if len(l.heard) != 1 {
+		t.Errorf("the gear was told %d times", len(l.heard))
+	}
+}
+
+// TestGoesOnAfterItsEnd: an end that gear confirmed is believed until the gear itself
+// says that the session goes on; then it is told again.
+func TestGoesOnAfterItsEnd(t *testing.T) {
+	t.Parallel()
+	l := listens(t, func(n int) (wire.Code, uint32) {
+		if n == 0 {
+			return wire.CodeDisconnectNAK, 503 // not yet: its Access-Accept is under way
+		}
+		return wire.CodeDisconnectACK, 0
+	})
+	w := newWorld(t, gear(func(c *radius.Client) { c.Disconnect = l.addr() }))
+	w.permit(w.person(t, "tanaka"), "bunsho", w.clock.Now().Add(time.Hour))
+	c := w.call(t)
+	raw := signed(request("tanaka", pw+","+w.code(t)))
+	class := c.send(raw).Get(rfc2865.Class_Type)
+	if p := c.send(raw); p.Code != wire.CodeAccessAccept {
+		t.Fatal(p.Code)
+	}
+	w.revoke()
+	must(t, w.door.Look(ctx))
+	_, err := c.Write(raw)
+	must(t, err)
+	until(t, "the lost Access-Accept to be asked for again", func() bool { return w.count(radius.Unanswered) == 1 })
+	c.silence(w)
+
+	must(t, w.door.Cut(ctx))
+	if r := w.one(t); r.CutAnswer != radius.AnswerGone {
+		t.Errorf("it is not there yet, and %q", r.CutAnswer)
+	}
+	w.clock.Advance(time.Minute)
+	must(t, w.door.Cut(ctx))
+	if all, err := w.door.Live(ctx); err != nil || len(all) != 0 {
+		t.Fatalf("confirmed, and here %v, %v", all, err)
+	}
+	w.account(t, shared, telling(rfc2866.AcctStatusType_Value_Start, class)...)
+	if r := w.one(t); r.CutAt.IsZero() || r.Told.Session != "0001" {
+		t.Errorf("it goes on: %+v", r)
+	}
+	must(t, w.door.Cut(ctx))
+	if len(l.heard) != 3 || w.entries(t, "remote.cut") != 2 || w.entries(t, "remote.ended") != 2 {
+		t.Errorf("told %d times; entries: cut %d, ended %d", len(l.heard), w.entries(t, "remote.cut"), w.entries(t, "remote.ended"))
+	}
+	if all, err := w.door.Live(ctx); err != nil || len(all) != 0 {
+		t.Errorf("told again, and here %v, %v", all, err)
+	}
+}
+
+// TestAnotherStop: the end of another session of the same Class ends nothing, and
+// what accounting leaves out is not forgotten.
+func TestAnotherStop(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.permit(w.person(t, "tanaka"), "bunsho", w.clock.Now().Add(time.Hour))
+	class := w.admitted(t, "tanaka").Get(rfc2865.Class_Type)
+	w.account(t, shared, telling(rfc2866.AcctStatusType_Value_Start, class, num(rfc2865.NASPort_Type, 7))...)
+	number := func(status rfc2866.AcctStatusType, more ...av) {
+		t.Helper()
+		w.account(t, shared, append([]av{num(rfc2866.AcctStatusType_Type, uint32(status)), {rfc2865.Class_Type, class}}, more...)...)
+	}
+	number(rfc2866.AcctStatusType_Value_InterimUpdate)
+	if r := w.one(t); r.Told.Session != "0001" || r.Told.GearName != "vpn-gw" || r.Told.Framed != "10.9.0.7" || r.Told.Port != 7 {
+		t.Errorf("forgotten: %+v", r.Told)
+	}
+	number(rfc2866.AcctStatusType_Value_Stop, str(rfc2866.AcctSessionID_Type, "0002"))
+	w.one(t)
+	number(rfc2866.AcctStatusType_Value_Stop, str(rfc2866.AcctSessionID_Type, "0001"))
+	if all, err := w.door.Live(ctx); err != nil || len(all) != 0 {
+		t.Errorf("after its end: %v, %v", all, err)
+	}
+}
+
+// TestGearBeganAnew: behind a proxy it ends what is that gear's, and has what may be
+// that gear's ended.
+func TestGearBeganAnew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, login := range []string{"tanaka", "suzuki", "sato"} {
+		w.permit(w.person(t, login), "bunsho", w.clock.Now().Add(time.Hour))
+	}
+	began := func(login, gear string) {
+		t.Helper()
+		class := w.admitted(t, login).Get(rfc2865.Class_Type)
+		if gear == "" {
+			return
+		}
+		w.account(t, shared, num(rfc2866.AcctStatusType_Type, uint32(rfc2866.AcctStatusType_Value_Start)), av{rfc2865.Class_Type, class}, str(rfc2865.NASIdentifier_Type, gear))
+	}
+	began("tanaka", "one")
+	began("suzuki", "two")
+	began("sato", "") // its gear has not told yet
+	w.account(t, shared, num(rfc2866.AcctStatusType_Type, uint32(rfc2866.AcctStatusType_Value_AccountingOn)),
+		str(rfc2865.NASIdentifier_Type, "one"), av{rfc2865.NASIPAddress_Type, []byte{10, 2, 0, 9}})
+	all, err := w.door.Live(ctx)
+	must(t, err)
+	got := map[string]bool{}
+	for _, r := range all {
+		got[r.Login] = !r.CutAt.IsZero()
+	}
+	if cut, on := got["suzuki"]; len(got) != 2 || !on || cut || !got["sato"] {
+		t.Errorf("open, and to end: %v", got)
+	}
+}

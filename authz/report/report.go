@@ -1,0 +1,248 @@
+package report
+
+import (
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/xuri/excelize/v2"
+
+	"sekisho/policy"
+)
+
+// A Column is one of a sheet: its name for programs, and for people.
+type Column struct {
+	Key  string
+	Says policy.Words
+}
+
+// A Sheet is a table. A cell is a string, an int, a float64 or a time.Time, whose zero
+// is an empty cell.
+type Sheet struct {
+	Name    policy.Words
+	Columns []Column
+	Rows    [][]any
+	// Bar is the column whose numbers are drawn as bars on paper; -1 for none.
+	Bar int
+}
+
+// A Report is what is read: sheets, the first of which are figures, and the last the
+// entries that they come of.
+type Report struct {
+	Title    policy.Words
+	AsOf     time.Time
+	Articles []policy.Article
+	Notes    []policy.Words
+	Sheets   []Sheet
+}
+
+// Entries is the sheet that every figure leads to.
+func (r Report) Entries() Sheet { return r.Sheets[len(r.Sheets)-1] }
+
+// japan is the time of everything that people read.
+var japan = time.FixedZone("JST", 9*60*60)
+
+// WriteCSV writes the entries as Excel opens them: UTF-8 with a byte order mark. No
+// cell is a formula.
+func (r Report) WriteCSV(to io.Writer) error {
+	if _, err := io.WriteString(to, "\ufeff"); err != nil {
+		return err
+	}
+	w := csv.NewWriter(to)
+	w.UseCRLF = true
+	s := r.Entries()
+	var head []string
+	for _, c := range s.Columns {
+		head = append(head, c.Key)
+	}
+	if err := w.Write(head); err != nil {
+		return err
+	}
+	for _, row := range s.Rows {
+		cells := make([]string, len(row))
+		for i, v := range row {
+			cells[i] = Plain(text(v))
+		}
+		if err := w.Write(cells); err != nil {
+			return err
+		}
+	}
+	w.Flush()
+	return w.Error()
+}
+
+// text is a cell as it is written.
+func text(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case int:
+		return strconv.Itoa(v)
+	case float64:
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	case time.Time:
+		if v.IsZero() {
+			return ""
+		}
+		return v.In(japan).Format("2006-01-02 15:04")
+	}
+	return fmt.Sprint(v)
+}
+
+// WriteXLSX writes a workbook with a sheet for each, whose cells have the types that
+// they are: numbers add up, dates sort, and texts are texts, whatever they begin with.
+func (r Report) WriteXLSX(to io.Writer, lang string) (err error) {
+	f := excelize.NewFile()
+	defer func() { err = errors.Join(err, f.Close()) }()
+	bold, err := f.NewStyle(&excelize.Style{Font: &excelize.Font{Bold: true}})
+	if err != nil {
+		return err
+	}
+	form := "yyyy-mm-dd hh:mm"
+	dated, err := f.NewStyle(&excelize.Style{CustomNumFmt: &form})
+	if err != nil {
+		return err
+	}
+	for i, s := range r.Sheets {
+		name := s.Name.In(lang)
+		if i == 0 {
+			err = f.SetSheetName("Sheet1", name)
+		} else {
+			_, err = f.NewSheet(name)
+		}
+		if err != nil {
+			return err
+		}
+		if err := write(f, s, name, lang, bold, dated); err != nil {
+			return fmt.Errorf("writing the sheet %s: %w", name, err)
+		}
+	}
+	return f.Write(to)
+}
+
+func write(f *excelize.File, s Sheet, name, lang string, bold, dated int) error {
+	w, err := f.NewStreamWriter(name)
+	if err != nil {
+		return err
+	}
+	if err := w.SetPanes(&excelize.Panes{Freeze: true, YSplit: 1, TopLeftCell: "A2", ActivePane: "bottomLeft"}); err != nil {
+		return err
+	}
+	head := make([]any, len(s.Columns))
+	for i, c := range s.Columns {
+		head[i] = excelize.Cell{StyleID: bold, Value: c.Says.In(lang)}
+	}
+	if err := w.SetRow("A1", head); err != nil {
+		return err
+	}
+	for n, row := range s.Rows {
+		cells := make([]any, len(row))
+		for i, v := range row {
+			switch v := v.(type) {
+			case time.Time:
+				if !v.IsZero() {
+					// A sheet knows no zones: what it shows is Japan's time.
+					local := v.In(japan)
+					cells[i] = excelize.Cell{StyleID: dated, Value: time.Date(local.Year(), local.Month(), local.Day(), local.Hour(), local.Minute(), local.Second(), 0, time.UTC)}
+				}
+			default:
+				cells[i] = v
+			}
+		}
+		at, err := excelize.CoordinatesToCellName(1, n+2)
+		if err != nil {
+			return err
+		}
+		if err := w.SetRow(at, cells); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
+}
+
+var printed = template.Must(template.New("").Parse(`<!DOCTYPE html>
+<html lang="{{.Lang}}"><head><meta charset="utf-8"><title>{{.Title}}</title>
+<style>
+body{font:14px/1.6 "Noto Sans JP","IPAGothic",sans-serif;color:#1a1a1c;margin:2rem auto;max-width:60rem;padding:0 1rem}
+h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem}
+table{border-collapse:collapse;width:100%}th,td{border-bottom:1px solid #949494;padding:.25rem .5rem;text-align:left;vertical-align:top}
+td.n{text-align:right}.bar{display:inline-block;height:.8rem;background:#0017c1;vertical-align:middle}
+@media print{body{margin:0;max-width:none}tr{break-inside:avoid}thead{display:table-header-group}}
+</style></head><body><h1>{{.Title}}</h1><p>{{.When}}{{range .Articles}}　{{.}}{{end}}</p>
+{{range .Notes}}<p>{{.}}</p>{{end}}
+{{range .Sheets}}<h2>{{.Name}}</h2><table><thead><tr>{{range .Head}}<th scope="col">{{.}}</th>{{end}}</tr></thead><tbody>
+{{range .Rows}}<tr>{{range .}}<td{{if .Number}} class="n"{{end}}>{{if .Bar}}<span class="bar" style="width:{{.Bar}}px"></span> {{end}}{{.Text}}</td>{{end}}</tr>
+{{end}}</tbody></table>{{end}}</body></html>
+`))
+
+type printedCell struct {
+	Text   string
+	Number bool
+	Bar    int
+}
+
+type printedSheet struct {
+	Name string
+	Head []string
+	Rows [][]printedCell
+}
+
+// longestBar is in pixels.
+const longestBar = 160
+
+// WriteHTML writes one page that stands alone and is printed as it is.
+func (r Report) WriteHTML(to io.Writer, lang string) error {
+	page := struct {
+		Lang, Title, When string
+		Articles, Notes   []string
+		Sheets            []printedSheet
+	}{Lang: lang, Title: r.Title.In(lang), When: r.AsOf.In(japan).Format("2006-01-02 15:04 JST")}
+	for _, a := range r.Articles {
+		page.Articles = append(page.Articles, a.Label(lang))
+	}
+	for _, n := range r.Notes {
+		page.Notes = append(page.Notes, n.In(lang))
+	}
+	for _, s := range r.Sheets {
+		out := printedSheet{Name: s.Name.In(lang)}
+		for _, c := range s.Columns {
+			out.Head = append(out.Head, c.Says.In(lang))
+		}
+		most := 1.0
+		for _, row := range s.Rows {
+			if s.Bar >= 0 {
+				most = max(most, number(row[s.Bar]))
+			}
+		}
+		for _, row := range s.Rows {
+			cells := make([]printedCell, len(row))
+			for i, v := range row {
+				cells[i].Text = text(v)
+				switch v.(type) {
+				case int, float64:
+					cells[i].Number = true
+				}
+				if i == s.Bar {
+					cells[i].Bar = int(number(v) / most * longestBar)
+				}
+			}
+			out.Rows = append(out.Rows, cells)
+		}
+		page.Sheets = append(page.Sheets, out)
+	}
+	return printed.Execute(to, page)
+}
+
+func number(v any) float64 {
+	switch v := v.(type) {
+	case int:
+		return float64(v)
+	case float64:
+		return v
+	}
+	return 0
+}

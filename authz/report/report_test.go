@@ -1,0 +1,128 @@
+package report
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xuri/excelize/v2"
+
+	"sekisho/authz/lifecycle"
+	"sekisho/directory"
+	"sekisho/policy"
+)
+
+var t0 = time.Date(2026, 4, 1, 3, 0, 0, 0, time.UTC)
+
+// formula is a name that somebody has typed for whoever opens the report.
+const formula = `=HYPERLINK("http://evil.example","x")`
+
+func sample() Dormant {
+	old := lifecycle.Entry{
+		Person: "1", Login: "tanaka", Name: formula, Section: "joho", Company: "@cmd", Kind: directory.KindStaff, Class: policy.DormancyStaff,
+		CreatedAt: t0.AddDate(-2, 0, 0), LastUse: t0.AddDate(0, 0, -70), Since: t0, Unused: 70, Stage: lifecycle.Warned,
+	}
+	never := old
+	never.Login, never.Name, never.LastUse, never.Unused, never.Hold = "suzuki", "鈴木", time.Time{}, 400, lifecycle.OnLeave
+	ages := map[lifecycle.Age]int{lifecycle.Age30: 8, lifecycle.Age90: 1, lifecycle.Never: 1}
+	return Dormant{
+		Sweep: lifecycle.Summary{AsOf: t0, Answer: lifecycle.Answer{People: 10}}, Ages: ages, Entries: []lifecycle.Entry{never, old},
+		Sections: []Section{{ID: "joho", Name: policy.Words{JA: "情報課", EN: "IT"}, All: 10, Ages: ages, Warned: 1, OnLeave: 1}},
+		Classes:  map[policy.DormancyClass]map[lifecycle.Age]int{policy.DormancyStaff: ages},
+		Findings: []lifecycle.Finding{{Kind: lifecycle.Orphan, Subject: "2", FoundAt: t0}},
+	}
+}
+
+func TestPlain(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"", ""}, {"田中", "田中"}, {"a=b", "a=b"}, {"=1+1", "'=1+1"}, {"+81", "'+81"}, {"-1", "'-1"}, {"@x", "'@x"}, {"\t=1", "'\t=1"}, {"\r=1", "'\r=1"}, {"＝1", "'＝1"},
+	} {
+		if got := Plain(tt.in); got != tt.want {
+			t.Errorf("Plain(%q) = %q, want %q", tt.in, got, tt.want)
+		}
+	}
+}
+
+func TestCSV(t *testing.T) {
+	var b bytes.Buffer
+	if err := sample().Report("ja").WriteCSV(&b); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(b.String(), "\ufefflogin,") || !strings.Contains(b.String(), "\r\n") {
+		t.Errorf("Excel would not read it: %.40q", b.String())
+	}
+	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(b.String(), "\ufeff"))).ReadAll()
+	if err != nil || len(rows) != 3 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	if rows[2][1] != "'"+formula || rows[2][3] != "'@cmd" || rows[2][2] != "情報課" || rows[2][5] != "2026-01-21 12:00" || rows[1][5] != "" || rows[1][6] != "400" {
+		t.Errorf("rows: %q", rows[1:])
+	}
+}
+
+// TestXLSX: cells have the types that they are, and nothing is carried out.
+func TestXLSX(t *testing.T) {
+	for _, lang := range []string{"ja", "en"} {
+		var b bytes.Buffer
+		if err := sample().Report(lang).WriteXLSX(&b, lang); err != nil {
+			t.Fatal(err)
+		}
+		f, err := excelize.OpenReader(&b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sheets := f.GetSheetList()
+		if len(sheets) != 5 {
+			t.Fatalf("%s: sheets %v", lang, sheets)
+		}
+		last := sheets[4]
+		for cell, want := range map[string]excelize.CellType{"B3": excelize.CellTypeInlineString, "G3": excelize.CellTypeUnset, "F3": excelize.CellTypeUnset, "F2": excelize.CellTypeUnset} {
+			if got, err := f.GetCellType(last, cell); err != nil || got != want {
+				t.Errorf("%s: %s is of type %v, %v; want %v", lang, cell, got, err, want)
+			}
+		}
+		if v, err := f.GetCellValue(last, "B3"); err != nil || v != formula {
+			t.Errorf("%s: the name reads %q, %v", lang, v, err)
+		}
+		if v, err := f.GetCellFormula(last, "B3"); err != nil || v != "" {
+			t.Errorf("%s: the name is a formula: %q, %v", lang, v, err)
+		}
+		if v, err := f.GetCellValue(last, "F3"); err != nil || v != "2026-01-21 12:00" {
+			t.Errorf("%s: last used %q, %v", lang, v, err)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestHTML(t *testing.T) {
+	d := sample()
+	d.Entries[0].Name = `<script>alert(1)</script>`
+	for lang, want := range map[string]string{"ja": "使われていないID", "en": "IDs that nobody uses"} {
+		var b bytes.Buffer
+		if err := d.Report(lang).WriteHTML(&b, lang); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.String(); !strings.Contains(got, want) || strings.Contains(got, "<script>") || !strings.Contains(got, "&lt;script&gt;") || !strings.Contains(got, `class="bar"`) {
+			t.Errorf("%s: %s", lang, got)
+		}
+	}
+}
+
+// TestAnswer: also where there is nothing, programs read lists.
+func TestAnswer(t *testing.T) {
+	for name, d := range map[string]Dormant{"nothing yet": {}, "the sample": sample()} {
+		b, err := json.Marshal(d.Answer())
+		if err != nil || strings.Contains(string(b), `:null,"sections"`) || strings.Contains(string(b), `"entries":null`) {
+			t.Errorf("%s: %s, %v", name, b, err)
+		}
+	}
+	got := sample().Answer()
+	if got.People != 10 || len(got.Entries) != 2 || got.Entries[0].LastUse != nil || got.Entries[1].Unused != 70 || got.Sections[0].Unused != 2 {
+		t.Errorf("%+v", got)
+	}
+}

@@ -1,0 +1,242 @@
+package test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	rad "layeh.com/radius"
+	"layeh.com/radius/rfc2865"
+
+	"sekisho/test/harness"
+)
+
+// sessionTimeout is what radclient shows of it.
+var sessionTimeout = regexp.MustCompile(`(?m)^\s*Session-Timeout = ([0-9]+)$`)
+
+// gearOf asks dev's network door as a VPN gateway does.
+func gearOf(t *testing.T, d *harness.Dev, login, password string, more ...string) radAnswer {
+	t.Helper()
+	return radclient(t, d.RADIUS.Addr, d.RADIUS.Secret, pap(login, password, more...))
+}
+
+// TestRADIUSPermit: by the network door nobody comes in without a live permit, which
+// says for how long; revoked, gear is told to end the session.
+func TestRADIUSPermit(t *testing.T) {
+	t.Parallel()
+	d := newLender(t)
+	suzuki, cio := d.in(t, "suzuki"), d.in(t, "yoshida")
+	p := d.Person(t, "suzuki")
+	comes := func() radAnswer {
+		t.Helper()
+		nextStep(t, d.Dev)
+		return gearOf(t, d.Dev, "suzuki", p.Password+","+harness.Code(t, *p.TOTPSecret, d.now(t)), "Calling-Station-Id = "+outside(t, d.Dev))
+	}
+	refused := func(when string) {
+		t.Helper()
+		if a := comes(); a.code != "Access-Reject" || !strings.Contains(a.message, "許可を申請") {
+			t.Errorf("%s: %s", when, a.all)
+		}
+	}
+	refused("without a permit")
+	m := suzuki.permit("", d.remote(t, saying{"until": d.now(t).Add(2 * time.Hour).Format(time.RFC3339)}), 201).is(t, "pending")
+	refused("before it is decided")
+	cio.permit("/"+m.ID+"/approve", saying{"comment": "可"}, 200).is(t, "approved")
+
+	// Password, then a code.
+	challenge := gearOf(t, d.Dev, "suzuki", p.Password)
+	if challenge.code != "Access-Challenge" {
+		t.Fatalf("a right password: %s", challenge.all)
+	}
+	nextStep(t, d.Dev)
+	in := gearOf(t, d.Dev, "suzuki", harness.Code(t, *p.TOTPSecret, d.now(t)), "State = "+challenge.state, "Calling-Station-Id = "+outside(t, d.Dev))
+	left := sessionTimeout.FindStringSubmatch(in.all)
+	if in.code != "Access-Accept" || left == nil || !strings.Contains(in.all, "Class = 0x") {
+		t.Fatalf("with a permit: %s", in.all)
+	}
+	if n, _ := strconv.Atoi(left[1]); n > 7200 || n < 6000 {
+		t.Errorf("Session-Timeout is %d, want what is left of two hours", n)
+	}
+	mine := func() int {
+		var list struct{ Items []struct{ From string } }
+		suzuki.Do(t, "GET", "/api/v1/sessions", nil).Into(t, &list)
+		n := 0
+		for _, s := range list.Items {
+			if s.From == outside(t, d.Dev) {
+				n++
+			}
+		}
+		return n
+	}
+	if mine() != 1 {
+		t.Errorf("%d sessions from outside are listed", mine())
+	}
+	cio.permit("/"+m.ID+"/revoke", nil, 200).is(t, "revoked")
+	harness.Until(t, "the session to end", func() bool { return mine() == 0 })
+	harness.Until(t, "its end at the gear to be intended", func() bool {
+		return slices.Contains(actions(t, d.Dev), "remote.cut")
+	})
+	refused("after it was revoked")
+	for _, action := range []string{"remote.admitted", "sign_in"} {
+		if !slices.Contains(actions(t, d.Dev), action) {
+			t.Errorf("the trail has no %s", action)
+		}
+	}
+}
+
+// actions are what the trail has entries of.
+func actions(t *testing.T, d *harness.Dev) (all []string) {
+	t.Helper()
+	out, errs, status := harness.Run(t, "sekisho", "audit", "export", "--data", d.Folder)
+	if status != 0 {
+		t.Fatalf("exporting the trail: %d %s", status, errs)
+	}
+	for _, m := range regexp.MustCompile(`"action":"([a-z_.]+)"`).FindAllStringSubmatch(out, -1) {
+		all = append(all, m[1])
+	}
+	return all
+}
+
+// TestRADIUSDoor: the network door is a door like the others: who may use nothing, and
+// who is held, is refused by it with one answer (design rule 9; security.md section 2,
+// rows 1 and 6).
+func TestRADIUSDoor(t *testing.T) {
+	t.Parallel()
+	d := harness.StartSample(t)
+	want := gearOf(t, d, "tanaka", "wrong").message
+	if want == "" {
+		t.Fatal("a wrong password is told nothing")
+	}
+	for _, state := range []string{"dormant", "left", "on_leave", "ended"} {
+		p := d.InState(t, state)
+		code := ""
+		if p.TOTPSecret != nil {
+			code = "," + harness.Code(t, *p.TOTPSecret, harness.NewClient(d.URL).Now(t))
+		}
+		for _, password := range []string{p.Password, p.Password + code} {
+			if a := gearOf(t, d, p.Login, password); a.code != "Access-Reject" || a.message != want {
+				t.Errorf("%s: %s", state, a.all)
+			}
+		}
+	}
+	for range 5 {
+		gearOf(t, d, "suzuki", "wrong")
+	}
+	if a := gearOf(t, d, "suzuki", d.Person(t, "suzuki").Password); a.code != "Access-Reject" || a.message != want {
+		t.Errorf("held: %s", a.all)
+	}
+	// What was tried here counts at the other doors, and the other way round.
+	if _, a := harness.NewClient(d.URL).Password(t, "suzuki", d.Person(t, "suzuki").Password); a.Status != 429 {
+		t.Errorf("held by the network door, and the web answers %d", a.Status)
+	}
+}
+
+// TestRADIUSOneCode: of fifty who bring the same code at once to the web, the API's
+// steps and the network door, one comes in (security.md section 2, row 2).
+func TestRADIUSOneCode(t *testing.T) {
+	t.Parallel()
+	d := newLender(t)
+	suzuki, cio := d.in(t, "suzuki"), d.in(t, "yoshida")
+	p := d.Person(t, "suzuki")
+	m := suzuki.permit("", d.remote(t, nil), 201)
+	cio.permit("/"+m.ID+"/approve", saying{"comment": "可"}, 200)
+	const web, gear = 25, 25
+	var clients []*harness.Client
+	for range web {
+		c := harness.NewClient(d.URL)
+		if s, a := c.Password(t, p.Login, p.Password); s.State != "second_factor" {
+			t.Fatalf("%d %s", a.Status, a.Body)
+		}
+		clients = append(clients, c)
+	}
+	var states [][]byte
+	for range gear {
+		answer, err := exchange(d, accessRequest(d, p.Login, p.Password))
+		if err != nil || answer.Code != rad.CodeAccessChallenge {
+			t.Fatalf("a right password: %v", err)
+		}
+		states = append(states, answer.Get(rfc2865.State_Type))
+	}
+	nextStep(t, d.Dev)
+	code := harness.Code(t, *p.TOTPSecret, d.now(t))
+	var (
+		wg sync.WaitGroup
+		mu sync.Mutex
+		in int
+	)
+	came := func(yes bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if yes {
+			in++
+		}
+	}
+	for _, c := range clients {
+		wg.Go(func() {
+			a, err := c.Try("POST", "/api/v1/signin/totp", map[string]string{"code": code})
+			came(err == nil && a.Status == 200)
+		})
+	}
+	for _, state := range states {
+		wg.Go(func() {
+			r := accessRequest(d, p.Login, code)
+			r.Add(rfc2865.State_Type, state)
+			a, err := exchange(d, r)
+			came(err == nil && a.Code == rad.CodeAccessAccept)
+		})
+	}
+	wg.Wait()
+	if in > 1 {
+		t.Errorf("one code let %d in", in)
+	}
+	if in == 0 {
+		t.Error("the right code let nobody in")
+	}
+}
+
+func accessRequest(d lender, login, password string) *rad.Packet {
+	p := rad.New(rad.CodeAccessRequest, []byte(d.RADIUS.Secret))
+	p.Add(rfc2865.UserName_Type, []byte(login))
+	if err := rfc2865.UserPassword_SetString(p, password); err != nil {
+		panic(err)
+	}
+	return p
+}
+
+// exchange sends a request with its Message-Authenticator and waits for the answer.
+func exchange(d lender, p *rad.Packet) (*rad.Packet, error) {
+	raw, err := signedRequest(p)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := net.Dial("udp", d.RADIUS.Addr)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	waiting, stop := context.WithTimeout(context.Background(), 60*time.Second)
+	defer stop()
+	end, _ := waiting.Deadline()
+	if err := conn.SetReadDeadline(end); err != nil {
+		return nil, err
+	}
+	if _, err := conn.Write(raw); err != nil {
+		return nil, err
+	}
+	buffer := make([]byte, rad.MaxPacketLength)
+	n, err := conn.Read(buffer)
+	if err != nil {
+		return nil, err
+	}
+	if !rad.IsAuthenticResponse(buffer[:n], raw, p.Secret) {
+		return nil, errors.New("the answer is not authentic")
+	}
+	return rad.Parse(buffer[:n], p.Secret)
+}
