@@ -224,7 +224,11 @@ func (b *Book) change(ctx context.Context, by By, id, action, reason string, do 
 	if err != nil {
 		return Lease{}, err
 	}
-	b.changed(ctx)
+	if _, over := out.Over(b.Now()); over { // and its privileged session perhaps with it
+		b.raised(ctx)
+	} else {
+		b.changed(ctx)
+	}
 	return out, nil
 }
 
@@ -247,9 +251,10 @@ func (b *Book) changed(ctx context.Context) {
 	}
 }
 
-// raised has the handle that was replaced refused at once, and what began with it
-// seen, here and soon at the other gateways. It stands whether or not this succeeds:
-// until it is seen, less is given.
+// raised has the handle that was replaced refused at once, and the privileged session
+// that began or ended with a lease seen, here and soon at the other gateways. It stands
+// whether or not this succeeds: until it is seen, less is given, for a lease that is
+// over gives nothing in any session.
 func (b *Book) raised(ctx context.Context) {
 	if err := b.Sessions.Poll(context.WithoutCancel(ctx)); err != nil {
 		slog.ErrorContext(ctx, "noting a privileged session; memory is not used until it is noted", "error", err)

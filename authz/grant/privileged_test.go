@@ -74,6 +74,12 @@ func (b *browser) opens(cookie string, want bool) {
 func (b *browser) raised(want bool, when string) {
 	b.Helper()
 	b.must(b.sessions.Poll(b.Context()))
+	b.stands(want, when)
+}
+
+// stands is raised without a poll before it.
+func (b *browser) stands(want bool, when string) {
+	b.Helper()
 	if _, ok, err := b.sessions.Privileged(b.Context(), session.Session{ID: b.SessionID}); ok != want || err != nil {
 		b.Errorf("%s privileged: %v, %v; want %v", when, ok, err, want)
 	}
@@ -87,10 +93,15 @@ func TestPrivilegedSession(t *testing.T) {
 		name string
 		end  func(*world, *browser, Lease)
 	}{
-		{"given back", func(w *world, b *browser, l Lease) { _, err := w.End(w.Context(), b.fresh().By, l.ID, ""); w.must(err) }},
-		{"taken away", func(w *world, _ *browser, l Lease) {
+		{"given back", func(w *world, b *browser, l Lease) {
+			_, err := w.End(w.Context(), b.fresh().By, l.ID, "")
+			w.must(err)
+			b.stands(false, "at once when it was given back,")
+		}},
+		{"taken away", func(w *world, b *browser, l Lease) {
 			_, err := w.Revoke(w.Context(), w.as("sasaki"), l.ID, "攻撃の兆候")
 			w.must(err)
+			b.stands(false, "at once when it was taken away,")
 		}},
 		{"its time is over", func(w *world, _ *browser, l Lease) {
 			w.clock.Advance(l.EndsAt().Sub(w.clock.Now()))
