@@ -25,6 +25,9 @@ type Request struct {
 	srv  *Server
 	form []string // further origins that a form of this response may lead to
 	body []byte   // what DecodeJSON read, for BodyBytes
+
+	most  int64 // bytes that the files of its form may have; 0: it takes none
+	files map[string]File
 }
 
 // Server is the one that took the request.

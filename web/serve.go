@@ -159,6 +159,12 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 // around is everything that every handler gets.
 func (s *Server) around(pattern, cookie string, h Handler) http.HandlerFunc {
+	return s.bounded(pattern, cookie, 0, h)
+}
+
+// bounded is around, for forms whose files are at most so many bytes together; 0: no
+// files are taken.
+func (s *Server) bounded(pattern, cookie string, files int64, h Handler) http.HandlerFunc {
 	return func(rw http.ResponseWriter, hr *http.Request) {
 		begun := s.cfg.Now()
 		w := &writer{ResponseWriter: rw}
@@ -167,9 +173,9 @@ func (s *Server) around(pattern, cookie string, h Handler) http.HandlerFunc {
 		defer cancel()
 		hr, ended := s.traced(hr.WithContext(ctx), pattern)
 		if hr.Body != nil && hr.Body != http.NoBody {
-			hr.Body = http.MaxBytesReader(rw, hr.Body, maxBody)
+			hr.Body = http.MaxBytesReader(rw, hr.Body, maxBody+files)
 		}
-		r := &Request{Request: hr, srv: s, Lang: language(hr), Nonce: token(), ID: id}
+		r := &Request{Request: hr, srv: s, Lang: language(hr), Nonce: token(), ID: id, most: files}
 		r.Origin = signin.Origin{RequestID: r.ID, UserAgent: short(hr.UserAgent(), 256)}
 		if cookie != "" {
 			r.Cookie = oneCookie(hr.Header["Cookie"], cookie)
@@ -268,8 +274,8 @@ func (s *Server) genuine(r *Request, cookie string) error {
 	}
 	given := r.Header.Get("X-CSRF-Token")
 	if !r.API() {
-		if err := r.ParseForm(); err != nil {
-			return bodyError(err)
+		if err := s.parse(r, given); err != nil {
+			return err
 		}
 		if given == "" {
 			given = r.PostForm.Get("csrf_token")
@@ -301,6 +307,9 @@ func contentType(r *Request) error {
 		want = "application/json"
 	}
 	got, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if r.most > 0 && got == withFiles {
+		want = withFiles
+	}
 	charset := strings.ToLower(params["charset"])
 	if err != nil || got != want || (charset != "" && charset != "utf-8") || len(r.Header["Content-Type"]) > 1 {
 		return Say(CodeMediaType, policy.Words{})

@@ -157,6 +157,14 @@ func (s *Server) Mount(pattern string, h Handler) {
 	s.mux.Handle(s.known(pattern), s.around(pattern, sessionCookie, h))
 }
 
+// MountFiles is Mount for a form that may bring files (multipart/form-data), at most
+// so many bytes of them together; elsewhere such a form is refused. The handler finds
+// them with Request.File, and the other fields in PostForm as always. The form's
+// csrf_token comes before its files: what comes without is not read on.
+func (s *Server) MountFiles(pattern string, most int64, h Handler) {
+	s.mux.Handle(s.known(pattern), s.bounded(pattern, sessionCookie, most, h))
+}
+
 // MountOpen puts h at pattern on the gate's own host, for requests that carry
 // their own proof and no cookie: those of programs, and what a browser brings
 // from another site. Nothing that a browser adds by itself counts there (neither

@@ -57,7 +57,7 @@ func (h *house) mountPermits() {
 	m("GET /registers/{kind}", h.register)
 	m("GET /registers/{kind}/file", h.registerFile)
 	m("GET /registers/{kind}/import", h.registerImportForm)
-	m("POST /registers/{kind}/import", h.registerImport)
+	h.srv.MountFiles("POST /registers/{kind}/import", web.MostFile, h.registerImport)
 }
 
 // gates are the pages of permits that the reader has a use for.

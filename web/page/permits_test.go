@@ -217,6 +217,19 @@ func TestRegisters(t *testing.T) {
 	}
 	w.permits.taken.Added = 2
 	w.post("/registers/dispose/import", "data", "a,b\n1,2\n").leadsTo("/registers/dispose?done=imported&n=2")
+	// A file of an older Excel is read, whichever way it comes in.
+	w.bring("/registers/dispose/import", "person,reason\r\nsasaki,\x8aT\x8c\xc0\r\n").leadsTo("/registers/dispose?done=imported&n=2")
+	if got := w.permits.did[len(w.permits.did)-1]; got != fmt.Sprint("import dispose ", len("person,reason\r\nsasaki,概限\r\n")) {
+		t.Errorf("did %q", got)
+	}
+	before := len(w.permits.did)
+	w.bring("/registers/dispose/import", "a,b\n1,2\n", "data", "a,b\n3,4\n").is(422).says("どちらか一方", `id="file-wrong-0"`)
+	w.bring("/registers/dispose/import", "\x89PNG\r\n\x1a\n\x00").is(422).says("文字を読めません", `id="file-wrong-0"`)
+	w.bring("/registers/dispose/import", "\r\n").is(422).says("CSVファイルを選んで")
+	w.bring("/registers/dispose/import", strings.Repeat("a", web.MostFile+1)).is(413).says("1024 KiB")
+	if len(w.permits.did) != before {
+		t.Errorf("did %q", w.permits.did[before:])
+	}
 	w.get("/registers/none").is(404)
 	// Who reads nothing of others reads no file of it either.
 	w = atTollbooth(newWorld(t))

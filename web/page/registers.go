@@ -271,10 +271,9 @@ func (h *house) registerImport(w http.ResponseWriter, r *web.Request) error {
 	g, p := h.tongue(r), h.registerImportPage(r, step, kind)
 	p.Data = r.PostForm.Get("data")
 	said := refused{Status: http.StatusUnprocessableEntity}
-	if strings.TrimSpace(p.Data) == "" {
-		said.Faults = []Fault{{"data", g.say("register.need_data")}}
-	} else {
-		taken, err := h.Permits.ImportPermits(r.Context(), r.Origin, r.Cookie, kind.ID, []byte(p.Data))
+	var text, field string
+	if text, field, said.Faults = g.table(r); len(said.Faults) == 0 {
+		taken, err := h.Permits.ImportPermits(r.Context(), r.Origin, r.Cookie, kind.ID, []byte(text))
 		switch {
 		case err == nil && len(taken.Bad) == 0:
 			return redirect(w, r, p.Path, url.Values{"done": {"imported"}, "n": {strconv.Itoa(taken.Added)}})
@@ -283,7 +282,7 @@ func (h *house) registerImport(w http.ResponseWriter, r *web.Request) error {
 			if err != nil {
 				return err
 			}
-			said.Faults = []Fault{{"data", says}}
+			said.Faults = []Fault{{field, says}}
 			for _, b := range taken.Bad {
 				p.Bad = append(p.Bad, badLine{strconv.Itoa(b.Line), b.Field, r.Say(b.Says)})
 			}
@@ -292,7 +291,7 @@ func (h *house) registerImport(w http.ResponseWriter, r *web.Request) error {
 			if said, ok = h.inOffice(w, r, err); !ok {
 				return h.turned(w, r, err, p.Path+"/import")
 			}
-			said = said.placed(func(string) string { return "data" })
+			said = said.placed(func(string) string { return field })
 		}
 	}
 	v := h.view(r, step, p)

@@ -316,6 +316,20 @@ func (w *world) post(path string, pairs ...string) *answer {
 	return w.send(http.MethodPost, path, form)
 }
 
+// bring posts a form with a file, as a browser does.
+func (w *world) bring(path, file string, pairs ...string) *answer {
+	var b strings.Builder
+	part := func(head, body string) {
+		b.WriteString("--xx\r\nContent-Disposition: form-data; " + head + "\r\n\r\n" + body + "\r\n")
+	}
+	part(`name="csrf_token"`, token(w.cookie))
+	part(`name="file"; filename="a.csv"`+"\r\nContent-Type: text/csv", file)
+	for i := 0; i < len(pairs); i += 2 {
+		part(`name="`+pairs[i]+`"`, pairs[i+1])
+	}
+	return w.sendTo("localhost:8080", http.MethodPost, path, b.String()+"--xx--\r\n")
+}
+
 func (w *world) send(method, path string, form url.Values) *answer {
 	w.t.Helper()
 	if form == nil {
@@ -337,6 +351,9 @@ func (w *world) sendTo(host, method, path, body string) *answer {
 	}
 	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if strings.HasPrefix(body, "--xx\r\n") {
+			r.Header.Set("Content-Type", "multipart/form-data; boundary=xx")
+		}
 	}
 	if w.cookie != "" {
 		r.Header.Set("Cookie", "__Host-sekisho="+w.cookie)
