@@ -15,6 +15,8 @@ const (
 	ViewPeople        Act = "view_people"
 	Suspend           Act = "suspend"
 	Restore           Act = "restore"
+	RecordLeave       Act = "record_leave" // 育休, 休職
+	EndLeave          Act = "end_leave"
 	Unlock            Act = "unlock"
 	TemporaryPassword Act = "temporary_password"
 	RecoveryCode      Act = "recovery_code"
@@ -37,7 +39,7 @@ const (
 // Acts are all acts there are, in the order in which they are shown.
 func Acts() []Act {
 	return []Act{
-		ViewPeople, Suspend, Restore, Unlock, TemporaryPassword, RecoveryCode, RemoveFactor,
+		ViewPeople, Suspend, Restore, RecordLeave, EndLeave, Unlock, TemporaryPassword, RecoveryCode, RemoveFactor,
 		ViewTerminals, EnrolTerminal, LoseTerminal, RemoveTerminal,
 		ViewTokens, ImportTokens, AssignToken, ResyncToken, LoseToken,
 		ViewApplications, TryAccess, EndInside,
@@ -45,7 +47,7 @@ func Acts() []Act {
 }
 
 // narrowing are the acts that give nobody anything.
-var narrowing = []Act{ViewPeople, ViewTerminals, ViewTokens, Suspend, RemoveFactor, LoseTerminal, RemoveTerminal, LoseToken, ViewApplications, TryAccess, EndInside}
+var narrowing = []Act{ViewPeople, ViewTerminals, ViewTokens, Suspend, RecordLeave, RemoveFactor, LoseTerminal, RemoveTerminal, LoseToken, ViewApplications, TryAccess, EndInside}
 
 // Gives says that an act may leave somebody with more than they had. Such an act
 // does not begin where the trail may not hold what follows from it.
@@ -85,6 +87,8 @@ var duties = map[Act]duty{
 	ViewPeople:        {approvers: true, reads: true, articles: []policy.Article{"47-3", "62-3"}},
 	Suspend:           {approvers: true, articles: []policy.Article{"75-2", "78-3"}},
 	Restore:           {approvers: true, articles: []policy.Article{"62-5", "78-3"}},
+	RecordLeave:       {approvers: true, articles: []policy.Article{"62-3", "62-5"}},
+	EndLeave:          {approvers: true, articles: []policy.Article{"62-3", "62-5"}},
 	Unlock:            {articles: []policy.Article{"63-7", "64-1"}},
 	TemporaryPassword: {binds: true, articles: []policy.Article{"46-2(6)", "64-2"}},
 	RecoveryCode:      {binds: true, articles: []policy.Article{"64-1", "64-3"}},

@@ -21,6 +21,8 @@ func TestMay(t *testing.T) {
 		ViewPeople:        slices.Concat(either, auditor),
 		Suspend:           either,
 		Restore:           either,
+		RecordLeave:       either,
+		EndLeave:          either,
 		Unlock:            administers,
 		TemporaryPassword: administers,
 		RecoveryCode:      administers,

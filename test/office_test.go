@@ -376,7 +376,7 @@ var officeActs = []struct {
 	path  string
 	pairs []string
 }{
-	{"/people/ito/suspend", []string{"reason", "a"}}, {"/people/ito/restore", nil}, {"/people/ito/unlock", nil},
+	{"/people/ito/suspend", []string{"reason", "a"}}, {"/people/ito/restore", nil}, {"/people/ito/leave", []string{"reason", "a"}}, {"/people/ito/end-leave", []string{"reason", "a"}}, {"/people/ito/unlock", nil},
 	{"/people/ito/temporary-password", nil}, {"/people/ito/recovery-code", nil}, {"/people/ito/factors/any/remove", nil},
 	{"/terminals/enrol", []string{"id", "audited-1", "name", "x", "class", "counter", "zone", "lgwan"}}, {"/terminals/audited-1/lost", nil}, {"/terminals/audited-1/remove", nil},
 	{"/tokens/import", []string{"format", "csv", "data", "serial,seed_hex\nAUDITED-1,3132333435363738393031323334353637383930\n"}},

@@ -39,8 +39,16 @@ func ofOthers(err error) (Problem, bool) {
 	case errors.Is(err, people.ErrNotFound), errors.Is(err, terminal.ErrNotFound):
 		return Problem{Code: CodeNotFound}, true
 	case errors.Is(err, people.ErrNothingToLift):
-		return state("利用停止でも、未利用による停止でもありません。休職中の方は、人事の手続で戻ります。",
-			"This ID is neither suspended nor closed as unused. Somebody on leave comes back by the personnel change.")
+		return state("利用停止でも、未利用による停止でもありません。休業・休職中の方は、「休業・休職を終わらせる」で戻してください。",
+			"This ID is neither suspended nor closed as unused. For somebody on leave, end the leave.")
+	case errors.Is(err, people.ErrDeleting):
+		return state("このIDは削除が決まり、取り消せません。同じ方が使うときは、別のログイン名で新しいIDを登録してください（要綱第62条第5項）。",
+			"The deletion of this ID has been decided and cannot be taken back. For the same person, register a new ID under another login (article 62(5)).")
+	case errors.Is(err, people.ErrLeaveApart):
+		return state("今の休業・休職が、新しい始まりの日より前に終わります。続くときは始まりの日を今の終わりの日の翌日以前にし、間が空くときは、戻った後に登録してください。",
+			"The leave in force ends before the new one begins. If it goes on, let the new one begin on the day after it or earlier; if not, record it when they are back.")
+	case errors.Is(err, people.ErrNoLeave):
+		return state("休業・休職は登録されていません。", "No leave is recorded.")
 	case errors.Is(err, people.ErrUnusable):
 		return state("このIDは今は使えないため、認証の手段を渡せません。先に利用できる状態に戻してください。",
 			"This ID cannot be used now, so nothing can be given to sign in with. Open it again first.")

@@ -79,6 +79,14 @@ const (
 	DormancyWarned Kind = "dormancy_warned" // Detail: days, until
 	DormancyClosed Kind = "dormancy_closed" // Detail: days
 
+	// To who answers for an ID of a program or of several people.
+	OwnedWarned Kind = "owned_warned" // Detail: account, days, until
+	OwnedClosed Kind = "owned_closed" // Detail: account, days
+
+	// Of leave (育休, 休職). Detail from and until are RFC 3339; until is empty where it has no end.
+	LeaveRecorded Kind = "leave_recorded" // Detail: by, from, until
+	LeaveEnded    Kind = "leave_ended"    // Detail: by
+
 	// Of what is in the directory and no lease accounts for, or the other way round.
 	PrivilegeFound Kind = "privilege_found" // to the CSIRT and the officers. Detail: finding (its kind), account, object, privilege, removed, sealed (systems that have an emergency ID of that name)
 )
@@ -129,6 +137,10 @@ var details = map[Kind][]string{
 
 	DormancyWarned: {"days", "until"},
 	DormancyClosed: {"days"},
+	OwnedWarned:    {"account", "days", "until"},
+	OwnedClosed:    {"account", "days"},
+	LeaveRecorded:  {"by", "from", "until"},
+	LeaveEnded:     {"by"},
 
 	PrivilegeFound: {"finding", "account", "object", "privilege", "removed", "sealed"},
 

@@ -164,7 +164,7 @@ func TestPasskeyOfWhoMayNot(t *testing.T) {
 		if _, err := w.answer(t, "", k); !errors.Is(err, signin.ErrRefused) {
 			t.Errorf("%s: %v", kind, err)
 		}
-		must(t, w.db.WithTx(ctx, func(tx *store.Tx) error { return standing.Lift(ctx, tx, p.ID, kind) }))
+		must(t, w.db.WithTx(ctx, func(tx *store.Tx) error { return standing.Lift(ctx, tx, p.ID, kind, w.clock.Now()) }))
 	}
 	if _, err := w.answer(t, "", k); err != nil {
 		t.Error("when nothing stands against them:", err)

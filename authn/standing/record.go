@@ -25,7 +25,7 @@ type Record struct {
 func Records(ctx context.Context, in store.Reader, id directory.PersonID, now time.Time) ([]Record, error) {
 	rows, err := in.Query(ctx, `
 		SELECT kind, since, until, reason, set_by FROM standing
-		WHERE  person_id = $1 AND (until = 0 OR until > $2)
+		WHERE  person_id = $1 AND `+inForce("$2")+`
 		ORDER  BY kind`, string(id), store.Micros(now))
 	if err != nil {
 		return nil, fmt.Errorf("reading what is recorded of a person: %w", err)
@@ -60,7 +60,7 @@ var among = func() string {
 	}
 	return `
 		SELECT person_id, kind FROM standing
-		WHERE  (until = 0 OR until > $1) AND person_id IN (` + strings.Join(marks, ", ") + `)
+		WHERE  ` + inForce("$1") + ` AND person_id IN (` + strings.Join(marks, ", ") + `)
 		ORDER  BY kind`
 }()
 
@@ -101,4 +101,34 @@ func gather(ctx context.Context, in store.Reader, args []any, into map[directory
 		into[id] = append(into[id], kind)
 	}
 	return rows.Err()
+}
+
+// Leave is what is recorded of somebody's leave: in force at now, or to come; false
+// for none.
+func Leave(ctx context.Context, in store.Reader, id directory.PersonID, now time.Time) (Record, bool, error) {
+	all, err := store.All(ctx, in, "somebody's leave", func(r store.Row) (one Record, err error) {
+		var since, until int64
+		err = r.Scan(&one.Kind, &since, &until, &one.Reason, &one.By)
+		one.Since, one.Until = store.FromMicros(since), store.FromMicros(until)
+		return one, err
+	}, `SELECT kind, since, until, reason, set_by FROM standing WHERE person_id = $1 AND kind = 'on_leave' AND (until = 0 OR until > $2)`, string(id), store.Micros(now))
+	if err != nil || len(all) == 0 {
+		return Record{}, false, err
+	}
+	return all[0], true, nil
+}
+
+// Beginning are those whose leave was recorded beforehand and has begun: what follows
+// from it is to be done, and Begun to be called in the same transaction.
+func Beginning(ctx context.Context, in store.Reader, now time.Time, most int) ([]directory.PersonID, error) {
+	return store.All(ctx, in, "whose leave begins", func(r store.Row) (id directory.PersonID, err error) {
+		err = r.Scan(&id)
+		return id, err
+	}, `SELECT person_id FROM standing WHERE begun = 0 AND since <= $1 ORDER BY since, person_id LIMIT $2`, store.Micros(now), most)
+}
+
+// Begun says that what follows from somebody's leave is done. store.ErrUntouched: another
+// gateway did it, or it was lifted.
+func Begun(ctx context.Context, tx *store.Tx, id directory.PersonID, now time.Time) error {
+	return tx.ExecOne(ctx, `UPDATE standing SET begun = 1 WHERE person_id = $1 AND kind = 'on_leave' AND begun = 0 AND since <= $2`, string(id), store.Micros(now))
 }

@@ -290,7 +290,7 @@ func (w *Watch) remember(id directory.PersonID, k known) {
 func kinds(ctx context.Context, db *store.DB, id directory.PersonID, now time.Time) ([]Kind, error) {
 	rows, err := db.Query(ctx, `
 		SELECT kind FROM standing
-		WHERE  person_id = $1 AND (until = 0 OR until > $2)`, string(id), store.Micros(now))
+		WHERE  person_id = $1 AND `+inForce("$2"), string(id), store.Micros(now))
 	if err != nil {
 		return nil, fmt.Errorf("reading what is recorded of a person: %w", err)
 	}
@@ -312,7 +312,7 @@ func kinds(ctx context.Context, db *store.DB, id directory.PersonID, now time.Ti
 func Closed(ctx context.Context, in store.Reader, id directory.PersonID, now time.Time) (bool, error) {
 	var n int
 	err := in.QueryRow(ctx, `
-		SELECT COUNT(*) FROM standing WHERE person_id = $1 AND (until = 0 OR until > $2)`,
+		SELECT COUNT(*) FROM standing WHERE person_id = $1 AND `+inForce("$2"),
 		string(id), store.Micros(now)).Scan(&n)
 	if err != nil {
 		return false, fmt.Errorf("reading what is recorded of a person: %w", err)
@@ -320,24 +320,63 @@ func Closed(ctx context.Context, in store.Reader, id directory.PersonID, now tim
 	return n > 0, nil
 }
 
-// Set records a kind against a person until the given time (zero for no end).
-// The caller ends the person's sessions and writes the trail in the same
-// transaction.
-func Set(ctx context.Context, tx *store.Tx, id directory.PersonID, k Kind, now, until time.Time, reason, by string) error {
+// inForce is the condition under which a row counts at a time. Leave alone may be
+// recorded before it begins: whatever else is recorded counts at once, also at a
+// gateway whose clock is behind.
+func inForce(at string) string {
+	return `(until = 0 OR until > ` + at + `) AND (kind <> 'on_leave' OR since <= ` + at + `)`
+}
+
+// Set records a kind against a person from since until the given time (zero for no
+// end). What was recorded before ends at that moment, and is remembered (Past). Leave
+// may begin later than now; whoever looks with Beginning does then what follows from
+// it. For everything else since is now, and the caller ends the person's sessions and
+// writes the trail in the same transaction.
+func Set(ctx context.Context, tx *store.Tx, id directory.PersonID, k Kind, since, until time.Time, reason, by string) error {
+	return set(ctx, tx, id, k, since, until, reason, by, true)
+}
+
+// Foretell is Set of leave that begins later.
+func Foretell(ctx context.Context, tx *store.Tx, id directory.PersonID, since, until time.Time, reason, by string) error {
+	return set(ctx, tx, id, OnLeave, since, until, reason, by, false)
+}
+
+func set(ctx context.Context, tx *store.Tx, id directory.PersonID, k Kind, since, until time.Time, reason, by string, begun bool) error {
+	if err := remember(ctx, tx, id, k, since); err != nil {
+		return err
+	}
 	_, err := tx.Exec(ctx, `
-		INSERT INTO standing (person_id, kind, since, until, reason, set_by)
-		VALUES ($1, $2, $3, $4, $5, $6)
+		INSERT INTO standing (person_id, kind, since, until, reason, set_by, begun)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (person_id, kind) DO UPDATE
-		SET    since = excluded.since, until = excluded.until, reason = excluded.reason, set_by = excluded.set_by`,
-		string(id), string(k), store.Micros(now), store.Micros(until), reason, by)
+		SET    since = excluded.since, until = excluded.until, reason = excluded.reason, set_by = excluded.set_by, begun = excluded.begun`,
+		string(id), string(k), store.Micros(since), store.Micros(until), reason, by, begun)
 	if err != nil {
 		return fmt.Errorf("recording a person as %s: %w", k, err)
 	}
 	return nil
 }
 
-// Lift removes a kind from a person. store.ErrUntouched means that it was not
-// recorded.
-func Lift(ctx context.Context, tx *store.Tx, id directory.PersonID, k Kind) error {
+// Lift removes a kind from a person at now, and remembers that it was (Past).
+// store.ErrUntouched means that it was not recorded.
+func Lift(ctx context.Context, tx *store.Tx, id directory.PersonID, k Kind, now time.Time) error {
+	if err := remember(ctx, tx, id, k, now); err != nil {
+		return err
+	}
 	return tx.ExecOne(ctx, `DELETE FROM standing WHERE person_id = $1 AND kind = $2`, string(id), string(k))
+}
+
+// remember keeps what of a row had passed when it ended: at its end, or at the given
+// time if that came first.
+func remember(ctx context.Context, tx *store.Tx, id directory.PersonID, k Kind, ended time.Time) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO standing_past (person_id, kind, since, until)
+		SELECT person_id, kind, since, CASE WHEN until <> 0 AND until < $3 THEN until ELSE $3 END FROM standing
+		WHERE  person_id = $1 AND kind = $2 AND kind IN ('suspended', 'on_leave') AND since < $3
+		ON CONFLICT (person_id, kind, since) DO UPDATE SET until = excluded.until WHERE standing_past.until < excluded.until`,
+		string(id), string(k), store.Micros(ended))
+	if err != nil {
+		return fmt.Errorf("remembering that a person was %s: %w", k, err)
+	}
+	return nil
 }

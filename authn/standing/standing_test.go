@@ -3,6 +3,7 @@ package standing
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -180,7 +181,7 @@ func TestRecorded(t *testing.T) {
 		}
 	}
 	lift := func(k Kind) error {
-		return db.WithTx(ctx, func(tx *store.Tx) error { return Lift(ctx, tx, "tanaka", k) })
+		return db.WithTx(ctx, func(tx *store.Tx) error { return Lift(ctx, tx, "tanaka", k, fake.Now()) })
 	}
 	if got := closed(); len(got) != 0 {
 		t.Errorf("nothing recorded: %v", got)
@@ -335,4 +336,83 @@ func rows(t *testing.T, db *store.DB) (n int) {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// TestForetold: leave counts from its first moment, a suspension at once wherever the
+// clock of who asks stands; what follows from leave is done once.
+func TestForetold(t *testing.T) {
+	fake := clock.NewFake(t0)
+	db := storetest.Open(t)
+	tx := func(do func(tx *store.Tx) error) error { return db.WithTx(ctx, do) }
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(tx(func(tx *store.Tx) error {
+		return Foretell(ctx, tx, "tanaka", t0.Add(time.Hour), t0.Add(3*time.Hour), "育休", "sato")
+	}))
+	must(tx(func(tx *store.Tx) error {
+		return Set(ctx, tx, "suzuki", Suspended, t0.Add(time.Second), time.Time{}, "x", "sato")
+	}))
+	for _, tt := range []struct {
+		at             time.Duration
+		tanaka, suzuki bool
+		due            int
+	}{{0, false, true, 0}, {time.Hour - 1, false, true, 0}, {time.Hour, true, true, 1}, {3 * time.Hour, false, true, 1}} {
+		now := t0.Add(tt.at)
+		for id, want := range map[directory.PersonID]bool{"tanaka": tt.tanaka, "suzuki": tt.suzuki} {
+			closed, err := Closed(ctx, db, id, now)
+			records, also := Records(ctx, db, id, now)
+			several, too := Among(ctx, db, []directory.PersonID{id}, now)
+			if err != nil || also != nil || too != nil || closed != want || (len(records) > 0) != want || (len(several) > 0) != want {
+				t.Errorf("%s after %v: %t, %v, %v", id, tt.at, closed, records, several)
+			}
+		}
+		if due, err := Beginning(ctx, db, now, 9); err != nil || len(due) != tt.due {
+			t.Errorf("after %v: %v begin, %v", tt.at, due, err)
+		}
+	}
+	fake.Advance(time.Hour)
+	must(tx(func(tx *store.Tx) error { return Begun(ctx, tx, "tanaka", fake.Now()) }))
+	if err := tx(func(tx *store.Tx) error { return Begun(ctx, tx, "tanaka", fake.Now()) }); !errors.Is(err, store.ErrUntouched) {
+		t.Errorf("begun twice: %v", err)
+	}
+}
+
+// TestPastIsKept: what of leave and suspensions had passed when they ended.
+func TestPastIsKept(t *testing.T) {
+	db := storetest.Open(t)
+	do := func(f func(tx *store.Tx) error) {
+		t.Helper()
+		if err := db.WithTx(ctx, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := func(h int) time.Time { return t0.Add(time.Duration(h) * time.Hour) }
+	set := func(k Kind, since, until int) {
+		t.Helper()
+		do(func(tx *store.Tx) error { return Set(ctx, tx, "tanaka", k, at(since), at(until), "r", "sato") })
+	}
+	set(OnLeave, 0, 5)
+	set(OnLeave, 8, 20) // the one before had ended by itself
+	do(func(tx *store.Tx) error { return Lift(ctx, tx, "tanaka", OnLeave, at(10)) })
+	set(Suspended, 11, 30)
+	do(func(tx *store.Tx) error { return Lift(ctx, tx, "tanaka", Suspended, at(40)) }) // after its end
+	set(Dormant, 41, 50)
+	do(func(tx *store.Tx) error { return Lift(ctx, tx, "tanaka", Dormant, at(42)) })
+	do(func(tx *store.Tx) error { return Foretell(ctx, tx, "tanaka", at(60), at(70), "r", "sato") })
+	do(func(tx *store.Tx) error { return Lift(ctx, tx, "tanaka", OnLeave, at(43)) }) // never began
+	got, err := store.All(ctx, db, "the past", func(r store.Row) (s string, err error) {
+		var (
+			kind         string
+			since, until int64
+		)
+		err = r.Scan(&kind, &since, &until)
+		return fmt.Sprint(kind, " ", store.FromMicros(since).Sub(t0).Hours(), " ", store.FromMicros(until).Sub(t0).Hours()), err
+	}, `SELECT kind, since, until FROM standing_past ORDER BY since`)
+	if want := []string{"on_leave 0 5", "on_leave 8 10", "suspended 11 30"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("the past is %q, want %q (%v)", got, want, err)
+	}
 }

@@ -169,7 +169,7 @@ func TestNothingIsClosedUnjudged(t *testing.T) {
 				t.Errorf("open here: %v", err)
 			}
 			w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error {
-				if err := standing.Lift(t.Context(), tx, tanaka.ID, standing.Dormant); err != nil {
+				if err := standing.Lift(t.Context(), tx, tanaka.ID, standing.Dormant, w.clock.Now()); err != nil {
 					return err
 				}
 				return w.Reopen(t.Context(), tx, tanaka)

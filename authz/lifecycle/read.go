@@ -41,17 +41,42 @@ var (
 	seenQuery = `
 		SELECT person_id, MAX(CASE WHEN seen_at > started_at THEN seen_at ELSE started_at END)
 		FROM   session WHERE person_id IN (` + marks(1) + `) GROUP BY person_id`
-	toldQuery  = `SELECT login, MAX(used_at) FROM outside_use WHERE login IN (` + marks(1) + `) GROUP BY login`
-	leaveQuery = `SELECT person_id, kind, since, until FROM standing WHERE kind IN ('on_leave', 'dormant') AND person_id IN (` + marks(1) + `)`
-	bookQuery  = `SELECT ` + rowColumns + ` FROM dormancy WHERE person_id IN (` + marks(1) + `)`
+	toldQuery = `SELECT login, MAX(used_at) FROM outside_use WHERE login IN (` + marks(1) + `) GROUP BY login`
+	restQuery = `
+		SELECT person_id, kind, since, until, 1 FROM standing WHERE person_id IN (` + marks(1) + `)
+		UNION ALL
+		SELECT person_id, kind, since, until, 0 FROM standing_past WHERE person_id IN (` + marks(1) + `)`
+	bookQuery = `SELECT ` + rowColumns + ` FROM dormancy WHERE person_id IN (` + marks(1) + `)`
 )
 
 // A known is what the store knows of one ID.
 type known struct {
 	seen, told time.Time
-	leave      Span
-	dormantAt  time.Time // closed as dormant, by whomever
+	rests      []Span       // leave and suspensions, also those that are over
+	closed     []closedSpan // which of them stand as they were recorded
+	dormantAt  time.Time    // closed as dormant, by whomever
 	row        row
+}
+
+// A closedSpan is a stretch of time that is recorded against somebody.
+type closedSpan struct {
+	kind standing.Kind
+	Span
+}
+
+// holds is why an ID is held back by what is recorded of it; "" for nothing.
+func (k known) holds(at time.Time) Hold {
+	var hold Hold
+	for _, c := range k.closed {
+		switch {
+		case at.Before(c.From) && c.kind == standing.OnLeave, !c.Until.IsZero() && !at.Before(c.Until):
+		case c.kind == standing.OnLeave:
+			return OnLeave
+		default:
+			hold = Suspended
+		}
+	}
+	return hold
 }
 
 // knows asks the store about some people.
@@ -85,27 +110,28 @@ func (b *Book) knows(ctx context.Context, in store.Reader, people []directory.Pe
 	for i, p := range people {
 		out[p.ID] = known{seen: seen[ids[i]], told: told[logins[i]]}
 	}
-	_, err = store.All(ctx, in, "who is on leave", func(r store.Row) (struct{}, error) {
+	_, err = store.All(ctx, in, "who is on leave or suspended", func(r store.Row) (struct{}, error) {
 		var (
-			id           directory.PersonID
-			kind         standing.Kind
-			since, until int64
+			id                   directory.PersonID
+			kind                 standing.Kind
+			since, until, stands int64
 		)
-		if err := r.Scan(&id, &kind, &since, &until); err != nil {
+		if err := r.Scan(&id, &kind, &since, &until, &stands); err != nil {
 			return struct{}{}, err
 		}
-		k := out[id]
-		if kind == standing.OnLeave {
-			k.leave = Span{From: store.FromMicros(since)}
-			if until != 0 {
-				k.leave.Until = store.FromMicros(until)
-			}
-		} else {
-			k.dormantAt = store.FromMicros(since)
+		k, span := out[id], Span{store.FromMicros(since), store.FromMicros(until)}
+		switch {
+		case kind == standing.Dormant:
+			k.dormantAt = span.From
+		case stands == 1:
+			k.closed = append(k.closed, closedSpan{kind, span})
+			k.rests = append(k.rests, span)
+		default:
+			k.rests = append(k.rests, span)
 		}
 		out[id] = k
 		return struct{}{}, nil
-	}, leaveQuery, padded(ids)...)
+	}, restQuery, padded(ids)...)
 	if err != nil {
 		return nil, err
 	}
@@ -121,12 +147,12 @@ func (b *Book) knows(ctx context.Context, in store.Reader, people []directory.Pe
 // judge is an entry: what follows for somebody from what directory and store know.
 func (b *Book) judge(p *policy.Policy, who directory.Person, k known, asOf time.Time) (Entry, Judgement) {
 	e := evidence(who)
-	e.Seen, e.Told, e.Leave, e.Reopened = k.seen, k.told, k.leave, k.row.reopenedAt
+	e.Seen, e.Told, e.Rests, e.Reopened = k.seen, k.told, k.rests, k.row.reopenedAt
 	past := Past{k.row.warnedAt, k.row.disabledAt}
 	if past.DisabledAt.IsZero() {
 		past.DisabledAt = k.dormantAt
 	}
-	if b.own(who) {
+	if e.Held = k.holds(asOf); b.own(who) {
 		e.Held = Own
 	}
 	class := ClassOf(p, who)

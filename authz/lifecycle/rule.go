@@ -1,6 +1,8 @@
 package lifecycle
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"sekisho/policy"
@@ -21,8 +23,9 @@ type Evidence struct {
 	Told      time.Time // by a system that only an import reaches
 	// Reopened is when somebody decided that a closed ID is used again.
 	Reopened time.Time
-	Leave    Span // 育休, 休職: does not count
-	Held     Hold // what holds the ID whatever its use; "" for nothing
+	// Rests are leave (育休, 休職) and suspensions, past and present: they do not count.
+	Rests []Span
+	Held  Hold // what holds the ID whatever its use; "" for nothing
 }
 
 // A Past is what was done about an ID's not being used.
@@ -48,6 +51,14 @@ const (
 	OnLeave Hold = "on_leave" // the count rests
 	Unknown Hold = "unknown"  // nothing that is known bounds the last use
 	Own     Hold = "own"      // Sekisho itself binds with it
+	// Suspended: somebody has closed it, and answers for what becomes of it.
+	Suspended Hold = "suspended"
+	// Sealed: an emergency ID of the register, which nobody uses as long as all is well.
+	Sealed Hold = "sealed"
+	// Guarded: the directory guards it itself, and our rights do not reach it.
+	Guarded Hold = "guarded"
+	// NoOwnerTold: a program's or shared ID of which nobody could be told.
+	NoOwnerTold Hold = "no_owner"
 	// LastOfPost: with it gone, too few were left of a post that decides.
 	LastOfPost Hold = "last_of_post"
 )
@@ -78,17 +89,15 @@ func Judge(e Evidence, past Past, days policy.DormancyDays, exempt bool, now tim
 	j.Since = latest(e.CreatedAt, could, e.Seen, e.Told, e.Reopened)
 	first := dayOf(j.Since)
 	if !j.Since.IsZero() {
-		j.Unused = max(0, dayOf(now)-first-e.Leave.days(first, dayOf(now)))
+		j.Unused = max(0, dayOf(now)-first-rested(e.Rests, first, dayOf(now)))
 	}
 	if past.WarnedAt.Before(j.Since) {
 		past.WarnedAt = time.Time{} // used since
 	}
-	j.DisableOn = midnight(max(first+days.DisableDays+e.Leave.days(first, dayOf(now)), warnedDay(past, now)+days.DisableDays-days.WarnDays))
+	j.DisableOn = midnight(max(first+days.DisableDays+rested(e.Rests, first, dayOf(now)), warnedDay(past, now)+days.DisableDays-days.WarnDays))
 	switch {
 	case exempt:
 		j.Hold = Exempt
-	case e.Leave.holds(now):
-		j.Hold = OnLeave
 	case e.Held != "":
 		j.Hold = e.Held
 	case j.Since.IsZero(), e.Lag < 0:
@@ -117,21 +126,26 @@ func warnedDay(past Past, now time.Time) int {
 	return dayOf(past.WarnedAt)
 }
 
-// holds reports whether a time lies in the span.
-func (s Span) holds(at time.Time) bool {
-	return s != Span{} && !at.Before(s.From) && (s.Until.IsZero() || at.Before(s.Until))
-}
-
-// days are those of the span that lie in [from, until).
-func (s Span) days(from, until int) int {
-	if s == (Span{}) {
-		return 0
+// rested are the days of [from, until) that lie in any of the spans, each once.
+func rested(spans []Span, from, until int) int {
+	type stretch struct{ begin, end int }
+	var all []stretch
+	for _, s := range spans {
+		one := stretch{max(from, dayOf(s.From)), until}
+		if !s.Until.IsZero() {
+			one.end = min(until, dayOf(s.Until))
+		}
+		if one.begin < one.end {
+			all = append(all, one)
+		}
 	}
-	begin, end := max(from, dayOf(s.From)), until
-	if !s.Until.IsZero() {
-		end = min(until, dayOf(s.Until))
+	slices.SortFunc(all, func(a, b stretch) int { return cmp.Compare(a.begin, b.begin) })
+	days, counted := 0, from
+	for _, s := range all {
+		days += max(0, s.end-max(s.begin, counted))
+		counted = max(counted, s.end)
 	}
-	return max(0, end-begin)
+	return days
 }
 
 // Japan has one time and has had no summer time since 1951.

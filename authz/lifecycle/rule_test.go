@@ -63,10 +63,12 @@ func TestJudge(t *testing.T) {
 
 		{"exempt", dir, warned, true, after(400, 3), InUse, Exempt, 400},
 		{"exempt, and closed before", dir, closed, true, after(400, 3), Disabled, Exempt, 400},
-		{"on leave", Evidence{CreatedAt: made, Directory: used, Leave: Span{From: after(10, 0)}}, Past{}, false, after(400, 3), InUse, OnLeave, 10},
-		{"back from leave, the count goes on", Evidence{CreatedAt: made, Directory: used, Leave: Span{after(10, 0), after(300, 0)}}, Past{}, false, after(349, 3), InUse, "", 59},
-		{"and comes to its end", Evidence{CreatedAt: made, Directory: used, Leave: Span{after(10, 0), after(300, 0)}}, Past{}, false, after(350, 3), Warned, "", 60},
-		{"a leave of before the last use", Evidence{CreatedAt: made, Directory: used, Leave: Span{used.AddDate(-1, 0, 0), used.AddDate(0, -1, 0)}}, Past{}, false, after(60, 3), Warned, "", 60},
+		{"on leave", Evidence{CreatedAt: made, Directory: used, Rests: []Span{{From: after(10, 0)}}, Held: OnLeave}, Past{}, false, after(400, 3), InUse, OnLeave, 10},
+		{"back from leave, the count goes on", Evidence{CreatedAt: made, Directory: used, Rests: []Span{{after(10, 0), after(300, 0)}}}, Past{}, false, after(349, 3), InUse, "", 59},
+		{"and comes to its end", Evidence{CreatedAt: made, Directory: used, Rests: []Span{{after(10, 0), after(300, 0)}}}, Past{}, false, after(350, 3), Warned, "", 60},
+		{"a leave of before the last use", Evidence{CreatedAt: made, Directory: used, Rests: []Span{{used.AddDate(-1, 0, 0), used.AddDate(0, -1, 0)}}}, Past{}, false, after(60, 3), Warned, "", 60},
+		{"leave that ended early, and a later one", Evidence{CreatedAt: made, Directory: used, Rests: []Span{{after(10, 0), after(20, 0)}, {after(30, 0), after(50, 0)}}}, Past{}, false, after(90, 3), Warned, "", 60},
+		{"suspended while on leave: each day once", Evidence{CreatedAt: made, Directory: used, Rests: []Span{{after(30, 0), after(50, 0)}, {after(10, 0), after(40, 0)}, {after(35, 0), after(36, 0)}}}, Past{}, false, after(99, 3), InUse, "", 59},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := Judge(tt.e, tt.past, staffDays, tt.exempt, tt.at)

@@ -78,7 +78,7 @@ func (w *world) story(lag int) {
 	}
 	never := w.person("never")
 	w.must(w.db.WithTx(ctx, func(tx *store.Tx) error {
-		if err := standing.Lift(ctx, tx, never.ID, standing.Dormant); err != nil {
+		if err := standing.Lift(ctx, tx, never.ID, standing.Dormant, w.clock.Now()); err != nil {
 			return err
 		}
 		return w.Reopen(ctx, tx, never)

@@ -40,6 +40,7 @@ func (b *Book) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
+			b.complain(ctx, "ending what is open of people whose leave begins", b.BeginLeaves(ctx))
 			b.complain(ctx, "bringing about in the directory what a sweep intended", b.Effects(ctx))
 			if clock.Wait(ctx, lookEvery) != nil {
 				return

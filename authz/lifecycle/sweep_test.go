@@ -384,7 +384,7 @@ func TestReopen(t *testing.T) {
 	tanaka := w.person("tanaka")
 	open := func() error {
 		return w.db.WithTx(t.Context(), func(tx *store.Tx) error {
-			if err := standing.Lift(t.Context(), tx, tanaka.ID, standing.Dormant); err != nil {
+			if err := standing.Lift(t.Context(), tx, tanaka.ID, standing.Dormant, w.clock.Now()); err != nil {
 				return err
 			}
 			return w.Reopen(t.Context(), tx, tanaka)

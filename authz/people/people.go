@@ -25,6 +25,7 @@ import (
 	"sekisho/authn/totp"
 	"sekisho/authz"
 	"sekisho/authz/approval"
+	"sekisho/authz/lifecycle"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/audit"
@@ -107,6 +108,11 @@ type Dormancy interface {
 	// follow, after the commit.
 	Reopen(ctx context.Context, tx *store.Tx, who directory.Person) error
 	Bring(ctx context.Context, id directory.PersonID) error
+	// Leave and EndLeave write down leave, whose days do not count; Told has what ended
+	// with it seen at once, after the commit.
+	Leave(ctx context.Context, tx *store.Tx, l lifecycle.Leave) error
+	EndLeave(ctx context.Context, tx *store.Tx, who directory.Person, by string) error
+	Told(ctx context.Context)
 }
 
 // Leases is privilege that is lent; grant.Book is one.
@@ -342,7 +348,7 @@ const unlocking = "person.unlocking"
 // actions name the acts on the trail.
 var actions = map[authz.Act]string{
 	authz.ViewPeople: "people.read", authz.Suspend: "person.suspended", authz.Restore: "person.restored",
-	authz.Unlock: "person.unlocked", authz.TemporaryPassword: "password.temporary",
+	authz.RecordLeave: "leave.recorded", authz.EndLeave: "leave.ended", authz.Unlock: "person.unlocked", authz.TemporaryPassword: "password.temporary",
 	authz.RecoveryCode: "recovery.issued", authz.RemoveFactor: "factor.removed",
 	authz.ViewTerminals: "terminals.read", authz.EnrolTerminal: "terminal.enrolled",
 	authz.LoseTerminal: "terminal.lost", authz.RemoveTerminal: "terminal.removed",

@@ -35,8 +35,14 @@ var onPeople = []deed{
 		return w.Suspend(ctx, w.origin, cookie, login, "調査のため", time.Time{})
 	}, func(t *testing.T, w *world, login string) bool { return w.closed(t, login, standing.Suspended) }},
 	{authz.Restore, "person.restored", notice.Restored, func(w *world, cookie, login string) error {
-		return w.Restore(ctx, w.origin, cookie, login, "")
+		return w.Restore(ctx, w.origin, cookie, login, "異動先で使う")
 	}, func(t *testing.T, w *world, login string) bool { return !w.closed(t, login, standing.Dormant) }},
+	{authz.RecordLeave, "leave.recorded", notice.LeaveRecorded, func(w *world, cookie, login string) error {
+		return w.RecordLeave(ctx, w.origin, cookie, login, people.LeaveDays{Reason: "育休"})
+	}, func(t *testing.T, w *world, login string) bool { return w.closed(t, login, standing.OnLeave) }},
+	{authz.EndLeave, "leave.ended", notice.LeaveEnded, func(w *world, cookie, login string) error {
+		return w.EndLeave(ctx, w.origin, cookie, login, "復職")
+	}, func(t *testing.T, w *world, login string) bool { return !w.closed(t, login, standing.OnLeave) }},
 	{authz.Unlock, "person.unlocked", notice.Unlocked, func(w *world, cookie, login string) error {
 		return w.Unlock(ctx, w.origin, cookie, login)
 	}, func(t *testing.T, w *world, login string) bool {
@@ -79,6 +85,9 @@ func (w *world) ready(t *testing.T, login string, act authz.Act) {
 	w.device(t, login)
 	if act == authz.Restore {
 		w.record(t, login, standing.Dormant)
+	}
+	if act == authz.EndLeave {
+		w.record(t, login, standing.OnLeave)
 	}
 	must(t, w.db.WithTx(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO attempt (credential, failures, held_until, updated_at) VALUES ($1, 3, 0, 0)`, "pw:"+string(w.all[login].ID))
@@ -134,7 +143,7 @@ func TestWhoMayNot(t *testing.T) {
 			}
 		}
 	}
-	for _, act := range []string{"person.", "password.", "recovery.", "factor."} {
+	for _, act := range []string{"person.", "leave.", "password.", "recovery.", "factor."} {
 		if n := w.entries(t, `"action":"`+act, `"outcome":"ok"`); n != 0 {
 			t.Errorf("%d acts %s… were done", n, act)
 		}
@@ -280,7 +289,7 @@ func TestNothingWithoutTheTrail(t *testing.T) {
 			if n := w.entries(t, `"actor":"admin"`, `"action":"`+a.action+`"`, `"object":"tanaka (`+string(w.all["tanaka"].ID)+`)"`, `"outcome":"ok"`, `"articles":["`); n != 1 {
 				t.Errorf("%d entries", n)
 			}
-			ends := a.act != authz.Restore && a.act != authz.Unlock
+			ends := a.act != authz.Restore && a.act != authz.EndLeave && a.act != authz.Unlock
 			if w.alive(t, subject) == ends || !w.alive(t, admin) {
 				t.Errorf("the session is alive: %t", !ends)
 			}

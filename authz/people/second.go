@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sekisho/authn/account"
+	"sekisho/authn/standing"
 	"sekisho/authz"
 	"sekisho/authz/approval"
 	"sekisho/directory"
@@ -101,6 +102,12 @@ func (s *Service) possible(ctx context.Context, d deed, what string) error {
 			return err
 		}
 		return s.recoverable(ctx, d.on.ID)
+	case authz.EndLeave:
+		_, ok, err := standing.Leave(ctx, s.In.DB, d.on.ID, s.In.Now())
+		if err == nil && !ok {
+			err = ErrNoLeave
+		}
+		return err
 	case authz.RemoveFactor:
 		factors, err := s.Account.FactorsOf(ctx, d.on.ID)
 		if err == nil && !slices.ContainsFunc(factors, func(f account.Factor) bool { return f.ID == what }) {
@@ -120,6 +127,7 @@ var deedWords = map[authz.Act]policy.Words{
 	authz.RecoveryCode:      {JA: "回復コードの発行", EN: "a recovery code"},
 	authz.RemoveFactor:      {JA: "認証の手段の削除", EN: "removal of a factor"},
 	authz.Restore:           {JA: "使われず無効になったIDの再開", EN: "an ID opened again that was closed unused"},
+	authz.EndLeave:          {JA: "休業・休職の終わり", EN: "the end of leave"},
 	authz.AssignToken:       {JA: "トークンの交付又は回収", EN: "a token given out or taken back"},
 }
 

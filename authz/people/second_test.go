@@ -34,7 +34,7 @@ func withSeconds(t *testing.T) *world {
 		DB: w.db, Trail: audit.New(w.db, w.clock.Now), Policy: func() *policy.Policy { return w.policy }, Version: func() int64 { return 1 },
 		People: w.dir, Facts: w.in.Watch, Presence: w.in, Notices: w.in.Notices, Now: w.clock.Now,
 	})
-	w.Service = people.New(people.House{In: w.in, Account: w.Account, Directory: w.dir, Stock: w.Stock, Approvals: book})
+	w.Service = people.New(people.House{In: w.in, Account: w.Account, Directory: w.dir, Stock: w.Stock, Approvals: book, Dormancy: w.Dormancy})
 	return w
 }
 
@@ -284,6 +284,7 @@ func TestDormantIsOpenedByADecision(t *testing.T) {
 }
 
 type reopened struct {
+	people.Dormancy
 	logins  []string
 	brought int
 }

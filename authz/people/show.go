@@ -31,8 +31,9 @@ type Detail struct {
 	Sessions int               // live at the gate
 	Live     []session.Session // those themselves, without what applications hold of them
 	Attempts []Attempt
-	Recovery time.Time // until when a recovery code is good; zero for none
-	Past     []Past    // what administrators did, newest first
+	Recovery time.Time       // until when a recovery code is good; zero for none
+	Past     []Past          // what administrators did, newest first
+	Leave    standing.Record // in force or to come; the zero Record for none
 	// May says what the reader may do to this person. It is asked again when
 	// they do it.
 	May map[authz.Act]authz.Permission
@@ -60,6 +61,9 @@ func (s *Service) fill(ctx context.Context, d *Detail) error {
 	id, now := d.Person.ID, s.In.Now()
 	var err error
 	if d.Closed, err = standing.Records(ctx, s.In.DB, id, now); err != nil {
+		return err
+	}
+	if d.Leave, _, err = standing.Leave(ctx, s.In.DB, id, now); err != nil {
 		return err
 	}
 	var kinds []standing.Kind

@@ -14,6 +14,7 @@ import (
 	"sekisho/authn/signin"
 	"sekisho/authn/standing"
 	"sekisho/authz"
+	"sekisho/authz/lifecycle"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/store"
@@ -76,8 +77,8 @@ func (s *Service) Suspend(ctx context.Context, o signin.Origin, cookie, login, r
 }
 
 // liftable is what an administrator ends: a suspension, and dormancy, since that
-// an unused ID is opened again is somebody's decision (article 62-5). Leave ends
-// with the personnel change that it came with.
+// an unused ID is opened again is somebody's decision (article 62-5). Leave ends by
+// EndLeave.
 var liftable = []standing.Kind{standing.Suspended, standing.Dormant}
 
 // Restore lifts what keeps a person out. ErrNothingToLift: nothing does that
@@ -95,6 +96,9 @@ func (s *Service) Restore(ctx context.Context, o signin.Origin, cookie, login, r
 		return err
 	}
 	if dormant {
+		if reason == "" { // that an unused ID is opened again is a decision, and has a reason
+			return noReason
+		}
 		if d, err = s.jointly(ctx, d); err != nil {
 			return err
 		}
@@ -111,7 +115,11 @@ func (s *Service) Restore(ctx context.Context, o signin.Origin, cookie, login, r
 			return err
 		}
 		if now && s.Dormancy != nil {
-			if err := s.Dormancy.Reopen(ctx, tx, d.on); err != nil {
+			err := s.Dormancy.Reopen(ctx, tx, d.on)
+			if errors.Is(err, lifecycle.ErrDeleting) {
+				return ErrDeleting
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -161,7 +169,7 @@ func (s *Service) lift(ctx context.Context, tx *store.Tx, id directory.PersonID)
 			if r.Kind != k {
 				continue
 			}
-			if err := standing.Lift(ctx, tx, id, k); err != nil {
+			if err := standing.Lift(ctx, tx, id, k, s.In.Now()); err != nil {
 				return err
 			}
 			lifted++
@@ -207,6 +215,8 @@ func (s *Service) Unlock(ctx context.Context, o signin.Origin, cookie, login str
 	})
 }
 
+var noReason = &Invalid{Field: "reason", Rule: "required", Says: policy.Words{JA: "理由を入力してください。", EN: "Please give a reason."}}
+
 // words are a reason as it is kept: without the space around it, and without
 // what could make one line look like another.
 func words(reason string, needed bool) (string, error) {
@@ -216,7 +226,7 @@ func words(reason string, needed bool) (string, error) {
 	}
 	switch {
 	case reason == "" && needed:
-		return "", &Invalid{Field: "reason", Rule: "required", Says: policy.Words{JA: "理由を入力してください。", EN: "Please give a reason."}}
+		return "", noReason
 	case utf8.RuneCountInString(reason) > MaxReason:
 		return "", &Invalid{Field: "reason", Rule: "too_long", Says: policy.Words{JA: "理由は500字までです。", EN: "A reason has 500 characters at most."}}
 	case !utf8.ValidString(reason), strings.ContainsFunc(reason, odd):

@@ -21,6 +21,7 @@ import (
 	"sekisho/authn/terminal"
 	"sekisho/authn/ticket"
 	"sekisho/authn/totp"
+	"sekisho/authz/lifecycle"
 	"sekisho/authz/people"
 	"sekisho/directory"
 	"sekisho/directory/embedded"
@@ -179,6 +180,9 @@ func (w *world) build(t *testing.T, ring *secret.KeyRing, hasher *secret.Hasher)
 	w.Service = people.New(people.House{
 		In: w.in, Account: account.New(w.in, w.dir), Directory: w.dir,
 		Stock: totp.NewTokens(w.db, ring, now, func() policy.TOTPRules { return w.policy.TOTP }),
+		Dormancy: lifecycle.New(lifecycle.House{
+			DB: w.db, Trail: trail, Policy: pol, Directory: w.dir, Sessions: w.in.Sessions, Notices: w.in.Notices, Forget: watch, Now: now,
+		}),
 	})
 }
 

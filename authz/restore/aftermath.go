@@ -45,6 +45,7 @@ var kept = map[string]string{
 	"policy_dispatch":   "files older than these are refused",
 	"attempt":           "failures count from what is known of them",
 	"standing":          "whom the gate suspended since is suspended again by hand, from the trail's export",
+	"standing_past":     "the past",
 	"acknowledgement":   "who acknowledged later does it again",
 	"sign_in_failure":   "shown once more, at worst",
 	"sign_in_end":       "it only narrows",

@@ -51,6 +51,8 @@ var examples = map[string]example{
 	"GET /api/v1/people/{login}":                     {"/api/v1/people/suzuki", "k.live", ""},
 	"POST /api/v1/people/{login}/suspend":            {"/api/v1/people/suzuki/suspend", "k.live", `{"reason":"x"}`},
 	"POST /api/v1/people/{login}/restore":            {"/api/v1/people/suzuki/restore", "k.live", ""},
+	"POST /api/v1/people/{login}/leave":              {"/api/v1/people/suzuki/leave", "k.live", `{"from":"2026-04-01","until":"2027-03-31","reason":"x"}`},
+	"POST /api/v1/people/{login}/end-leave":          {"/api/v1/people/suzuki/end-leave", "k.live", `{"reason":"x"}`},
 	"POST /api/v1/people/{login}/unlock":             {"/api/v1/people/suzuki/unlock", "k.live", ""},
 	"POST /api/v1/people/{login}/temporary-password": {"/api/v1/people/suzuki/temporary-password", "k.live", ""},
 	"POST /api/v1/people/{login}/recovery-code":      {"/api/v1/people/suzuki/recovery-code", "k.live", ""},

@@ -108,6 +108,16 @@ func (w office) Restore(_ context.Context, _ signin.Origin, _, login, reason str
 	return w.act()
 }
 
+func (w office) RecordLeave(_ context.Context, _ signin.Origin, _, login string, days people.LeaveDays) error {
+	w.heard.login, w.heard.reason, w.heard.data = login, days.Reason, days.From+" "+days.Until
+	return w.act()
+}
+
+func (w office) EndLeave(_ context.Context, _ signin.Origin, _, login, reason string) error {
+	w.heard.login, w.heard.reason = login, reason
+	return w.act()
+}
+
 func (w office) Unlock(context.Context, signin.Origin, string, string) error { return w.act() }
 
 func (w office) TemporaryPassword(_ context.Context, _ signin.Origin, _, login string) (people.Slip, error) {

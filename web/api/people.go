@@ -20,6 +20,8 @@ type People interface {
 	Show(ctx context.Context, o signin.Origin, cookie, login string) (people.Detail, error)
 	Suspend(ctx context.Context, o signin.Origin, cookie, login, reason string, until time.Time) error
 	Restore(ctx context.Context, o signin.Origin, cookie, login, reason string) error
+	RecordLeave(ctx context.Context, o signin.Origin, cookie, login string, days people.LeaveDays) error
+	EndLeave(ctx context.Context, o signin.Origin, cookie, login, reason string) error
 	Unlock(ctx context.Context, o signin.Origin, cookie, login string) error
 	TemporaryPassword(ctx context.Context, o signin.Origin, cookie, login string) (people.Slip, error)
 	RecoveryCode(ctx context.Context, o signin.Origin, cookie, login string) (people.Slip, error)
@@ -42,8 +44,12 @@ func (v *service) peopleOperations() []operation {
 			status: 200, answer: personAnswer{}, codes: append([]string{web.CodeNotFound}, toRead...)},
 		{method: "POST", path: "/api/v1/people/{login}/suspend", says: "Closes every door to a person, and ends what is open.", handle: v.suspend,
 			body: suspension{}, status: 200, answer: personAnswer{}, codes: toAct},
-		{method: "POST", path: "/api/v1/people/{login}/restore", says: "Lifts a suspension, and dormancy.", handle: v.restore,
+		{method: "POST", path: "/api/v1/people/{login}/restore", says: "Lifts a suspension, and dormancy; the latter takes a reason.", handle: v.restore,
 			body: restoration{}, status: 200, answer: personAnswer{}, codes: toAct},
+		{method: "POST", path: "/api/v1/people/{login}/leave", says: "Records leave: every door is shut meanwhile, and the days do not count as unused.", handle: v.recordLeave,
+			body: leave{}, status: 200, answer: personAnswer{}, codes: append([]string{web.CodeInvalid}, toAct...)},
+		{method: "POST", path: "/api/v1/people/{login}/end-leave", says: "Ends leave before its day, or takes back one to come.", handle: v.endLeave,
+			body: leaveEnd{}, status: 200, answer: personAnswer{}, codes: toAct},
 		{method: "POST", path: "/api/v1/people/{login}/unlock", says: "Forgets the failures against a person's password and codes.", handle: v.unlock,
 			body: struct{}{}, status: 200, answer: personAnswer{}, codes: toAct},
 		{method: "POST", path: "/api/v1/people/{login}/temporary-password", says: "Gives a person a password to be changed at the next sign-in; it is answered once.", handle: v.temporaryPassword,
@@ -140,6 +146,7 @@ type personAnswer struct {
 	Factors           []factorItem    `json:"factors"`
 	Sessions          int             `json:"sessions"`
 	Attempts          []attempt       `json:"attempts"`
+	Leave             *closure        `json:"leave"`            // in force or to come; null for none
 	RecoveryEndsAt    *time.Time      `json:"recovery_ends_at"` // null: no recovery code is good
 	May               []authz.Act     `json:"may"`              // what the reader may do
 }
@@ -156,6 +163,9 @@ func personOf(d people.Detail) personAnswer {
 	}
 	for _, c := range d.Closed {
 		out.Closed = append(out.Closed, closure{string(c.Kind), stamp(c.Since), stamp(c.Until), c.Reason, c.By})
+	}
+	if l := d.Leave; l.Kind != "" {
+		out.Leave = &closure{string(l.Kind), stamp(l.Since), stamp(l.Until), l.Reason, l.By}
 	}
 	for _, a := range d.Attempts {
 		out.Attempts = append(out.Attempts, attempt{a.Kind, a.Failures, stamp(a.HeldUntil), a.Spent})
@@ -209,6 +219,42 @@ func (v *service) restore(w http.ResponseWriter, r *web.Request) error {
 	}
 	return v.done(w, r, func() error {
 		return v.People.Restore(r.Context(), r.Origin, r.Cookie, r.PathValue("login"), in.Reason)
+	})
+}
+
+type leave struct {
+	From   string `json:"from,omitempty"`  // the first day in Japan, such as 2026-04-01; without it: today
+	Until  string `json:"until,omitempty"` // the last day; without it: until it is ended
+	Reason string `json:"reason"`
+}
+
+func (v *service) recordLeave(w http.ResponseWriter, r *web.Request) error {
+	var in leave
+	if err := r.DecodeJSON(&in); err != nil {
+		return err
+	}
+	if err := required("reason", in.Reason, maxText); err != nil {
+		return err
+	}
+	return v.done(w, r, func() error {
+		return v.People.RecordLeave(r.Context(), r.Origin, r.Cookie, r.PathValue("login"), people.LeaveDays{From: in.From, Until: in.Until, Reason: in.Reason})
+	})
+}
+
+type leaveEnd struct {
+	Reason string `json:"reason"`
+}
+
+func (v *service) endLeave(w http.ResponseWriter, r *web.Request) error {
+	var in leaveEnd
+	if err := r.DecodeJSON(&in); err != nil {
+		return err
+	}
+	if err := required("reason", in.Reason, maxText); err != nil {
+		return err
+	}
+	return v.done(w, r, func() error {
+		return v.People.EndLeave(r.Context(), r.Origin, r.Cookie, r.PathValue("login"), in.Reason)
 	})
 }
 

@@ -37,6 +37,12 @@ func TestRefusalsOfOffice(t *testing.T) {
 		{"POST", "/api/v1/people/suzuki/suspend", `{}`, nil, 422, "invalid", ""},
 		{"POST", "/api/v1/people/suzuki/suspend", `{"reason":"x","until":"tomorrow"}`, nil, 422, "invalid", ""},
 		{"POST", "/api/v1/people/suzuki/restore", "", people.ErrNothingToLift, 409, "wrong_state", "neither suspended"},
+		{"POST", "/api/v1/people/suzuki/restore", "", people.ErrDeleting, 409, "wrong_state", "cannot be taken back"},
+		{"POST", "/api/v1/people/suzuki/leave", `{"from":"2026-04-01"}`, nil, 422, "invalid", ""},
+		{"POST", "/api/v1/people/suzuki/leave", `{"reason":"x"}`, people.ErrLeaveApart, 409, "wrong_state", "ends before the new one"},
+		{"POST", "/api/v1/people/suzuki/leave", `{"reason":"x","from":"x"}`, &people.Invalid{Field: "from", Rule: "not_a_day", Says: words}, 422, "invalid", ""},
+		{"POST", "/api/v1/people/suzuki/end-leave", `{}`, nil, 422, "invalid", ""},
+		{"POST", "/api/v1/people/suzuki/end-leave", `{"reason":"x"}`, people.ErrNoLeave, 409, "wrong_state", "No leave is recorded"},
 		{"POST", "/api/v1/people/suzuki/unlock", "", people.ErrState, 409, "wrong_state", ""},
 		{"POST", "/api/v1/people/suzuki/temporary-password", "", people.ErrUnusable, 409, "wrong_state", "cannot be used now"},
 		{"POST", "/api/v1/people/suzuki/recovery-code", "", people.ErrNoFactor, 409, "wrong_state", "No second factor"},
@@ -153,6 +159,14 @@ func TestSuspend(t *testing.T) {
 	}
 	call(t, srv, "POST", "/api/v1/people/suzuki/restore", "k.live", `{"reason":"戻った"}`)
 	if w.heard.reason != "戻った" {
+		t.Errorf("heard %+v", w.heard)
+	}
+	call(t, srv, "POST", "/api/v1/people/suzuki/leave", "k.live", `{"from":"2026-04-01","until":"2027-03-31","reason":"育休"}`)
+	if w.heard.reason != "育休" || w.heard.data != "2026-04-01 2027-03-31" {
+		t.Errorf("heard %+v", w.heard)
+	}
+	call(t, srv, "POST", "/api/v1/people/suzuki/end-leave", "k.live", `{"reason":"復職"}`)
+	if w.heard.reason != "復職" {
 		t.Errorf("heard %+v", w.heard)
 	}
 }

@@ -53,7 +53,7 @@ func TestOfficePages(t *testing.T) {
 // officePages are all pages that show something, officeForms all that do
 // something, with what makes them do it.
 var officePages = []string{
-	"/people", "/people/suzuki", "/people/suzuki/suspend", "/people/suzuki/restore", "/people/suzuki/unlock",
+	"/people", "/people/suzuki", "/people/suzuki/suspend", "/people/suzuki/restore", "/people/suzuki/leave", "/people/suzuki/end-leave", "/people/suzuki/unlock",
 	"/people/suzuki/temporary-password", "/people/suzuki/recovery-code", "/people/suzuki/factors/f2/remove",
 	"/terminals", "/terminals/enrol", "/terminals/madoguchi-03/lost", "/terminals/madoguchi-03/remove",
 	"/tokens", "/tokens/import", "/tokens/A0001", "/tokens/A0001/assign", "/tokens/A0002/unassign", "/tokens/A0002/resync", "/tokens/A0002/lost",
@@ -67,6 +67,8 @@ var officeForms = []struct {
 }{
 	{"/people/suzuki/suspend", []string{"reason", " 不正の疑い ", "until", "2026-04-03"}, "suspend suzuki 不正の疑い 2026-04-03T15:00:00Z", "/people/suzuki?done=suspended"},
 	{"/people/suzuki/restore", []string{"reason", "戻ったため"}, "restore suzuki 戻ったため", "/people/suzuki?done=restored"},
+	{"/people/suzuki/leave", []string{"reason", " 育休 ", "from", "2026-04-03", "until", "2027-03-31"}, "leave suzuki 育休 2026-04-03 2027-03-31", "/people/suzuki?done=leave_recorded"},
+	{"/people/suzuki/end-leave", []string{"reason", "復職"}, "end leave suzuki 復職", "/people/suzuki?done=leave_ended"},
 	{"/people/suzuki/unlock", nil, "unlock suzuki", "/people/suzuki?done=unlocked"},
 	{"/people/suzuki/temporary-password", nil, "temporary suzuki", ""},
 	{"/people/suzuki/recovery-code", nil, "recovery suzuki", ""},
@@ -259,7 +261,7 @@ func TestOfficeSaysWhatIsWrong(t *testing.T) {
 		"expired":  {func(d *people.Detail) { d.Person.Account.ExpiresAt, d.State = t0, people.Expired }, []string{"契約の期限が過ぎています"}},
 		"on leave": {func(d *people.Detail) {
 			d.State, d.Closed = people.OnLeave, []standing.Record{{Kind: standing.OnLeave, Since: t0}}
-		}, []string{"復職の手続"}},
+		}, []string{"早く戻るとき"}},
 		"dormant": {func(d *people.Detail) {
 			d.State, d.Closed = people.Dormant, []standing.Record{{Kind: standing.Dormant, Since: t0}}
 		}, []string{"長い間使われなかった", `<a class="lone" href="/people/suzuki/restore">`}},

@@ -71,6 +71,14 @@ func (d *office) Restore(_ context.Context, _ signin.Origin, _, login, reason st
 	d.do("restore", login, reason)
 	return d.actErr
 }
+func (d *office) RecordLeave(_ context.Context, _ signin.Origin, _, login string, days people.LeaveDays) error {
+	d.do("leave", login, days.Reason, days.From, days.Until)
+	return d.actErr
+}
+func (d *office) EndLeave(_ context.Context, _ signin.Origin, _, login, reason string) error {
+	d.do("end leave", login, reason)
+	return d.actErr
+}
 func (d *office) Unlock(_ context.Context, _ signin.Origin, _, login string) error {
 	d.do("unlock", login)
 	return d.actErr

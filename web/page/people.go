@@ -30,6 +30,8 @@ type People interface {
 	Show(ctx context.Context, o signin.Origin, cookie, login string) (people.Detail, error)
 	Suspend(ctx context.Context, o signin.Origin, cookie, login, reason string, until time.Time) error
 	Restore(ctx context.Context, o signin.Origin, cookie, login, reason string) error
+	RecordLeave(ctx context.Context, o signin.Origin, cookie, login string, days people.LeaveDays) error
+	EndLeave(ctx context.Context, o signin.Origin, cookie, login, reason string) error
 	Unlock(ctx context.Context, o signin.Origin, cookie, login string) error
 	TemporaryPassword(ctx context.Context, o signin.Origin, cookie, login string) (people.Slip, error)
 	RecoveryCode(ctx context.Context, o signin.Origin, cookie, login string) (people.Slip, error)
@@ -60,6 +62,10 @@ func (h *house) mountOffice() {
 	m("POST /people/{login}/suspend", h.suspend)
 	m("GET /people/{login}/restore", h.actForm(restoring))
 	m("POST /people/{login}/restore", h.restore)
+	m("GET /people/{login}/leave", h.actForm(recordingLeave))
+	m("POST /people/{login}/leave", h.recordLeave)
+	m("GET /people/{login}/end-leave", h.actForm(endingLeave))
+	m("POST /people/{login}/end-leave", h.endLeave)
 	m("GET /people/{login}/unlock", h.actForm(unlocking))
 	m("POST /people/{login}/unlock", h.unlock)
 	m("GET /people/{login}/temporary-password", h.actForm(givingPassword))
@@ -384,6 +390,10 @@ func (h *house) officeDone(r *web.Request) notice {
 		return undo(g.say("office.done_suspended"), restoring.path, g.say("restore.name"))
 	case "restored":
 		return undo(g.say("office.done_restored"), suspending.path, g.say("suspend.name"))
+	case "leave_recorded":
+		return undo(g.say("office.done_leave_recorded"), endingLeave.path, g.say("endleave.name"))
+	case "leave_ended":
+		return good(g.say("office.done_leave_ended"))
 	case "unlocked":
 		return good(g.say("office.done_unlocked"))
 	case "factor_removed":

@@ -3,12 +3,14 @@ package page
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"sekisho/authn"
 	"sekisho/authn/signin"
+	"sekisho/authn/standing"
 	"sekisho/authz"
 	"sekisho/authz/people"
 	"sekisho/policy"
@@ -24,6 +26,7 @@ type act struct {
 	reason bool   // asks why,
 	must   bool   // and takes no silence for an answer
 	until  bool   // asks for how long
+	from   bool   // and from when
 	says   func(*tongue) actWords
 }
 
@@ -35,28 +38,36 @@ type actWords struct {
 }
 
 var (
-	suspending = act{authz.Suspend, "suspend", true, true, true, true, func(g *tongue) actWords {
+	suspending = act{authz.Suspend, "suspend", true, true, true, true, false, func(g *tongue) actWords {
 		return actWords{g.say("suspend.name"), g.say("suspend.brief"), g.say("suspend.submit"), []string{
 			g.say("suspend.then_sessions"), g.say("suspend.then_doors"), g.say("suspend.then_kept"), g.say("act.then_record")}}
 	}}
-	restoring = act{authz.Restore, "restore", false, true, false, false, func(g *tongue) actWords {
+	restoring = act{authz.Restore, "restore", false, true, false, false, false, func(g *tongue) actWords {
 		return actWords{g.say("restore.name"), g.say("restore.brief"), g.say("restore.submit"), []string{
 			g.say("restore.then_open"), g.say("restore.then_others"), g.say("act.then_record")}}
 	}}
-	unlocking = act{authz.Unlock, "unlock", false, false, false, false, func(g *tongue) actWords {
+	recordingLeave = act{authz.RecordLeave, "leave", true, true, true, true, true, func(g *tongue) actWords {
+		return actWords{g.say("leave.name"), g.say("leave.brief"), g.say("leave.submit"), []string{
+			g.say("leave.then_doors"), g.say("leave.then_count"), g.say("leave.then_kept"), g.say("act.then_record")}}
+	}}
+	endingLeave = act{authz.EndLeave, "end-leave", false, true, true, false, false, func(g *tongue) actWords {
+		return actWords{g.say("endleave.name"), g.say("endleave.brief"), g.say("endleave.submit"), []string{
+			g.say("endleave.then_open"), g.say("endleave.then_count"), g.say("act.then_record")}}
+	}}
+	unlocking = act{authz.Unlock, "unlock", false, false, false, false, false, func(g *tongue) actWords {
 		return actWords{g.say("unlock.name"), g.say("unlock.brief"), g.say("unlock.submit"), []string{
 			g.say("unlock.then_count"), g.say("unlock.then_same"), g.say("unlock.then_ask")}}
 	}}
-	givingPassword = act{authz.TemporaryPassword, "temporary-password", true, false, false, false, func(g *tongue) actWords {
+	givingPassword = act{authz.TemporaryPassword, "temporary-password", true, false, false, false, false, func(g *tongue) actWords {
 		return actWords{g.say("temporary.name"), g.say("temporary.brief"), g.say("temporary.submit"), []string{
 			g.say("temporary.then_old"), g.say("temporary.then_sessions"), g.say("temporary.then_change"),
 			g.say("act.then_once"), g.say("act.then_person")}}
 	}}
-	givingCode = act{authz.RecoveryCode, "recovery-code", true, false, false, false, func(g *tongue) actWords {
+	givingCode = act{authz.RecoveryCode, "recovery-code", true, false, false, false, false, func(g *tongue) actWords {
 		return actWords{g.say("recover.name"), g.say("recover.brief"), g.say("recover.submit"), []string{
 			g.say("recover.then_only"), g.say("recover.then_replaced"), g.say("recover.then_sessions"), g.say("recover.then_old"), g.say("act.then_once"), g.say("act.then_person")}}
 	}}
-	dropping = act{authz.RemoveFactor, "", true, false, false, false, func(g *tongue) actWords {
+	dropping = act{authz.RemoveFactor, "", true, false, false, false, false, func(g *tongue) actWords {
 		return actWords{g.say("drop.name"), g.say("drop.brief"), g.say("drop.submit"), []string{
 			g.say("drop.then_gone"), g.say("drop.then_sessions"), g.say("drop.then_last"), g.say("act.then_record")}}
 	}}
@@ -81,9 +92,11 @@ type actPage struct {
 	AsksReason     bool
 	NeedsReason    bool
 	AsksUntil      bool
+	AsksFrom       bool
 	AsksLogin      bool
 	AsksCodes      bool
-	Reason, Until  string
+	Reason         string
+	From, Until    string
 	Login          string
 	Today          string // the first day that can be the last
 }
@@ -122,7 +135,10 @@ func (h *house) actPage(r *web.Request, step signin.Step, a act) (actPage, error
 		Rooms: h.rooms(r, step, "people"), Title: says.Name, Then: says.Then, Articles: may.Articles,
 		Subject: g.say("act.person", "Name", d.Person.Name, "Login", d.Person.Login, "Section", sectionName(r, d.Person.Section)),
 		Action:  r.URL.EscapedPath(), Back: personPath(d.Person.Login), Button: says.Button, Danger: a.danger,
-		AsksReason: a.reason, NeedsReason: a.must, AsksUntil: a.until, Today: h.srv.Now().In(japan).Format(time.DateOnly),
+		AsksReason: a.reason, NeedsReason: a.must, AsksUntil: a.until, AsksFrom: a.from, Today: h.srv.Now().In(japan).Format(time.DateOnly),
+	}
+	if a.id == authz.Restore && slices.ContainsFunc(d.Closed, func(c standing.Record) bool { return c.Kind == standing.Dormant }) {
+		p.NeedsReason = true
 	}
 	if joint {
 		p.Then = append([]string{g.say("act.joint")}, p.Then...)
@@ -145,7 +161,7 @@ func (h *house) actAgain(w http.ResponseWriter, r *web.Request, step signin.Step
 	if err != nil {
 		return h.turned(w, r, err, r.URL.EscapedPath())
 	}
-	p.Reason, p.Until = r.PostForm.Get("reason"), r.PostForm.Get("until")
+	p.Reason, p.From, p.Until = r.PostForm.Get("reason"), r.PostForm.Get("from"), r.PostForm.Get("until")
 	return h.again(w, r, step, "personact", p, said)
 }
 
@@ -192,6 +208,33 @@ func (h *house) restore(w http.ResponseWriter, r *web.Request) error {
 	}
 	err = h.People.Restore(r.Context(), r.Origin, r.Cookie, r.PathValue("login"), reason)
 	return h.acted(w, r, step, restoring, err, "restored")
+}
+
+func (h *house) recordLeave(w http.ResponseWriter, r *web.Request) error {
+	step, done, err := h.at(w, r, authn.SignedIn)
+	if done || err != nil {
+		return err
+	}
+	reason, faults := h.reason(r, recordingLeave)
+	if len(faults) > 0 {
+		return h.actAgain(w, r, step, recordingLeave, refused{http.StatusUnprocessableEntity, faults, nil})
+	}
+	days := people.LeaveDays{From: r.PostForm.Get("from"), Until: r.PostForm.Get("until"), Reason: reason}
+	err = h.People.RecordLeave(r.Context(), r.Origin, r.Cookie, r.PathValue("login"), days)
+	return h.acted(w, r, step, recordingLeave, err, "leave_recorded")
+}
+
+func (h *house) endLeave(w http.ResponseWriter, r *web.Request) error {
+	step, done, err := h.at(w, r, authn.SignedIn)
+	if done || err != nil {
+		return err
+	}
+	reason, faults := h.reason(r, endingLeave)
+	if len(faults) > 0 {
+		return h.actAgain(w, r, step, endingLeave, refused{http.StatusUnprocessableEntity, faults, nil})
+	}
+	err = h.People.EndLeave(r.Context(), r.Origin, r.Cookie, r.PathValue("login"), reason)
+	return h.acted(w, r, step, endingLeave, err, "leave_ended")
 }
 
 func (h *house) unlock(w http.ResponseWriter, r *web.Request) error {

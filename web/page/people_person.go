@@ -149,7 +149,7 @@ func (h *house) personPage(r *web.Request, d people.Detail) personPage {
 		p.Past = append(p.Past, pastLine{g.near(one.At, now), pastAct(g, one.Action), one.What, one.By, one.Reason})
 	}
 	p.Drop = h.offer(r, d, dropping, "")
-	for _, a := range []act{unlocking, restoring, givingPassword, givingCode, suspending} {
+	for _, a := range []act{unlocking, restoring, endingLeave, givingPassword, givingCode, recordingLeave, suspending} {
 		if line := h.offer(r, d, a, h.idle(r, d, a)); line.Why == "" {
 			p.Acts = append(p.Acts, line)
 		} else {
@@ -180,9 +180,14 @@ func (h *house) troubles(r *web.Request, d people.Detail, p *personPage) {
 		case standing.Dormant:
 			one.Says, one.Act = g.say("trouble.dormant"), ends(restoring)
 		case standing.OnLeave:
-			one.Says = g.say("trouble.on_leave")
+			one.Says, one.Act = g.say("trouble.on_leave"), ends(endingLeave)
 		}
 		p.Troubles = append(p.Troubles, one)
+	}
+	if l := d.Leave; l.Kind != "" && l.Since.After(h.srv.Now()) {
+		p.Troubles = append(p.Troubles, trouble{
+			Title: g.say("trouble.leave_to_come"), Says: g.say("trouble.leave_to_come_says"), Recorded: true, Since: l.Since, Until: l.Until, Reason: l.Reason, By: l.By, Act: ends(endingLeave),
+		})
 	}
 	switch {
 	case account.Disabled:
@@ -224,6 +229,10 @@ func pastAct(g *tongue, action string) string {
 		return g.say("past.suspended")
 	case "person.restored":
 		return g.say("past.restored")
+	case "leave.recorded":
+		return g.say("past.leave_recorded")
+	case "leave.ended":
+		return g.say("past.leave_ended")
 	case "person.unlocked":
 		return g.say("past.unlocked")
 	case "password.temporary":
@@ -257,6 +266,8 @@ func (h *house) idle(r *web.Request, d people.Detail, a act) string {
 		return g.say("person.suspended_already")
 	case a.id == authz.Restore && !closed[standing.Suspended] && !closed[standing.Dormant]:
 		return g.say("person.not_suspended")
+	case a.id == authz.EndLeave && d.Leave.Kind == "":
+		return g.say("person.not_on_leave")
 	case a.id == authz.Unlock && !shutOut(d):
 		return g.say("person.not_shut_out")
 	case (a.id == authz.TemporaryPassword || a.id == authz.RecoveryCode) && d.State != people.Active:
