@@ -38,6 +38,7 @@ func check(p *Policy, d *document) {
 	c.lockout()
 	c.times()
 	c.dormancy()
+	c.personnel()
 }
 
 type checker struct {

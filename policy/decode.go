@@ -284,7 +284,7 @@ func choicesAt(path string) ([]string, bool) {
 	case "classes[].acr{}", "applications[].acr", "applications[].paths[].acr", "clients[].acr":
 		return texts(ACRs()), true
 	case "posts[].id", "applications[].posts[]", "clients[].posts[]", "passkey.demands[].posts[]",
-		"privileges[].eligible.posts[]", "privileges[].approvers.posts[]", "approval.deputies[].post", "approval.duty[].posts[]", "permits[].askers[]", "permits[].steps[].posts[]":
+		"personnel.viewers[]", "privileges[].eligible.posts[]", "privileges[].approvers.posts[]", "approval.deputies[].post", "approval.duty[].posts[]", "permits[].askers[]", "permits[].steps[].posts[]":
 		return texts(PostIDs()), true
 	case "privileges[].gives[].kind":
 		return GiftKinds(), true
@@ -298,6 +298,8 @@ func choicesAt(path string) ([]string, bool) {
 		return StandingKinds(), true
 	case "approval.standing[].hours[].days[]":
 		return WorkWeek(), true
+	case "personnel.columns[].field":
+		return personnelFieldIDs(), true
 	case "cards[].subject":
 		return CardSubjects(), true
 	case "deviations[].rule":

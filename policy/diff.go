@@ -148,6 +148,8 @@ func nameOf(item any) string {
 		return v.ID
 	case StandingDecision:
 		return v.ID
+	case PersonnelColumn:
+		return v.Field
 	}
 	return fmt.Sprint(item)
 }

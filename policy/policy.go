@@ -139,6 +139,7 @@ type Policy struct {
 	Permits         []PermitKind    `yaml:"permits"`
 	Remote          RemoteRules     `yaml:"remote"`
 	SealedIDs       SealedRules     `yaml:"sealed_ids"`
+	Personnel       PersonnelRules  `yaml:"personnel"`
 
 	index index
 }

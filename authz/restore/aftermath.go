@@ -88,6 +88,10 @@ var kept = map[string]string{
 	"tombstone":         "it only narrows; whose login was deleted since is known to the trail's export",
 	"outside_use":       "told again with the next file",
 
+	"personnel_line": "what was planned, and found, of each person",
+	"personnel_step": "those of imports that ended are the past; what was intended says what is to be, and is looked at anew",
+	"posting":        "changed since: by the next file",
+
 	"restore_done": "the past",
 
 	"emergency_id":       "the register of that time; what was opened since is entered again by hand, from the trail's export",
@@ -137,6 +141,9 @@ var ends = []end{
 		`UPDATE permit SET state = 'ended', due_at = 0, changed_at = $now, version = version + 1 WHERE state = 'approved' AND enforced = 1`,
 		`UPDATE permit SET state = 'lapsed', due_at = 0, changed_at = $now, version = version + 1 WHERE state = 'pending'`,
 	}, "revoked since, or its terminal lost, perhaps: what opens something is asked for again; the register's other lines stand"},
+	{"personnel_import", []string{
+		`UPDATE personnel_import SET state = 'dropped', ended_at = $now, undo_matter = '' WHERE state IN ('proposed', 'approved', 'undoing')`,
+	}, "carried out, or undone, since, perhaps: what is still wanted is proposed anew, and finds what is so already"},
 	{"lease_secret", []string{`DELETE FROM lease_secret`}, "those IDs are taken back"},
 	{"key_holder", []string{`DELETE FROM key_holder`}, "those gateways are gone"},
 	{"ephemeral_value", []string{`DELETE FROM ephemeral_value`}, "sign-ins under way end"},

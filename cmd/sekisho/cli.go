@@ -23,6 +23,9 @@ type cli struct {
 
 		ClientSecret clientSecretCmd `cmd:"" help:"${client_secret}"`
 	} `cmd:"" help:"${policy}"`
+	People struct {
+		Import peopleImportCmd `cmd:"" help:"${people_import}"`
+	} `cmd:"" help:"${people}"`
 	Audit struct {
 		Export auditExportCmd `cmd:"" help:"${audit_export}"`
 		Verify auditVerifyCmd `cmd:"" help:"${audit_verify}"`
@@ -65,6 +68,9 @@ var vocabulary = map[string]policy.Words{
 	"policy_export": {JA: "いまの方針を、ほかの領域の関所のために署名して書き出す", EN: "write the rules in force, signed, for another zone's gateway"},
 	"export_file":   {JA: "書き出すファイル", EN: "file to write"},
 	"export_valid":  {JA: "有効な時間（既定 720h、30日）", EN: "how long it is good (default 720h, 30 days)"},
+	"people":        {JA: "利用者", EN: "people"},
+	"people_import": {JA: "人事異動のファイル（CSV）を読み、その日に反映する。二人目の承認を要する（dev と空のデータベースではすぐに）", EN: "read a CSV of personnel changes and carry it out on its day, when a second person has approved it (at once in dev and on an empty store)"},
+	"people_file":   {JA: "人事異動のファイル。ExcelのCSV（UTF-8又はShift_JIS）", EN: "the file: Excel's CSV, in UTF-8 or Shift_JIS"},
 	"propose":       {JA: "dev でも、すぐに有効にせず提案する", EN: "propose even in dev, where rules otherwise apply at once"},
 	"audit":         {JA: "証跡", EN: "the trail"},
 	"audit_export":  {JA: "証跡を JSON Lines で書き出す", EN: "write the trail as JSON Lines"},
@@ -97,7 +103,10 @@ var vocabulary = map[string]policy.Words{
 	"report_dormant": {JA: "使われていないID（前の点検の結果）", EN: "IDs that nobody uses, as the last sweep found them"},
 	"report_format":  {JA: "json、csv、xlsx、html のどれか", EN: "json, csv, xlsx or html"},
 
-	"sweep":         {JA: "使われていないIDを、いま点検する（毎日自動でも行う）", EN: "look for unused IDs now; the gate does each day by itself"},
+	"sweep":            {JA: "使われていないIDを、いま点検する（毎日自動でも行う）", EN: "look for unused IDs now; the gate does each day by itself"},
+	"people_effective": {JA: "反映する日（日本時間の0時。既定はすぐに）", EN: "the day on which it takes effect, at midnight in Japan (default: at once)"},
+	"people_dry_run":   {JA: "何が起きるかを見るだけで、何も変えない", EN: "look at what it would do, and change nothing"},
+
 	"sweep_dry_run": {JA: "見るだけで、何も変えない", EN: "look, and change nothing"},
 	"sweep_as_of":   {JA: "この日（日本時間）の終わりの時点で見る", EN: "as of the end of this day, Japan time"},
 	"sweep_format":  {JA: "table、json、csv のどれか", EN: "table, json or csv"},

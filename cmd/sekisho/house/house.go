@@ -41,6 +41,7 @@ import (
 	"sekisho/authz/lockdown"
 	"sekisho/authz/people"
 	"sekisho/authz/permit"
+	"sekisho/authz/personnel"
 	"sekisho/authz/report"
 	"sekisho/authz/restore"
 	"sekisho/authz/sealed"
@@ -99,6 +100,7 @@ type House struct {
 	Orders    *lockdown.Orders
 	LockDown  *lockdown.Service
 	Lifecycle *lifecycle.Book
+	Personnel *personnel.Book
 	Reports   *report.Reader
 	Mail      *mail.Sender
 	Tokens    *token.Keys
@@ -270,6 +272,10 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 		Notices: h.Notices, Own: cfg.Directory.BindDN, Forget: h.Watch, Now: now, Log: h.log,
 	})
 	h.People = people.New(people.House{In: h.Signin, Account: h.Account, Directory: h.Directory, Stock: h.Stock, Shares: h.OpenID, Approvals: h.Approvals, Leases: h.Leases, Dormancy: h.Lifecycle, Permits: h.Permits})
+	h.Personnel = personnel.New(personnel.House{
+		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Sessions: h.Sessions, Leases: h.Leases, Permits: h.Permits, Matters: h.Approvals,
+		Notices: h.Notices, Own: cfg.Directory.BindDN, Forget: h.Watch, Now: now, Log: h.log, Stop: cfg.Stop,
+	})
 	h.Reports = &report.Reader{Lifecycle: h.Lifecycle, Policy: rules, May: h.People.MayRead}
 	h.LockDown = lockdown.NewService(lockdown.House{Orders: h.Orders, In: h.Signin, Directory: h.Directory, Leases: h.Leases})
 
@@ -350,6 +356,9 @@ func openDirectory(ctx context.Context, cfg Config, now clock.Now) (*ldap.Direct
 	}
 	return dir, nil
 }
+
+// Rules are those in force of the zones served here.
+func (h *House) Rules() *policy.Policy { return h.inForce() }
 
 // note enters one act on the trail in a transaction of its own.
 func (g *Ground) note(ctx context.Context, e audit.Entry) error {

@@ -1,0 +1,590 @@
+package personnel
+
+import (
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"net/mail"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/japanese"
+	"golang.org/x/text/unicode/norm"
+
+	"sekisho/directory"
+	"sekisho/policy"
+)
+
+const (
+	mostLines  = 100_000
+	mostBytes  = 64 << 20
+	mostFaults = 500 // of one file that are told
+	longest    = 200 // characters of a field
+)
+
+// A Kind is what sort of ID a line is about.
+type Kind string
+
+// The kinds.
+const (
+	Staff         Kind = "staff"         // 職員
+	Appointed     Kind = "appointed"     // 会計年度任用職員
+	Contractor    Kind = "contractor"    // 事業者
+	Subcontractor Kind = "subcontractor" // 再委託先
+	Shared        Kind = "shared"        // 共用ID, article 46
+	Service       Kind = "service"       // a program
+)
+
+// Kinds are all of them.
+func Kinds() []Kind { return []Kind{Staff, Appointed, Contractor, Subcontractor, Shared, Service} }
+
+var kindWords = map[Kind]policy.Words{
+	Staff: {JA: "職員", EN: "staff"}, Appointed: {JA: "会計年度任用職員", EN: "appointed for a fiscal year"}, Contractor: {JA: "事業者", EN: "contractor"},
+	Subcontractor: {JA: "再委託先", EN: "subcontractor"}, Shared: {JA: "共用", EN: "shared ID"}, Service: {JA: "プログラム", EN: "program"},
+}
+
+// Words are what a kind is called.
+func (k Kind) Words() policy.Words { return kindWords[k] }
+
+// directory is what the directory calls a kind.
+func (k Kind) directory() directory.Kind {
+	switch k {
+	case Contractor, Subcontractor:
+		return directory.KindContractor
+	case Shared:
+		return directory.KindShared
+	case Service:
+		return directory.KindService
+	}
+	return directory.KindStaff
+}
+
+// A Line is what a file says of one person. A field that it does not speak of has no
+// place in said, and stays as it is.
+type Line struct {
+	N          int // of the file, the first being 1
+	Number     string
+	Name       string
+	Kana       string
+	Login      string // "": the file leaves it to us
+	Section    string
+	Posts      []policy.PostID
+	Concurrent []string // sections beside the own
+	Kind       Kind
+	Leaves     bool
+	Returns    bool // from leave
+	Company    string
+	Prime      string // whom a subcontractor works for
+	Project    string
+	Owner      string // the number of whoever answers for a shared ID or a program
+	Mail       string
+	// Days of Japan's calendar, as the instant at which they begin. Those that end
+	// something are the last on which it is so.
+	Starts, Ends          time.Time
+	LeaveFrom, LeaveUntil time.Time
+	Handover              time.Time
+	EndsNever             bool // the end that was written before is none any more
+
+	said map[string]bool
+}
+
+// ofNobody reports whether no one person uses the ID.
+func (l Line) ofNobody() bool { return l.Kind == Shared || l.Kind == Service }
+
+// Says reports whether the line speaks of a field.
+func (l Line) Says(field string) bool { return l.said[field] }
+
+// A Fault is what is wrong with one line of a file.
+type Fault struct {
+	Line  int
+	Field string // of policy.PersonnelFields; "file" for the file as a whole
+	Rule  string
+	Says  policy.Words
+}
+
+// Faults are all of a file's. Nothing of it was done.
+type Faults []Fault
+
+func (f Faults) Error() string { return strconv.Itoa(len(f)) + " lines cannot be taken" }
+
+// Text is one line for each, in a language, with the columns as the file calls them.
+func (f Faults) Text(r policy.PersonnelRules, lang string) string {
+	var b strings.Builder
+	for _, one := range f {
+		fmt.Fprintf(&b, "%s\n", one.Text(r, lang))
+	}
+	return b.String()
+}
+
+// Text is the fault in a language.
+func (f Fault) Text(r policy.PersonnelRules, lang string) string {
+	at := policy.Words{JA: "%d行目 %s: %s", EN: "line %d, %s: %s"}.In(lang)
+	field := r.HeaderOf(f.Field, lang)
+	if f.Field == "file" {
+		field = policy.Words{JA: "ファイル", EN: "file"}.In(lang)
+	}
+	return fmt.Sprintf(at, f.Line, field, f.Says.In(lang))
+}
+
+// japan is the calendar of the file.
+var japan = time.FixedZone("JST", 9*60*60)
+
+// Read reads a file of personnel changes as Excel writes it: CSV in UTF-8, with or
+// without a byte order mark, or in Shift_JIS. Where a line cannot be taken the error is
+// Faults, which names all of them.
+func Read(file io.Reader, p *policy.Policy) ([]Line, error) {
+	text, err := decoded(file)
+	if err != nil {
+		return nil, err
+	}
+	r := csv.NewReader(bytes.NewReader(text))
+	r.FieldsPerRecord, r.ReuseRecord = -1, true
+	t := taker{p: p, words: vocabularyOf(p), numbers: map[string]int{}, mails: map[string]int{}, logins: map[string]int{}}
+	head, err := r.Read()
+	if err != nil {
+		return nil, Faults{{1, "file", "header", policy.Words{JA: "項目の名前の行がありません。", EN: "There is no line of names."}}}
+	}
+	if !t.header(head) {
+		return nil, t.faults
+	}
+	for {
+		record, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			at := 1
+			if parse := (*csv.ParseError)(nil); errors.As(err, &parse) {
+				at = parse.Line
+			}
+			t.fault(at, "file", "csv", "CSVとして読めません。引用符の対応を確かめてください。", "This is not CSV. See whether the quotation marks match.")
+			break
+		}
+		n, _ := r.FieldPos(0)
+		if blank(record) {
+			continue
+		}
+		if len(t.lines) == mostLines {
+			t.fault(n, "file", "too_many", fmt.Sprintf("一度に%d行までです。ファイルを分けてください。", mostLines), fmt.Sprintf("At most %d lines at once. Split the file.", mostLines))
+			break
+		}
+		t.take(n, record)
+		if len(t.faults) >= mostFaults {
+			break
+		}
+	}
+	if len(t.lines) == 0 && len(t.faults) == 0 {
+		t.fault(1, "file", "empty", "人の行がありません。", "There is nobody in it.")
+	}
+	if len(t.faults) > 0 {
+		return nil, t.faults
+	}
+	return t.lines, nil
+}
+
+func blank(record []string) bool {
+	return !slices.ContainsFunc(record, func(v string) bool { return strings.TrimSpace(v) != "" })
+}
+
+// decoded is the file in UTF-8.
+func decoded(file io.Reader) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(file, mostBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading a file of personnel changes: %w", err)
+	}
+	if len(text) > mostBytes {
+		return nil, Faults{{1, "file", "too_large", policy.Words{JA: "ファイルが大きすぎます。", EN: "The file is too large."}}}
+	}
+	if mark := []byte("\xef\xbb\xbf"); bytes.HasPrefix(text, mark) {
+		text = text[len(mark):]
+	}
+	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
+		return nil, Faults{{1, "file", "encoding", policy.Words{JA: "UTF-16のファイルです。ExcelでCSV（UTF-8）として保存してください。", EN: "This is UTF-16. Save it as CSV (UTF-8) in Excel."}}}
+	}
+	if utf8.Valid(text) {
+		return text, nil
+	}
+	// Windows' Shift_JIS. What is neither has characters that stand for nothing, and
+	// each line with one is named.
+	text, err = japanese.ShiftJIS.NewDecoder().Bytes(text)
+	if err != nil {
+		return nil, Faults{{1, "file", "encoding", policy.Words{JA: "文字コードが分かりません。ExcelでCSV（UTF-8）として保存してください。", EN: "The characters cannot be read. Save it as CSV (UTF-8) in Excel."}}}
+	}
+	return text, nil
+}
+
+// vocabulary is what the cells of a file may say.
+type vocabulary struct {
+	sections map[string]string
+	posts    map[string]policy.PostID
+	kinds    map[string]Kind
+}
+
+func fold(s string) string { return directory.Canonical(s) }
+
+func vocabularyOf(p *policy.Policy) vocabulary {
+	v := vocabulary{map[string]string{}, map[string]policy.PostID{}, map[string]Kind{}}
+	for _, s := range p.Sections {
+		for _, name := range []string{s.Name.EN, s.Name.JA, s.ID} { // the id counts before a name
+			if name != "" {
+				v.sections[fold(name)] = s.ID
+			}
+		}
+	}
+	for _, post := range p.Posts {
+		for _, name := range []string{post.Name.EN, post.Name.JA, string(post.ID)} {
+			if name != "" {
+				v.posts[fold(name)] = post.ID
+			}
+		}
+	}
+	for k, names := range map[Kind][]string{
+		Staff: {"正規", "一般職員"}, Appointed: {"会計年度", "会計年度任用"}, Contractor: {"委託", "委託事業者", "業者"}, Subcontractor: {"再委託", "再委託事業者"},
+		Shared: {"共用ID"}, Service: {"システム", "プログラムID", "service account"},
+	} {
+		for _, name := range append(names, string(k), k.Words().JA, k.Words().EN) {
+			v.kinds[fold(name)] = k
+		}
+	}
+	return v
+}
+
+// leaving are the words for a change that ends somebody's service.
+var leaving = []string{"退職", "退任", "転出", "任用終了", "契約終了", "終了", "leave", "leaver"}
+
+// returning are those for the end of a leave.
+var returning = []string{"復職", "復帰", "return"}
+
+// staying are those that say what the rest of the line says anyway.
+var staying = []string{"", "採用", "転入", "異動", "昇任", "再任用", "任用", "継続", "更新", "兼務", "休職", "休業", "join", "joiner", "move", "mover", "renew"}
+
+// none says that something that was so is so no more.
+var none = []string{"なし", "無し", "無", "-", "－", "―", "none"}
+
+// taker reads one file.
+type taker struct {
+	p       *policy.Policy
+	words   vocabulary
+	fields  []string // of each column; "" for one that is nobody's
+	lines   []Line
+	faults  Faults
+	numbers map[string]int // the line of each, to find what is there twice
+	mails   map[string]int
+	logins  map[string]int
+}
+
+func (t *taker) fault(line int, field, rule, ja, en string) {
+	if len(t.faults) < mostFaults {
+		t.faults = append(t.faults, Fault{line, field, rule, policy.Words{JA: ja, EN: en}})
+	}
+}
+
+// header reads the first line; false where nothing below it can be read.
+func (t *taker) header(head []string) bool {
+	seen := map[string]string{}
+	for _, name := range head {
+		field, ok := t.p.Personnel.FieldOf(name)
+		if !ok {
+			if strings.TrimSpace(name) != "" {
+				t.fault(1, "file", "column", "「"+clip(name)+"」という列は分かりません。方針の personnel.columns に書くか、列を除いてください。",
+					"The column “"+clip(name)+"” is not known. Name it in personnel.columns of the policy, or leave it out.")
+			}
+			t.fields = append(t.fields, "")
+			continue
+		}
+		if first, twice := seen[field]; twice {
+			t.fault(1, field, "twice", "同じ項目の列が二つあります（「"+clip(first)+"」と「"+clip(name)+"」）。一つにしてください。",
+				"Two columns are for this field (“"+clip(first)+"” and “"+clip(name)+"”). Keep one.")
+		}
+		seen[field] = name
+		t.fields = append(t.fields, field)
+	}
+	for _, field := range []string{"number", "name"} {
+		if _, ok := seen[field]; !ok {
+			t.fault(1, field, "required", "この列がありません。", "This column is missing.")
+		}
+	}
+	return len(t.faults) == 0
+}
+
+func clip(s string) string {
+	if r := []rune(s); len(r) > 40 {
+		return string(r[:40]) + "…"
+	}
+	return s
+}
+
+// text is a cell as it is taken: without a spreadsheet's guard against formulas, in
+// one form of its characters. The ideographs of names keep the form that they have.
+func text(v string) string {
+	v = strings.TrimSpace(norm.NFC.String(v))
+	if len(v) > 1 && v[0] == '\'' && strings.ContainsRune("=+-@\t\r'", rune(v[1])) {
+		v = v[1:]
+	}
+	return v
+}
+
+func (t *taker) take(n int, record []string) {
+	l := Line{N: n, Kind: Staff, said: map[string]bool{}}
+	cells := map[string]string{}
+	for i, v := range record {
+		v = text(v)
+		if i >= len(t.fields) {
+			if v != "" {
+				t.fault(n, "file", "columns", "項目の名前の行より列が多くあります。", "There are more columns than names.")
+				return
+			}
+			continue
+		}
+		field := t.fields[i]
+		if field == "" || v == "" {
+			continue
+		}
+		switch {
+		case strings.ContainsRune(v, utf8.RuneError):
+			t.fault(n, field, "characters", "読めない文字があります。文字コード（UTF-8かShift_JIS）を確かめてください。", "It holds characters that cannot be read. See whether the file is UTF-8 or Shift_JIS.")
+			continue
+		case !directory.Wellformed(v) || len([]rune(v)) > longest:
+			t.fault(n, field, "characters", fmt.Sprintf("改行などの使えない文字があるか、%d文字を超えています。", longest), fmt.Sprintf("It holds control characters, or more than %d characters.", longest))
+			continue
+		}
+		cells[field], l.said[field] = v, true
+	}
+	t.office(&l, cells)
+	t.identity(&l, cells)
+	t.days(&l, cells)
+	t.whole(&l)
+	t.lines = append(t.lines, l)
+}
+
+// identity reads who a line is about.
+func (t *taker) identity(l *Line, cells map[string]string) {
+	l.Number, l.Name, l.Kana = norm.NFKC.String(cells["number"]), cells["name"], cells["kana"]
+	if l.Name == "" && !t.wrong(l.N, "name") {
+		t.fault(l.N, "name", "required", "氏名を書いてください。", "Please write the name.")
+	}
+	if l.Number == "" && !l.ofNobody() && !t.wrong(l.N, "number") {
+		t.fault(l.N, "number", "required", "職員番号を書いてください。事業者にも、一人に一つの番号が必要です。", "Please write the number; contractors have one each too.")
+	}
+	if v := cells["login"]; v != "" {
+		l.Login = directory.Canonical(v)
+		if strings.ContainsAny(l.Login, ",=+<>#;\\\"@/") {
+			t.fault(l.N, "login", "characters", "ログインに使えない文字があります。英数字、点、ハイフンで書いてください。", "A login is of letters, digits, points and hyphens.")
+		}
+		t.once(t.logins, l.N, "login", l.Login, "このログインは", "This login is")
+	}
+	if v := cells["mail"]; v != "" {
+		address, err := mail.ParseAddress(v)
+		if err != nil || address.Name != "" || address.Address != v {
+			t.fault(l.N, "mail", "address", "メールアドレスではありません。tanaka@pref.example.jp のように書いてください。", "This is no mail address; write one such as tanaka@pref.example.jp.")
+		}
+		l.Mail = v
+		t.once(t.mails, l.N, "mail", directory.Canonical(v), "このアドレスは", "This address is")
+	}
+	l.Company, l.Prime, l.Project, l.Owner = cells["company"], cells["prime"], cells["project"], norm.NFKC.String(cells["owner"])
+}
+
+// wrong reports whether a field of a line has a fault already.
+func (t *taker) wrong(n int, field string) bool {
+	return slices.ContainsFunc(t.faults, func(f Fault) bool { return f.Line == n && f.Field == field })
+}
+
+func (t *taker) once(seen map[string]int, n int, field, key, ja, en string) {
+	if key == "" {
+		return
+	}
+	if first, twice := seen[key]; twice {
+		t.fault(n, field, "twice", fmt.Sprintf("%s%d行目にもあります。一つにしてください。", ja, first), fmt.Sprintf("%s on line %d too. Keep one.", en, first))
+		return
+	}
+	seen[key] = n
+}
+
+// office reads where somebody works, and as what.
+func (t *taker) office(l *Line, cells map[string]string) {
+	if v := cells["kind"]; v != "" {
+		kind, ok := t.words.kinds[fold(v)]
+		if !ok {
+			t.fault(l.N, "kind", "unknown", "知らない区分です。職員、会計年度任用職員、事業者、再委託先、共用、プログラムのどれかを書いてください。",
+				"This kind is not known; write staff, appointed, contractor, subcontractor, shared or service.")
+		}
+		l.Kind = kind
+	}
+	switch v := cells["change"]; {
+	case slices.Contains(leaving, fold(v)):
+		l.Leaves = true
+	case slices.Contains(returning, fold(v)):
+		l.Returns = true
+	case !slices.Contains(staying, fold(v)):
+		t.fault(l.N, "change", "unknown", "知らない異動区分です。採用、異動、退職などと書いてください。", "This change is not known; write join, move or leave.")
+	}
+	if v := cells["section"]; v != "" {
+		l.Section = t.section(l.N, "section", v)
+	}
+	if v := cells["posts"]; v != "" && !slices.Contains(none, fold(v)) {
+		l.Posts = t.posts(l.N, "posts", v)
+	}
+	if v := cells["concurrent"]; v != "" && !slices.Contains(none, fold(v)) {
+		for _, name := range list(v) {
+			id := t.section(l.N, "concurrent", name)
+			switch {
+			case id == "":
+			case id == l.Section:
+				t.fault(l.N, "concurrent", "own_section", "兼務先が本務の所属と同じです。", "This is the own section.")
+			case !slices.Contains(l.Concurrent, id):
+				l.Concurrent = append(l.Concurrent, id)
+			}
+		}
+	}
+}
+
+// list is what a cell names one after the other.
+func list(v string) []string {
+	var out []string
+	for part := range strings.FieldsFuncSeq(v, func(r rune) bool { return strings.ContainsRune(";；、，,／/|", r) }) {
+		if part = strings.TrimSpace(part); part != "" {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+func (t *taker) section(n int, field, v string) string {
+	id, ok := t.words.sections[fold(v)]
+	if !ok {
+		t.fault(n, field, "unknown", "「"+clip(v)+"」という部局・室課は方針にありません。方針の sections の名前かidを書いてください。",
+			"The policy has no section “"+clip(v)+"”; write a name or an id of its sections.")
+	}
+	return id
+}
+
+func (t *taker) posts(n int, field, v string) []policy.PostID {
+	var out []policy.PostID
+	for _, name := range list(v) {
+		id, ok := t.words.posts[fold(name)]
+		post, _ := t.p.Post(id)
+		switch {
+		case !ok:
+			t.fault(n, field, "unknown", "「"+clip(name)+"」という役割は方針にありません。方針の posts の名前かidを書いてください。",
+				"The policy has no post “"+clip(name)+"”; write a name or an id of its posts.")
+		case post.Group == "":
+			t.fault(n, field, "no_group", "「"+clip(name)+"」の役割には、ディレクトリのグループがありません。方針の posts に書いてください。",
+				"The post “"+clip(name)+"” has no group in the directory; name it in the policy's posts.")
+		case !slices.Contains(out, id):
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// dayForms are how Excel and people write a day.
+var dayForms = []string{"2006-1-2", "20060102"}
+
+// eras are the calendars of office documents: the year before the first.
+var eras = map[string]int{"R": 2018, "令和": 2018, "H": 1988, "平成": 1988}
+
+// Day reads a day of Japan's calendar, as the instant at which it begins.
+func Day(v string) (time.Time, bool) {
+	v = norm.NFKC.String(strings.TrimSpace(v))
+	for name, before := range eras {
+		if rest, ok := strings.CutPrefix(v, name); ok {
+			year, month, _ := strings.Cut(strings.TrimLeft(rest, "."), "年")
+			if month == "" {
+				year, month, _ = strings.Cut(strings.ReplaceAll(year, "/", "."), ".")
+			}
+			if year == "元" {
+				year = "1"
+			}
+			n, err := strconv.Atoi(year)
+			if err != nil || n < 1 || n > 99 {
+				return time.Time{}, false
+			}
+			v = strconv.Itoa(before+n) + "-" + month
+		}
+	}
+	v = strings.NewReplacer("/", "-", ".", "-", "年", "-", "月", "-", "日", "").Replace(v)
+	for _, form := range dayForms {
+		if at, err := time.ParseInLocation(form, v, japan); err == nil && at.Year() >= 1900 && at.Year() < 2200 {
+			return at.UTC(), true
+		}
+	}
+	return time.Time{}, false
+}
+
+// After is the instant at which a day is over.
+func After(day time.Time) time.Time { return day.In(japan).AddDate(0, 0, 1).UTC() }
+
+func (t *taker) days(l *Line, cells map[string]string) {
+	for _, d := range []struct {
+		field string
+		into  *time.Time
+	}{{"starts", &l.Starts}, {"ends", &l.Ends}, {"leave_from", &l.LeaveFrom}, {"leave_until", &l.LeaveUntil}, {"handover", &l.Handover}} {
+		v := cells[d.field]
+		if v == "" {
+			continue
+		}
+		if slices.Contains(none, fold(v)) && (d.field == "ends") {
+			l.EndsNever = true
+			continue
+		}
+		at, ok := Day(v)
+		if !ok {
+			t.fault(l.N, d.field, "date", "日付を 2026-04-01、2026/4/1、R8.4.1 のように書いてください。", "Write a day such as 2026-04-01, 2026/4/1 or R8.4.1.")
+			continue
+		}
+		*d.into = at
+	}
+	between := func(from, until time.Time, field string) {
+		if !from.IsZero() && !until.IsZero() && until.Before(from) {
+			t.fault(l.N, field, "order", "始まりの日より前です。", "It is before the day on which it begins.")
+		}
+	}
+	between(l.Starts, l.Ends, "ends")
+	between(l.LeaveFrom, l.LeaveUntil, "leave_until")
+	if !l.LeaveUntil.IsZero() && l.LeaveFrom.IsZero() && !t.wrong(l.N, "leave_from") {
+		t.fault(l.N, "leave_from", "required", "休業の始まりの日を書いてください。", "Say on which day the leave begins.")
+	}
+	if !l.Handover.IsZero() && l.Section == "" && !t.wrong(l.N, "section") {
+		t.fault(l.N, "handover", "alone", "引継ぎは、所属が変わる行に書いてください。", "A handover belongs on a line that says the new section.")
+	}
+}
+
+// longestContract is how far ahead an end may lie: a mistyped year is found.
+const longestContract = 10 * 366 * 24 * time.Hour
+
+// whole looks at what the fields of a line mean together.
+func (t *taker) whole(l *Line) {
+	ask := func(field, v, ja, en string) {
+		if v == "" && !t.wrong(l.N, field) {
+			t.fault(l.N, field, "required", ja, en)
+		}
+	}
+	switch l.Kind {
+	case Contractor, Subcontractor:
+		ask("company", l.Company, "事業者の会社の名前を書いてください。", "Say which company the contractor works for.")
+		if l.Kind == Subcontractor {
+			ask("prime", l.Prime, "再委託元の会社の名前を書いてください。", "Say for which company the subcontractor works.")
+		}
+		if !l.Leaves && l.Ends.IsZero() && !t.wrong(l.N, "ends") {
+			t.fault(l.N, "ends", "required", "事業者のIDには、契約の終わりの日が必要です。", "A contractor's ID needs the day on which the contract ends.")
+		}
+	case Appointed:
+		if !l.Leaves && l.Ends.IsZero() && !t.wrong(l.N, "ends") {
+			t.fault(l.N, "ends", "required", "会計年度任用職員には、任用の終わりの日が必要です。", "Who is appointed for a fiscal year has a day on which that ends.")
+		}
+	case Shared, Service:
+		ask("owner", l.Owner, "責任を持つ職員の番号を書いてください。", "Say the number of whoever answers for it.")
+		ask("login", l.Login, "このIDのログインを書いてください。", "Say the login of this ID.")
+	}
+	if !l.Ends.IsZero() && !l.Starts.IsZero() && l.Ends.Sub(l.Starts) > longestContract {
+		t.fault(l.N, "ends", "far", "終わりの日が10年より先です。年を確かめてください。", "The end is more than ten years ahead; see the year.")
+	}
+	if !l.ofNobody() {
+		t.once(t.numbers, l.N, "number", fold(l.Number), "この人は", "This person is")
+	}
+}

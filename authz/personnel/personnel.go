@@ -1,0 +1,223 @@
+// Package personnel carries out personnel changes (人事異動): a file of lines, each about
+// one person, on its day (articles 62-3 and 62-4).
+//
+//	file ──Read──► lines ──Make──► plan ──a second person──► approved ──its day──► done
+//	         └► every bad line is named, and nothing is done            └► undone, within days
+//
+// Reading and planning are pure. What a plan does is rows: each line has steps (its end,
+// the change itself, leave), and each step is intended in a transaction, done in the
+// directory, read back, and confirmed in a transaction with its entry on the trail. Who
+// dies at a line leaves it intended, and whichever gate lives does it again: a step says
+// what is to be and not what is to happen, so that twice is once.
+//
+// An end that is known is written when the import is approved, so that it holds at its
+// minute whether or not anything runs then.
+//
+// It knows neither how the directory is spoken to nor how a plan is shown, and it gives
+// nobody a password (authz/people).
+package personnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"sekisho/authn/notice"
+	"sekisho/authz/approval"
+	"sekisho/directory"
+	"sekisho/policy"
+	"sekisho/policy/audit"
+	"sekisho/policy/clock"
+	"sekisho/policy/store"
+)
+
+// articles are those that an import serves.
+var articles = []policy.Article{"62-3", "62-4"}
+
+// A Directory is where the IDs are; ldap.Directory is one.
+type Directory interface {
+	// Stream calls each for everybody. A nil error is the only one after which the
+	// calls were everybody.
+	Stream(ctx context.Context, each func(directory.Person) error) error
+	ByID(ctx context.Context, id directory.PersonID) (directory.Person, error)
+}
+
+// Leases is privilege that is lent, and permits; grant.Book and permit.Book are some.
+type Leases interface {
+	EndOf(ctx context.Context, tx *store.Tx, who directory.PersonID, by, why string) (int, error)
+	Changed(ctx context.Context)
+}
+
+// Sessions end what somebody has open; session.Sessions are some.
+type Sessions interface {
+	EndAll(ctx context.Context, tx *store.Tx, person directory.PersonID, login, except, why string) error
+	Poll(ctx context.Context) error
+}
+
+// House is what the book is built on.
+type House struct {
+	DB        *store.DB
+	Trail     *audit.Trail
+	Policy    func() *policy.Policy
+	Directory Directory
+	Sessions  Sessions
+	Leases    Leases // nil: nothing is lent
+	Permits   Leases // nil: nothing is permitted
+	Matters   *approval.Book
+	Notices   *notice.Queue
+	Own       string                                     // the name that Sekisho itself binds with; "": not known
+	Forget    interface{ Forget(id directory.PersonID) } // nil: nobody remembers
+	Now       clock.Now
+	Log       *slog.Logger // nil: nothing is logged
+	// Stop is called at named points; an error ends what is under way there, as a
+	// crash would. Tests alone set it.
+	Stop func(point string) error
+}
+
+// A Book keeps what was proposed and what became of it. It is safe for concurrent use.
+type Book struct {
+	House
+}
+
+// New opens the book.
+func New(h House) *Book {
+	if h.Log == nil {
+		h.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Book{House: h}
+}
+
+// A File is a file of personnel changes.
+type File struct {
+	Name   string    // without its folder
+	Digest string    // SHA-256, hexadecimal
+	From   io.Reader // of its bytes
+}
+
+// Day is the effective time of a day, or of none: then it is now.
+func (b *Book) Day(of time.Time) time.Time {
+	now := b.Now().UTC().Truncate(time.Microsecond)
+	if of.IsZero() || of.Before(now) {
+		return now
+	}
+	return of
+}
+
+// Look says what a file would do, for somebody who may see it, and enters on the trail
+// that they saw it: who moves where is confidential until it is told. Faults name every
+// line that cannot be carried out.
+func (b *Book) Look(ctx context.Context, by string, f File, effective time.Time) (Plan, error) {
+	p, err := b.plan(ctx, f, effective)
+	if err != nil {
+		return Plan{}, err
+	}
+	e := b.entry(by, "import.viewed", "file/"+f.Name, "")
+	e.Detail["sha256"], e.Detail["dry_run"] = f.Digest, "yes"
+	e.Detail["effective"] = p.Effective.Format(time.RFC3339)
+	p.numbers(e.Detail)
+	err = b.DB.WithTx(ctx, func(tx *store.Tx) error { return b.Trail.Append(ctx, tx, e) })
+	if err != nil {
+		return Plan{}, fmt.Errorf("entering that a plan was seen: %w", err)
+	}
+	return p, nil
+}
+
+func (b *Book) plan(ctx context.Context, f File, effective time.Time) (Plan, error) {
+	pol, now := b.Policy(), b.Now()
+	lines, err := Read(f.From, pol)
+	if err != nil {
+		return Plan{}, err
+	}
+	k, err := b.known(ctx, now)
+	if err != nil {
+		return Plan{}, err
+	}
+	return Make(pol, lines, k, b.Day(effective), now)
+}
+
+// errNobody: a directory that has nobody has not answered.
+var errNobody = fmt.Errorf("%w: it has nobody", directory.ErrTruncated)
+
+// known reads what a plan goes by.
+func (b *Book) known(ctx context.Context, now time.Time) (Known, error) {
+	k := Known{Holdings: map[directory.PersonID][]Holding{}, OnLeave: map[directory.PersonID]bool{}, Former: map[string]bool{}, Places: map[directory.PersonID][]string{}, Own: b.Own}
+	err := b.Directory.Stream(ctx, func(p directory.Person) error {
+		k.People = append(k.People, p)
+		return nil
+	})
+	if err == nil && len(k.People) == 0 {
+		err = errNobody
+	}
+	if err != nil {
+		return k, fmt.Errorf("reading the directory: %w", err)
+	}
+	type held struct {
+		who directory.PersonID
+		Holding
+	}
+	for kind, q := range map[string]string{
+		"lease":  `SELECT person_id, privilege, id, state FROM lease WHERE state IN ('pending', 'approved', 'active') ORDER BY asked_at, id`,
+		"permit": `SELECT person_id, kind, id, state FROM permit WHERE state IN ('pending', 'approved') AND kind <> 'zone_crossing' ORDER BY asked_at, id`,
+	} {
+		all, err := store.All(ctx, b.DB, "what people hold", func(r store.Row) (h held, err error) {
+			var state string
+			err = r.Scan(&h.who, &h.Subject, &h.ID, &state)
+			if h.Kind = kind; state == "pending" {
+				h.Kind += "_request"
+			}
+			return h, err
+		}, q)
+		if err != nil {
+			return k, err
+		}
+		for _, h := range all {
+			k.Holdings[h.who] = append(k.Holdings[h.who], h.Holding)
+		}
+	}
+	pairs := func(what, q string, args ...any) ([][2]string, error) {
+		return store.All(ctx, b.DB, what, func(r store.Row) (v [2]string, err error) {
+			err = r.Scan(&v[0], &v[1])
+			return v, err
+		}, q, args...)
+	}
+	at := store.Micros(now)
+	leave, err := pairs("who is on leave", `SELECT person_id, kind FROM standing WHERE kind = 'on_leave' AND (until = 0 OR until > $1)`, at)
+	if err != nil {
+		return k, err
+	}
+	for _, v := range leave {
+		k.OnLeave[directory.PersonID(v[0])] = true
+	}
+	former, err := pairs("logins of before", `SELECT login, person_id FROM tombstone`)
+	if err != nil {
+		return k, err
+	}
+	for _, v := range former {
+		k.Former[v[0]] = true
+	}
+	places, err := pairs("concurrent posts", `SELECT person_id, section FROM posting WHERE kind = 'concurrent' AND (until_at = 0 OR until_at > $1) ORDER BY section`, at)
+	for _, v := range places {
+		k.Places[directory.PersonID(v[0])] = append(k.Places[directory.PersonID(v[0])], v[1])
+	}
+	return k, err
+}
+
+// numbers are what a plan comes to, for the trail: no names.
+func (p Plan) numbers(into map[string]string) {
+	for a, n := range p.Counts {
+		into[string(a)] = strconv.Itoa(n)
+	}
+	into["unchanged"], into["people"] = strconv.Itoa(p.Unchanged), strconv.Itoa(p.People)
+}
+
+// entry begins an entry on the trail.
+func (b *Book) entry(by, action, object, reason string) audit.Entry {
+	return audit.Entry{Actor: by, Action: action, Object: object, Outcome: audit.OK, Reason: reason, Articles: articles, Detail: map[string]string{}}
+}
+
+// ErrStopped: the plan may not be carried out as it is; Plan.Stop says why.
+var ErrStopped = errors.New("the import was stopped")

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"sekisho/authz/personnel"
+	"sekisho/cmd/sekisho/house"
+	"sekisho/cmd/sekisho/say"
+	"sekisho/directory"
+	"sekisho/policy"
+)
+
+type peopleImportCmd struct {
+	where
+	File      string `arg:"" help:"${people_file}" type:"path"`
+	Effective string `help:"${people_effective}" placeholder:"DATE"`
+	DryRun    bool   `help:"${people_dry_run}"`
+	Format    string `help:"${keys_format}" enum:"table,json" default:"table"`
+}
+
+// Run reads a file of personnel changes and says what it would do.
+func (c peopleImportCmd) Run(ctx context.Context, t *terminal) error {
+	actor, err := operator()
+	if err != nil {
+		return err
+	}
+	effective, err := c.effective()
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(c.File)
+	if err != nil {
+		return say.Errorf("%[1]s を読めません（%[2]v）。名前を確かめてください。", "cannot read %[1]s (%[2]v); check the name", c.File, err)
+	}
+	sum := sha256.Sum256(text)
+	file := func() personnel.File {
+		return personnel.File{Name: filepath.Base(c.File), Digest: hex.EncodeToString(sum[:]), From: bytes.NewReader(text)}
+	}
+	return c.inHouse(ctx, t, func(h *house.House, dev bool) error {
+		rules := h.Rules().Personnel
+		if !dev {
+			if err := mayView(ctx, h, actor); err != nil {
+				return err
+			}
+		}
+		if !c.DryRun {
+			return misuse{say.Errorf("いまは --dry-run を付けて見ることだけができます。", "for now a file is only looked at: add --dry-run")}
+		}
+		p, err := h.Personnel.Look(ctx, actor, file(), effective)
+		if err != nil {
+			return c.refused(t, rules, err)
+		}
+		if err := c.show(t, p, h.Rules()); err != nil {
+			return err
+		}
+		if err := h.Seal.Seal(ctx); err != nil {
+			return err
+		}
+		if p.Stop != nil {
+			return say.Errorf("%[1]s", "%[2]s", p.Stop.JA, p.Stop.EN)
+		}
+		return nil
+	})
+}
+
+// effective is the beginning of the day that was named; zero for now.
+func (c peopleImportCmd) effective() (time.Time, error) {
+	if c.Effective == "" {
+		return time.Time{}, nil
+	}
+	at, ok := personnel.Day(c.Effective)
+	if !ok {
+		return time.Time{}, misuse{say.Errorf("--effective %[1]s は日付ではありません。2026-04-01 のように書いてください。", "--effective %[1]s is no date; write one such as 2026-04-01", c.Effective)}
+	}
+	return at, nil
+}
+
+// mayView refuses a plan, which is confidential until the day, to whom the directory
+// knows as somebody without the post. An account of the machine that it does not know
+// has the file in hand; that it looked is on the trail.
+func mayView(ctx context.Context, h *house.House, actor string) error {
+	who, posts, err := h.Approvals.Terminal(ctx, actor)
+	if err != nil {
+		return err
+	}
+	if who.Known() && !h.Rules().Personnel.MayView(posts) {
+		return say.Errorf("人事異動の内容は、方針の personnel.viewers の役割を持つ人だけが見られます（既定はCIOと情報セキュリティ責任者）。その人に実行を依頼してください。",
+			"personnel changes are seen by the posts in personnel.viewers of the policy alone (by default the CIO and security officers); ask one of them to run this")
+	}
+	return nil
+}
+
+// refused puts into words why a file was not taken. Its faults are listed.
+func (c peopleImportCmd) refused(t *terminal, rules policy.PersonnelRules, err error) error {
+	var faults personnel.Faults
+	switch {
+	case errors.As(err, &faults):
+		t.list(faults.Text(rules, t.lang))
+		return say.Errorf("%[1]s に誤りが %[2]d 件あります。上の行を直してください。何も変えていません。", "%[1]s has %[2]d problem(s); mend the lines above. Nothing was changed.", filepath.Base(c.File), len(faults))
+	case errors.Is(err, directory.ErrTruncated):
+		return say.Errorf("ディレクトリの答えが途中で切れたため、何もしていません（%[1]v）。サイズの上限など、ディレクトリの設定を確かめてください。",
+			"the directory's answer was cut short, so nothing was done (%[1]v); see its size limit", err)
+	case errors.Is(err, directory.ErrAway):
+		return say.Errorf("ディレクトリを読めないため、何もしていません（%[1]v）。`sekisho config check` で確かめてください。",
+			"the directory cannot be read, so nothing was done (%[1]v); see `sekisho config check`", err)
+	}
+	return err
+}
+
+// show prints a plan: each person, what will be missing, and the numbers.
+func (c peopleImportCmd) show(t *terminal, p personnel.Plan, rules *policy.Policy) error {
+	if c.Format == "json" {
+		b, err := json.MarshalIndent(p, "", "  ")
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(t.out, string(b))
+		return err
+	}
+	for _, ch := range p.Changes {
+		fmt.Fprintf(t.out, "%-10s %-16s %-14s %s\n", ch.Act.Words().In(t.lang), ch.Login, ch.Name, planWords(ch, rules, t.lang))
+	}
+	for _, v := range p.Vacant {
+		post, _ := rules.Post(v.Post)
+		where := policy.Words{JA: "全体", EN: "in the whole prefecture"}
+		if v.Section != "" {
+			where = sectionName(rules, v.Section)
+		}
+		t.line("【注意】%[1]s（%[2]s）がいなくなります。", "CAUTION: nobody will be %[1]s (%[2]s).", post.Name.In(t.lang), where.In(t.lang))
+	}
+	var counts []string
+	for _, n := range p.SortedCounts() {
+		counts = append(counts, fmt.Sprintf("%s %d", n.Act.Words().In(t.lang), n.N))
+	}
+	t.line("%[1]s、変更なし %[2]d（%[3]s に反映）", "%[1]s, unchanged %[2]d (takes effect %[3]s)", strings.Join(nonEmpty(append(counts, "")...), ", "), p.Unchanged, p.Effective.In(japan).Format("2006-01-02 15:04 JST"))
+	if c.DryRun {
+		t.line("見ただけです。何も変えていません。見たことは証跡に残ります。", "a dry run: nothing was changed. That you looked is on the trail.")
+	}
+	return nil
+}
+
+func sectionName(rules *policy.Policy, id string) policy.Words {
+	s, ok := rules.Section(id)
+	if !ok || s.Name.IsEmpty() {
+		return policy.Words{JA: id, EN: id}
+	}
+	return s.Name
+}
+
+// planWords is what becomes of one person, in a line.
+func planWords(c personnel.Change, rules *policy.Policy, lang string) string {
+	var out []string
+	add := func(ja, en string, args ...any) {
+		out = append(out, fmt.Sprintf(policy.Words{JA: ja, EN: en}.In(lang), args...))
+	}
+	date := func(at time.Time) string { return at.In(japan).Add(-time.Second).Format(time.DateOnly) } // the last day
+	names := func(ids []policy.PostID) string {
+		var all []string
+		for _, id := range ids {
+			post, _ := rules.Post(id)
+			all = append(all, post.Name.In(lang))
+		}
+		return strings.Join(all, policy.Words{JA: "、", EN: ", "}.In(lang))
+	}
+	section := func(id string) string { return sectionName(rules, id).In(lang) }
+	switch {
+	case c.Act == personnel.Joins:
+		out = append(out, section(c.After.Section))
+	case c.Before.Section != c.After.Section:
+		out = append(out, section(c.Before.Section)+" → "+section(c.After.Section))
+	}
+	if len(c.Gained) > 0 {
+		add("得る役割: %s", "gains: %s", names(c.Gained))
+	}
+	if len(c.Lost) > 0 {
+		add("失う役割: %s", "loses: %s", names(c.Lost))
+	}
+	if !c.After.Expires.IsZero() && !c.After.Expires.Equal(c.Before.Expires) {
+		add("%s まで", "until %s", date(c.After.Expires))
+	}
+	if c.After.Expires.IsZero() && !c.Before.Expires.IsZero() {
+		add("終わりなし", "without an end")
+	}
+	if c.SaysConcurrent {
+		var all []string
+		for _, id := range c.Concurrent {
+			all = append(all, section(id))
+		}
+		add("兼務: %s", "also: %s", orNone(strings.Join(all, ", ")))
+	}
+	if !c.Handover.IsZero() {
+		add("%s の引継ぎ %s まで", "hands over %s until %s", section(c.Before.Section), date(c.Handover))
+	}
+	if !c.LeaveFrom.IsZero() {
+		until := policy.Words{JA: "未定", EN: "further notice"}.In(lang)
+		if !c.LeaveUntil.IsZero() {
+			until = date(c.LeaveUntil)
+		}
+		add("休業 %s から %s まで", "on leave from %s to %s", c.LeaveFrom.In(japan).Format(time.DateOnly), until)
+	}
+	for _, h := range c.Holdings {
+		switch h.Kind {
+		case "lease":
+			add("終わる特権 %s", "ends the lease %s", h.Subject)
+		case "permit":
+			add("終わる許可 %s", "ends the permit %s", h.Subject)
+		default:
+			add("取り下げられる申請 %s", "cancels the request %s", h.Subject)
+		}
+	}
+	for _, w := range c.Warnings {
+		out = append(out, "【!】"+w.Words().In(lang))
+	}
+	return strings.Join(out, " / ")
+}
