@@ -244,7 +244,7 @@ func (d *Door) giveUp(ctx context.Context, a asker, step signin.Step, says polic
 	ctx = context.WithoutCancel(ctx)
 	var err error
 	if step.Session != nil {
-		err = d.end(ctx, step.Session.ID, "not admitted from outside")
+		err = d.end(ctx, *step.Session, "not admitted from outside")
 	} else {
 		err = ignoreNone(d.SignIn.SignOut(ctx, a.origin, step.Cookie))
 	}
@@ -254,9 +254,14 @@ func (d *Door) giveUp(ctx context.Context, a asker, step signin.Step, says polic
 	return d.refuse(a, says)
 }
 
-// end ends a session of the gate.
-func (d *Door) end(ctx context.Context, id, why string) error {
-	err := d.DB.WithTx(ctx, func(tx *store.Tx) error { return d.endIn(ctx, tx, id, why) })
+// end ends a session of the gate that let nobody in. That it began was told.
+func (d *Door) end(ctx context.Context, n session.Session, why string) error {
+	err := d.DB.WithTx(ctx, func(tx *store.Tx) error {
+		if err := d.endIn(ctx, tx, n.ID, why); err != nil {
+			return err
+		}
+		return d.Over(ctx, tx, nil, n)
+	})
 	if err != nil {
 		return err
 	}
@@ -342,12 +347,12 @@ func (d *Door) decide(ctx context.Context, a asker, step signin.Step) (*wire.Pac
 	n := *step.Session
 	v, app, err := d.asks(ctx, a.client, n, authz.Facts{Person: step.Person})
 	if err != nil {
-		return nil, "", errors.Join(err, d.end(ctx, n.ID, "could not be decided"))
+		return nil, "", errors.Join(err, d.end(ctx, n, "could not be decided"))
 	}
 	now := d.Now()
 	if !v.Allowed(now) {
 		if err := d.noteRefusal(ctx, a, n, app, v); err != nil {
-			return nil, "", errors.Join(err, d.end(ctx, n.ID, "not admitted from outside"))
+			return nil, "", errors.Join(err, d.end(ctx, n, "not admitted from outside"))
 		}
 		return d.giveUp(ctx, a, step, saysOf(v))
 	}
@@ -362,7 +367,7 @@ func (d *Door) decide(ctx context.Context, a asker, step signin.Step) (*wire.Pac
 	r := Remote{
 		ID: n.ID, Client: a.client.ID, Application: app, Person: n.Person, Login: n.Login, Name: n.Name, Zone: a.client.Zone,
 		From: a.origin.Source.String(), Gear: a.gear.Addr().Unmap().String(), UserName: text(a.Packet, rfc2865.UserName_Type),
-		AdmittedAt: now, EndsAt: now.Add(left),
+		AdmittedAt: now, EndsAt: now.Add(left), Permits: v.Permits,
 	}
 	err = d.DB.WithTx(ctx, func(tx *store.Tx) error {
 		if err := d.Sessions.StillOpen(ctx, tx, n.ID); err != nil {
@@ -380,7 +385,7 @@ func (d *Door) decide(ctx context.Context, a asker, step signin.Step) (*wire.Pac
 		return d.refuse(a, saysRefused)
 	}
 	if err != nil {
-		return nil, "", errors.Join(err, d.end(ctx, n.ID, "could not be recorded"))
+		return nil, "", errors.Join(err, d.end(ctx, n, "could not be recorded"))
 	}
 	p := a.Response(wire.CodeAccessAccept)
 	addNumber(p, rfc2865.SessionTimeout_Type, uint32(left/time.Second))

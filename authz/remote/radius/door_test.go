@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -272,5 +273,24 @@ func TestPlayedAgain(t *testing.T) {
 	c.silence(w)
 	if n := w.count(radius.Challenged); n != 2 {
 		t.Errorf("challenged %d times", n)
+	}
+}
+
+// TestUnreadableSocket: a socket that cannot be read for a while is tried again, which
+// is said once, and answers when it can be read.
+func TestUnreadableSocket(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const says = "a RADIUS socket cannot be read; it is tried again"
+	c := w.call(t)
+	c.silence(w)
+	must(t, w.conn.SetReadDeadline(time.Unix(1, 0)))
+	until(t, "it to be said", func() bool { return w.logged(says) })
+	must(t, w.conn.SetReadDeadline(time.Time{}))
+	c.silence(w)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := strings.Count(w.log.String(), says); n != 1 {
+		t.Errorf("said %d times", n)
 	}
 }

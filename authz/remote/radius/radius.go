@@ -159,6 +159,10 @@ type House struct {
 	// Know adds to the facts of a decision what every door goes by and this one does
 	// not know: lock-downs, leases, permits. An error refuses.
 	Know func(ctx context.Context, f *authz.Facts, n session.Session) error
+	// Over is told, in the transaction that writes it down, that a session from outside
+	// has ended that began by these permits; none where it is not known by which. nil:
+	// nobody is told.
+	Over func(ctx context.Context, tx *store.Tx, permits []string, n session.Session) error
 	Now  clock.Now
 	Log  *slog.Logger
 	// Count is told what became of a packet. It must not block. nil: nobody counts.
@@ -235,6 +239,9 @@ func New(h House, clients []Client) *Door {
 	}
 	if h.Told == nil {
 		h.Told = func(string) {}
+	}
+	if h.Over == nil {
+		h.Over = func(context.Context, *store.Tx, []string, session.Session) error { return nil }
 	}
 	ticks := clock.Stopwatch()
 	d := &Door{

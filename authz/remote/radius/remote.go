@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"sekisho/authn/session"
@@ -23,9 +24,10 @@ type Remote struct {
 	Person      directory.PersonID
 	Login, Name string
 	Zone        policy.ZoneID
-	From        string // where they come from, as the gear says
-	Gear        string // address that the gear asked from
-	UserName    string // as they typed it: the gear knows them by it
+	From        string   // where they come from, as the gear says
+	Gear        string   // address that the gear asked from
+	UserName    string   // as they typed it: the gear knows them by it
+	Permits     []string // ids of those that they were let in by
 
 	AdmittedAt time.Time
 	EndsAt     time.Time // what the gear was told
@@ -63,16 +65,19 @@ var ErrNone = errors.New("no such remote session")
 
 const columns = `id, client, application, person_id, login, name, zone, source, gear, user_name,
 	admitted_at, ends_at, started_at, heard_at, acct_session, nas_address, nas_name, nas_port, framed, calling,
-	bytes_in, bytes_out, session_time, ended_at, ended_why, cut_at, cut_why, cut_tries, cut_answer`
+	bytes_in, bytes_out, session_time, ended_at, ended_why, cut_at, cut_why, cut_tries, cut_answer, permits`
 
 func scan(row store.Row) (r Remote, err error) { return r, scanInto(row, &r) }
 
 func scanInto(row store.Row, r *Remote, more ...any) error {
-	var admitted, ends, started, heard, ended, cut int64
+	var (
+		admitted, ends, started, heard, ended, cut int64
+		permits                                    string
+	)
 	into := append([]any{
 		&r.ID, &r.Client, &r.Application, &r.Person, &r.Login, &r.Name, &r.Zone, &r.From, &r.Gear, &r.UserName,
 		&admitted, &ends, &started, &heard, &r.Told.Session, &r.Told.GearAddress, &r.Told.GearName, &r.Told.Port, &r.Told.Framed, &r.Told.Calling,
-		&r.Told.BytesIn, &r.Told.BytesOut, &r.Told.SessionTime, &ended, &r.EndedWhy, &cut, &r.CutWhy, &r.CutTries, &r.CutAnswer,
+		&r.Told.BytesIn, &r.Told.BytesOut, &r.Told.SessionTime, &ended, &r.EndedWhy, &cut, &r.CutWhy, &r.CutTries, &r.CutAnswer, &permits,
 	}, more...)
 	err := row.Scan(into...)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -82,16 +87,17 @@ func scanInto(row store.Row, r *Remote, more ...any) error {
 		return fmt.Errorf("reading a remote session: %w", err)
 	}
 	r.AdmittedAt, r.EndsAt, r.StartedAt = store.FromMicros(admitted), store.FromMicros(ends), store.FromMicros(started)
+	r.Permits = strings.Fields(permits)
 	r.HeardAt, r.EndedAt, r.CutAt = store.FromMicros(heard), store.FromMicros(ended), store.FromMicros(cut)
 	return nil
 }
 
 func insert(ctx context.Context, tx *store.Tx, r Remote, keyID, mac string) error {
 	_, err := tx.Exec(ctx, `
-		INSERT INTO remote_session (class_key, class_mac, id, client, application, person_id, login, name, zone, source, gear, user_name, admitted_at, ends_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+		INSERT INTO remote_session (class_key, class_mac, id, client, application, person_id, login, name, zone, source, gear, user_name, admitted_at, ends_at, permits)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
 		keyID, mac, r.ID, r.Client, r.Application, string(r.Person), r.Login, r.Name, string(r.Zone), r.From, r.Gear, r.UserName,
-		store.Micros(r.AdmittedAt), store.Micros(r.EndsAt))
+		store.Micros(r.AdmittedAt), store.Micros(r.EndsAt), strings.Join(r.Permits, " "))
 	if err != nil {
 		return fmt.Errorf("recording a remote session: %w", err)
 	}
@@ -139,6 +145,9 @@ func (d *Door) over(ctx context.Context, tx *store.Tx, r Remote, why, answer str
 	if err := d.endIn(ctx, tx, r.ID, "remote session over: "+why); err != nil {
 		return err
 	}
+	if err := d.tellOver(ctx, tx, r); err != nil {
+		return err
+	}
 	e := r.entry("remote.ended", why, ending)
 	e.Detail["seconds"] = strconv.FormatInt(int64(now.Sub(r.AdmittedAt)/time.Second), 10)
 	e.Detail["bytes_in"], e.Detail["bytes_out"] = strconv.FormatInt(r.Told.BytesIn, 10), strconv.FormatInt(r.Told.BytesOut, 10)
@@ -146,6 +155,19 @@ func (d *Door) over(ctx context.Context, tx *store.Tx, r Remote, why, answer str
 		e.Detail["answer"] = answer
 	}
 	return d.Trail.Append(ctx, tx, e)
+}
+
+// tellOver tells of the end of a session, once: gear may say after it that the session
+// goes on, and it ends again (rise).
+func (d *Door) tellOver(ctx context.Context, tx *store.Tx, r Remote) error {
+	err := tx.ExecOne(ctx, `UPDATE remote_session SET over_told = $1 WHERE id = $2 AND over_told = 0`, store.Micros(d.Now()), r.ID)
+	if errors.Is(err, store.ErrUntouched) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("noting that the end of a remote session is told: %w", err)
+	}
+	return d.Over(ctx, tx, r.Permits, session.Session{ID: r.ID, Person: r.Person, Login: r.Login, Name: r.Name, Zone: r.Zone, From: r.From, Outside: true})
 }
 
 // Live are the remote sessions that go on, or that were to end and of which nobody

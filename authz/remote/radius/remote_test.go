@@ -544,3 +544,72 @@ func TestGearBeganAnew(t *testing.T) {
 		t.Errorf("open, and to end: %v", got)
 	}
 }
+
+// TestOverIsTold: however a session ends, its end is told once, with the permits that it
+// was let in by; also where gear takes it for going on and it ends again (article 63-7).
+func TestOverIsTold(t *testing.T) {
+	t.Parallel()
+	l := listens(t, func(int) (wire.Code, uint32) { return wire.CodeDisconnectACK, 0 })
+	for _, tt := range []struct {
+		name string
+		gear radius.Client
+		end  func(t *testing.T, w *world, class []byte)
+	}{
+		{"accounting says so", gear(), func(t *testing.T, w *world, class []byte) {
+			for range 2 { // the answer to the first was lost
+				w.account(t, shared, telling(rfc2866.AcctStatusType_Value_Stop, class)...)
+			}
+		}},
+		{"its time is over and nobody confirms it", gear(), func(t *testing.T, w *world, _ []byte) {
+			w.clock.Advance(time.Hour)
+			must(t, w.door.Look(ctx))
+			w.clock.Advance(15 * time.Minute)
+			must(t, w.door.Look(ctx))
+			must(t, w.door.Look(ctx))
+		}},
+		{"the gear began anew", gear(), func(t *testing.T, w *world, _ []byte) {
+			w.account(t, shared, num(rfc2866.AcctStatusType_Type, uint32(rfc2866.AcctStatusType_Value_AccountingOn)), str(rfc2865.NASIdentifier_Type, "vpn-gw"))
+		}},
+		{"its permit is revoked and the gear told, and it goes on for a moment", gear(func(c *radius.Client) { c.Disconnect = l.addr() }), func(t *testing.T, w *world, class []byte) {
+			w.revoke()
+			for range 2 {
+				must(t, w.door.Look(ctx))
+				must(t, w.door.Cut(ctx))
+				w.account(t, shared, telling(rfc2866.AcctStatusType_Value_InterimUpdate, class)...)
+			}
+			must(t, w.door.Cut(ctx))
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, tt.gear)
+			w.permit(w.person(t, "tanaka"), "bunsho", w.clock.Now().Add(time.Hour))
+			class := w.admitted(t, "tanaka").Get(rfc2865.Class_Type)
+			w.account(t, shared, telling(rfc2866.AcctStatusType_Value_Start, class)...)
+			if told := w.told(); len(told) > 0 {
+				t.Fatalf("told before it ended: %v", told)
+			}
+			tt.end(t, w, class)
+			if told := w.told(); len(told) != 1 || told[0] != "例 tanaka 127.0.0.1 permit-of-tanaka" {
+				t.Errorf("told: %q", told)
+			}
+			if all, err := w.door.Live(ctx); err != nil || len(all) != 0 {
+				t.Errorf("it goes on: %v, %v", all, err)
+			}
+		})
+	}
+}
+
+// TestNotAdmittedIsOver: whose sign-in went through, and was told, and whom Decide does
+// not admit, is told of as gone.
+func TestNotAdmittedIsOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.permit(w.person(t, "tanaka"), "elsewhere", w.clock.Now().Add(time.Hour))
+	if p := w.call(t).send(signed(request("tanaka", pw+","+w.code(t)))); p.Code != wire.CodeAccessReject {
+		t.Fatal(p.Code)
+	}
+	if told := w.told(); len(told) != 1 || told[0] != "例 tanaka 127.0.0.1" {
+		t.Errorf("told: %q", told)
+	}
+}

@@ -1,14 +1,17 @@
 package radius_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/md5"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -66,8 +69,11 @@ type world struct {
 	inForce  atomic.Pointer[policy.Policy]
 	codes    *totp.Devices
 	addr     string
+	conn     *net.UDPConn // the door's
 
 	mu      sync.Mutex
+	log     bytes.Buffer
+	over    []string // whose ends were told, with the permits that were named
 	permits []authz.Permit
 	counts  map[radius.Outcome]int
 	blind   error // what reading the facts meets
@@ -159,13 +165,20 @@ func newWorld(t testing.TB, clients ...radius.Client) *world {
 			f.LockDowns, err = w.orders.InForce(ctx)
 			return err
 		},
+		Over: func(_ context.Context, _ *store.Tx, permits []string, n session.Session) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.over = append(w.over, strings.Join(append([]string{n.Name, n.From}, permits...), " "))
+			return nil
+		},
+		Log:   slog.New(slog.NewTextHandler(w, nil)),
 		Count: func(o radius.Outcome) { w.mu.Lock(); defer w.mu.Unlock(); w.counts[o]++ },
 	}, clients)
 	w.sessions.PollWith(w.orders, w.door)
 
 	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	must(t, err)
-	w.addr = conn.LocalAddr().String()
+	w.addr, w.conn = conn.LocalAddr().String(), conn
 	serving, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- w.door.Serve(serving, conn) }()
@@ -213,6 +226,26 @@ func (m met) Person(ctx context.Context, id directory.PersonID, stale time.Durat
 	return m.Watch.Person(ctx, id, stale)
 }
 
+// Write has the door's log kept.
+func (w *world) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.Write(b)
+}
+
+func (w *world) logged(text string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Contains(w.log.String(), text)
+}
+
+// told are the ends that were told.
+func (w *world) told() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.over)
+}
+
 func (w *world) count(o radius.Outcome) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -222,7 +255,7 @@ func (w *world) count(o radius.Outcome) int {
 func (w *world) permit(p directory.Person, app string, until time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.permits = append(w.permits, authz.Permit{Kind: authz.RemoteAccess, Applications: []string{app}, Person: p.ID, Until: until})
+	w.permits = append(w.permits, authz.Permit{ID: "permit-of-" + p.Login, Kind: authz.RemoteAccess, Applications: []string{app}, Person: p.ID, Until: until})
 }
 
 // rule puts changed rules into force, as a new version does: nobody's copy changes.

@@ -111,7 +111,7 @@ func (h *House) openNetworkDoor(cfg Config, in radius.SignIn, know func(context.
 	h.Registry.MustRegister(n.packets, n.told)
 	n.Door = radius.New(radius.House{
 		DB: h.DB, Trail: h.Trail, Policy: h.inForce, SignIn: in, Sessions: h.Sessions, People: h.Watch, Flows: h.Ephemeral, Sealing: h.Sealing,
-		Handles: session.NewHandles(h.Session), Know: know, Now: h.Clock.Now, Log: h.log,
+		Handles: session.NewHandles(h.Session), Know: know, Over: h.Permits.Over, Now: h.Clock.Now, Log: h.log,
 		Count: func(o radius.Outcome) { n.packets.WithLabelValues(string(o)).Inc() },
 		Told:  func(answer string) { n.told.WithLabelValues(answer).Inc() },
 	}, clients)
