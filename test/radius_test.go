@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	rad "layeh.com/radius"
@@ -291,4 +292,49 @@ func signedRequest(p *rad.Packet) ([]byte, error) {
 	h.Write(raw)
 	p.Set(rfc2869.MessageAuthenticator_Type, h.Sum(nil))
 	return p.Encode()
+}
+
+// TestRADIUSNewSecret: gear is given another secret without a restart. The old one counts
+// beside it while the configuration says so; what cannot be used changes nothing.
+func TestRADIUSNewSecret(t *testing.T) {
+	t.Parallel()
+	const newer = "atarashii-kagi-wo-tsukau-0123456789-42"
+	port := harness.FreePort(t)
+	s := harness.NewSite(t, harness.SiteOptions{Settings: gearSettings(port)})
+	writeGearSecrets(t, s)
+	p := s.Serve(t)
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	says := func(secret string) string {
+		t.Helper()
+		return radclient(t, addr, secret, pap("tanaka", "wrong")).code
+	}
+	reload := func(old, new, then string) {
+		t.Helper()
+		before := strings.Count(p.Log(), then)
+		s.Config = s.Variant(t, s.Config, "sekisho.yaml", old, new)
+		p.Signal(t, syscall.SIGHUP)
+		harness.Until(t, then, func() bool { return strings.Count(p.Log(), then) > before })
+	}
+	s.Write(t, "newer.secret", []byte(newer+"\n"))
+	const line, mine = "secret_file: vpn.secret", "secret_file: newer.secret"
+	both := mine + `, former_secrets: [{file: vpn.secret, until: "2999-01-01T00:00:00+09:00"}]`
+
+	reload(line, "secret_file: nowhere.secret", "reload refused")
+	if got := says(gearSecret); got != "Access-Reject" {
+		t.Errorf("after a file that cannot be used, the secret of before is answered %q", got)
+	}
+	reload("secret_file: nowhere.secret", both, "reloaded the certificate, the network gear")
+	for _, secret := range []string{gearSecret, newer} {
+		if got := says(secret); got != "Access-Reject" {
+			t.Errorf("while both count, %q is answered %q", secret, got)
+		}
+	}
+	if !strings.Contains(p.Log(), "gear asks with a former secret") {
+		t.Error("the log does not say that gear has the former secret still")
+	}
+	reload(both, mine, "reloaded the certificate, the network gear")
+	unanswered(t, addr, gearSecret, pap("tanaka", "wrong"))
+	if got := says(newer); got != "Access-Reject" {
+		t.Errorf("the new secret is answered %q", got)
+	}
 }

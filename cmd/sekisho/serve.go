@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"sekisho/authz/remote/radius"
 	"sekisho/cmd/sekisho/config"
 	"sekisho/cmd/sekisho/house"
 	"sekisho/cmd/sekisho/logbook"
@@ -117,7 +118,7 @@ func (c serveCmd) Run(ctx context.Context, t *terminal) error {
 				return
 			case <-hangup:
 				systemd.reloading()
-				reload(c.Config, certificate, level, log)
+				reload(ctx, c.Config, certificate, level, log, h.ChangeGear)
 				h.LookAtKeys()
 				systemd.ready()
 			}
@@ -159,19 +160,24 @@ func tlsConfig(files config.TLS, c *certificate) *tls.Config {
 	return t
 }
 
-// reload reads again what may change under a running gate: the certificate and
-// the log's level. A file with a fault changes nothing.
-func reload(path string, c *certificate, level *slog.LevelVar, log *slog.Logger) {
+// reload reads again what may change under a running gate: the certificate, the
+// clients of the network door and the log's level. A file with a fault changes nothing.
+func reload(ctx context.Context, path string, c *certificate, level *slog.LevelVar, log *slog.Logger, gear func(context.Context, config.RADIUS, []radius.Client)) {
 	file, err := config.Read(path)
-	if err == nil && file.TLS.Certificate != "" {
+	var clients []radius.Client
+	if err == nil {
+		clients, err = house.Gear(file.RADIUS)
+	}
+	if err == nil && file.TLS.Certificate != "" { // the last that may fail
 		err = c.load(file.TLS)
 	}
 	if err != nil {
 		log.Error("reload refused; everything stays as it was", "error", err)
 		return
 	}
+	gear(ctx, file.RADIUS, clients)
 	level.Set(logLevel(file.Log.Level))
-	log.Warn("reloaded the certificate and the log's level")
+	log.Warn("reloaded the certificate, the network gear and the log's level")
 }
 
 func logLevel(name string) slog.Level {

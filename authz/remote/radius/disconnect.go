@@ -65,9 +65,9 @@ func (d *Door) Cut(ctx context.Context) error {
 // own, so that gear which is silent, or which we do not know, holds up no other; of
 // one client those come first of which it has heard nothing yet.
 func (d *Door) begin(ctx context.Context, telling *sync.WaitGroup) error {
-	for i := range d.clients {
-		c := &d.clients[i]
-		hands := d.hands[c.ID]
+	clients := d.gear.Load().clients
+	for i := range clients {
+		c := &clients[i]
 		due, err := store.All(ctx, d.DB, "the remote sessions to end", scanDue, `
 			SELECT `+columns+`, cut_due FROM remote_session
 			WHERE  client = $1 AND ended_at = 0 AND cut_due > 0 AND cut_due <= $2
@@ -75,7 +75,7 @@ func (d *Door) begin(ctx context.Context, telling *sync.WaitGroup) error {
 		if err != nil {
 			return err
 		}
-		if err := d.beginOf(ctx, telling, hands, due); err != nil {
+		if err := d.beginOf(ctx, telling, c.seat.hands, due); err != nil {
 			return err
 		}
 	}
@@ -149,6 +149,9 @@ func scanDue(row store.Row) (r dueRemote, err error) { return r, scanInto(row, &
 // cut tells gear of one session and writes down what came of it.
 func (d *Door) cut(ctx context.Context, r dueRemote) error {
 	c := d.clientByID(r.Client)
+	if c == nil {
+		return nil // it was taken out meanwhile; the claim runs out
+	}
 	answer, why := d.tell(ctx, c, r.Remote)
 	d.Told(answer)
 	if ctx.Err() != nil {
@@ -195,9 +198,15 @@ func (d *Door) tell(ctx context.Context, c *Client, r Remote) (answer, why strin
 	case "":
 		to = net.JoinHostPort(r.Gear, strconv.Itoa(dynamicPort))
 	}
-	raw, err := disconnectRequest(c.Secret.Reveal(), r, d.Now())
-	if err != nil {
-		return AnswerSilent, err.Error()
+	// Which of its secrets gear goes by, it alone knows: it drops what is under another.
+	keys := c.keys(d.Now())
+	var requests [][]byte
+	for _, key := range keys {
+		raw, err := disconnectRequest(key, r, d.Now())
+		if err != nil {
+			return AnswerSilent, err.Error()
+		}
+		requests = append(requests, raw)
 	}
 	conn, err := net.Dial("udp", to)
 	if err != nil {
@@ -216,9 +225,11 @@ func (d *Door) tell(ctx context.Context, c *Client, r Remote) (answer, why strin
 			if err != nil {
 				continue // an ICMP message; it may listen again at the next try
 			}
-			if p := answerTo(raw, buffer[:n], c.Secret.Reveal()); p != nil {
-				answers <- p
-				return
+			for i, raw := range requests {
+				if p := answerTo(raw, buffer[:n], keys[i]); p != nil {
+					answers <- p
+					return
+				}
 			}
 		}
 	}()
@@ -234,7 +245,9 @@ func (d *Door) tell(ctx context.Context, c *Client, r Remote) (answer, why strin
 		return nil
 	}
 	for _, pause := range d.pauses {
-		_, _ = conn.Write(raw) // a send that fails is one that is not answered
+		for _, raw := range requests {
+			_, _ = conn.Write(raw) // a send that fails is one that is not answered
+		}
 		if p := wait(pause); p != nil {
 			return saidBy(p)
 		}

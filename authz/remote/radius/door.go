@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -81,7 +82,7 @@ func (d *Door) take(from netip.AddrPort, b []byte, send func([]byte)) func(conte
 		d.Count(UnknownClient)
 		return nil
 	}
-	p, err := read(c, b)
+	p, err := read(c, b, d.Now())
 	switch {
 	case errors.Is(err, errUnsigned):
 		d.Count(Unsigned)
@@ -93,12 +94,15 @@ func (d *Door) take(from netip.AddrPort, b []byte, send func([]byte)) func(conte
 	if err != nil {
 		return nil
 	}
+	if !bytes.Equal(p.Secret, c.Secret.Reveal()) && d.once("former\x00"+c.ID) {
+		d.Log.Warn("gear asks with a former secret; give it the new one before the old one ends", "radius_client", c.ID)
+	}
 	if p.Code == wire.CodeStatusServer {
 		d.status(p, send)
 		return nil
 	}
 	raw, _, _ := framed(b) // as it was read
-	key, theirs := asked{from.Addr().Unmap(), sha256.Sum256(raw)}, d.recent[c.ID]
+	key, theirs := asked{from.Addr().Unmap(), sha256.Sum256(raw)}, c.seat.recent
 	if known, again := theirs.look(key); again {
 		return d.again(c, known, send)
 	}
@@ -193,7 +197,7 @@ func (d *Door) status(p *wire.Packet, send func([]byte)) {
 
 // enter takes a place for a client's packet; nobody waits for one.
 func (d *Door) enter(c *Client) (leave func(), ok bool) {
-	theirs := d.ofGear[c.ID]
+	theirs := c.seat.places
 	select {
 	case theirs <- struct{}{}:
 	default:

@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"encoding/binary"
 	"errors"
+	"time"
 
 	wire "layeh.com/radius"
 	"layeh.com/radius/rfc2865"
@@ -78,18 +79,29 @@ func goesBy(raw []byte) (a [16]byte) {
 }
 
 // read takes a client's request apart once it is known to be the client's. It asks
-// nobody, and costs a hash or two.
-func read(c *Client, b []byte) (*wire.Packet, error) {
+// nobody, and costs a hash or two for each secret that counts. The packet's Secret is
+// the one it was made with, and its answer is made with it, too.
+func read(c *Client, b []byte, now time.Time) (p *wire.Packet, err error) {
 	raw, mac, err := framed(b)
 	if err != nil {
 		return nil, err
 	}
-	code, secret := wire.Code(raw[0]), c.Secret.Reveal()
-	switch code {
+	switch wire.Code(raw[0]) {
 	case wire.CodeAccessRequest, wire.CodeStatusServer, wire.CodeAccountingRequest:
 	default:
 		return nil, errForm
 	}
+	for _, key := range c.keys(now) {
+		if p, err = readUnder(c, raw, mac, key); !errors.Is(err, errForged) {
+			return p, err
+		}
+	}
+	return nil, err
+}
+
+// readUnder is read under one secret.
+func readUnder(c *Client, raw []byte, mac int, secret []byte) (*wire.Packet, error) {
+	code := wire.Code(raw[0])
 	if mac != 0 && !hmac.Equal(signature(raw, mac, goesBy(raw), secret), raw[mac:mac+macLength]) {
 		return nil, errForged
 	}

@@ -49,7 +49,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte{1, 1, 0, 20})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		before := bytes.Clone(b)
-		got, err := read(tester(false), b)
+		got, err := read(tester(false), b, time.Time{})
 		if !bytes.Equal(b, before) {
 			t.Fatal("the bytes were changed")
 		}
@@ -66,7 +66,7 @@ func FuzzRead(f *testing.F) {
 				t.Fatalf("taken without a right Message-Authenticator: %x", b)
 			}
 		}
-		if p, err := read(tester(true), b); err == nil {
+		if p, err := read(tester(true), b, time.Time{}); err == nil {
 			_, _ = rfc2865.UserPassword_Lookup(p)
 			_ = tellingOf(p)
 			if out, err := reply(p, p.Response(wire.CodeAccessReject)); err == nil && len(out) < 38 {
@@ -85,7 +85,7 @@ func TestGolden(t *testing.T) {
 		0x0c, 0xda, 0x00, 0x26, 0x8a, 0x54, 0xf4, 0x68, 0x6f, 0xb3, 0x94, 0xc5, 0x28, 0x66, 0xe3, 0x02, 0x18, 0x5d, 0x06, 0x23,
 		0x50, 0x12, 0x5a, 0x66, 0x5e, 0x2e, 0x1e, 0x84, 0x11, 0xf3, 0xe2, 0x43, 0x82, 0x20, 0x97, 0xc8, 0x4f, 0xa3,
 	}
-	p, err := read(&Client{Secret: secret.NewText(secretOfRFC)}, question)
+	p, err := read(&Client{Secret: secret.NewText(secretOfRFC)}, question, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,6 +31,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	wire "layeh.com/radius"
@@ -56,6 +57,9 @@ type Client struct {
 	ID     string
 	From   []netip.Prefix // where its packets come from
 	Secret secret.Text
+	// Former are secrets that count beside it until their time, so that gear is given
+	// the new one after the gate has it.
+	Former []Former
 	// Zone is the one that people come into by it; their sign-in goes by its rules.
 	Zone policy.ZoneID
 	// Applications are the ids of which Decide is asked: who may use one of them from
@@ -69,6 +73,25 @@ type Client struct {
 	// standard port where its packets come from, NoDisconnect for nowhere.
 	Disconnect string
 	Attributes []Attribute // beside ours in an Access-Accept
+
+	seat *seat // the Door's
+}
+
+// A Former is a secret that was a client's.
+type Former struct {
+	Secret secret.Text
+	Until  time.Time
+}
+
+// keys are the secrets that count at a time, the client's own first.
+func (c *Client) keys(now time.Time) [][]byte {
+	all := [][]byte{c.Secret.Reveal()}
+	for _, f := range c.Former {
+		if now.Before(f.Until) {
+			all = append(all, f.Secret.Reveal())
+		}
+	}
+	return all
 }
 
 // NoDisconnect says of a client that it cannot be told to end a session.
@@ -79,8 +102,13 @@ var (
 	ErrShortSecret = fmt.Errorf("the secret is shorter than %d bytes", LeastSecret)
 	ErrOverlap     = errors.New("two clients have the same network")
 	ErrSameSecret  = errors.New("two clients have the same secret")
+	ErrUntold      = errors.New("a client that may leave the Message-Authenticator out has one secret: nothing else tells which it used")
+	ErrManyFormer  = fmt.Errorf("more than %d former secrets", mostFormer)
 	ErrTooMuch     = fmt.Errorf("an Access-Accept with these attributes does not fit into %d bytes", wire.MaxPacketLength)
 )
+
+// mostFormer bounds what a forgery costs: a hash for each secret that counts.
+const mostFormer = 2
 
 // roomOfOurs is what an Access-Accept is without the attributes of its client:
 // header, Message-Authenticator, three numbers, Class, and Proxy-State of two proxies.
@@ -94,14 +122,21 @@ func Check(clients []Client) error {
 		switch {
 		case c.ID == "" || slices.Contains(ids, c.ID):
 			return fmt.Errorf("client %q: an id of its own is needed", c.ID)
-		case len(c.Secret.Reveal()) < LeastSecret:
-			return fmt.Errorf("client %q: %w", c.ID, ErrShortSecret)
 		case len(c.From) == 0:
 			return fmt.Errorf("client %q: it has no network", c.ID)
+		case len(c.Former) > mostFormer:
+			return fmt.Errorf("client %q: %w", c.ID, ErrManyFormer)
+		case len(c.Former) > 0 && c.Unsigned:
+			return fmt.Errorf("client %q: %w", c.ID, ErrUntold)
 		}
-		for _, other := range clients[:len(ids)] {
-			if bytes.Equal(other.Secret.Reveal(), c.Secret.Reveal()) {
-				return fmt.Errorf("clients %q and %q: %w", other.ID, c.ID, ErrSameSecret)
+		for _, key := range c.all() {
+			if len(key) < LeastSecret {
+				return fmt.Errorf("client %q: %w", c.ID, ErrShortSecret)
+			}
+			for _, other := range clients[:len(ids)] {
+				if slices.ContainsFunc(other.all(), func(k []byte) bool { return bytes.Equal(k, key) }) {
+					return fmt.Errorf("clients %q and %q: %w", other.ID, c.ID, ErrSameSecret)
+				}
 			}
 		}
 		size := roomOfOurs
@@ -121,6 +156,9 @@ func Check(clients []Client) error {
 	}
 	return nil
 }
+
+// all are the secrets that count at any time.
+func (c *Client) all() [][]byte { return c.keys(time.Time{}) }
 
 // SignIn is the one sign-in; authn/signin is it.
 type SignIn interface {
@@ -201,25 +239,35 @@ func Outcomes() []Outcome {
 // A Door answers gear. It is safe for concurrent use.
 type Door struct {
 	House
-	clients []Client
-	byNet   []network          // the narrowest first
-	recent  map[string]*recent // of each client
-	places  chan struct{}      // one for each packet at work
-	ofGear  map[string]chan struct{}
-	wake    chan struct{}            // for the watch: something may have ended
-	ask     chan struct{}            // for the watch: something may have to end
-	due     chan struct{}            // for who tells gear: there is something to tell
-	hands   map[string]chan struct{} // of each client, one for each session that it is being told of
-	pauses  []time.Duration
+	gear   atomic.Pointer[gear]
+	ticks  func() time.Duration
+	places chan struct{} // one for each packet at work
+	wake   chan struct{} // for the watch: something may have ended
+	ask    chan struct{} // for the watch: something may have to end
+	due    chan struct{} // for who tells gear: there is something to tell
+	pauses []time.Duration
 
 	mu     sync.Mutex
 	goOn   string          // where the watch begins its next look
 	warned map[string]bool // what was said once
 }
 
+// gear are the clients of a time. Nobody changes them: others take their place.
+type gear struct {
+	clients []Client
+	byNet   []network // the narrowest first
+}
+
 type network struct {
 	prefix netip.Prefix
 	client *Client
+}
+
+// A seat is what the door holds for a client, whatever else of it is changed.
+type seat struct {
+	recent *recent
+	places chan struct{} // one for each of its packets at work
+	hands  chan struct{} // one for each session that it is being told of
 }
 
 const (
@@ -243,30 +291,43 @@ func New(h House, clients []Client) *Door {
 	if h.Over == nil {
 		h.Over = func(context.Context, *store.Tx, []string, session.Session) error { return nil }
 	}
-	ticks := clock.Stopwatch()
 	d := &Door{
-		House: h, clients: slices.Clone(clients), recent: map[string]*recent{},
-		places: make(chan struct{}, atWork), ofGear: map[string]chan struct{}{}, wake: make(chan struct{}, 1),
-		ask: make(chan struct{}, 1),
-		due: make(chan struct{}, 1), hands: map[string]chan struct{}{}, warned: map[string]bool{}, pauses: pauses(),
+		House: h, ticks: clock.Stopwatch(), places: make(chan struct{}, atWork), wake: make(chan struct{}, 1), ask: make(chan struct{}, 1),
+		due: make(chan struct{}, 1), pauses: pauses(),
 	}
-	for i := range d.clients {
-		c := &d.clients[i]
-		d.recent[c.ID] = newRecent(ticks)
-		d.ofGear[c.ID] = make(chan struct{}, ofOne)
-		d.hands[c.ID] = make(chan struct{}, cutHands)
+	d.gear.Store(&gear{})
+	d.Change(clients)
+	return d
+}
+
+// Change has the door answer other clients from now on, who have been through Check.
+// What is known of those that stay is kept: what was answered is answered alike, and a
+// session goes on.
+func (d *Door) Change(clients []Client) {
+	now := &gear{clients: slices.Clone(clients)}
+	for i := range now.clients {
+		c := &now.clients[i]
+		if was := d.clientByID(c.ID); was != nil {
+			c.seat = was.seat
+		} else {
+			c.seat = &seat{newRecent(d.ticks), make(chan struct{}, ofOne), make(chan struct{}, cutHands)}
+		}
 		for _, p := range c.From {
-			d.byNet = append(d.byNet, network{p.Masked(), c})
+			now.byNet = append(now.byNet, network{p.Masked(), c})
 		}
 	}
-	slices.SortStableFunc(d.byNet, func(a, b network) int { return b.prefix.Bits() - a.prefix.Bits() })
-	return d
+	slices.SortStableFunc(now.byNet, func(a, b network) int { return b.prefix.Bits() - a.prefix.Bits() })
+	d.mu.Lock()
+	d.warned = map[string]bool{}
+	d.mu.Unlock()
+	d.gear.Store(now)
+	call(d.due)
 }
 
 // client is whose address this is, nil for nobody's.
 func (d *Door) client(from netip.Addr) *Client {
 	from = from.Unmap()
-	for _, n := range d.byNet {
+	for _, n := range d.gear.Load().byNet {
 		if n.prefix.Contains(from) {
 			return n.client
 		}
@@ -286,9 +347,10 @@ func (d *Door) once(what string) bool {
 }
 
 func (d *Door) clientByID(id string) *Client {
-	for i := range d.clients {
-		if d.clients[i].ID == id {
-			return &d.clients[i]
+	clients := d.gear.Load().clients
+	for i := range clients {
+		if clients[i].ID == id {
+			return &clients[i]
 		}
 	}
 	return nil
@@ -297,7 +359,7 @@ func (d *Door) clientByID(id string) *Client {
 // UnsignedClients are those that may leave the Message-Authenticator out: a finding
 // for as long as there are any.
 func (d *Door) UnsignedClients() (ids []string) {
-	for _, c := range d.clients {
+	for _, c := range d.gear.Load().clients {
 		if c.Unsigned {
 			ids = append(ids, c.ID)
 		}

@@ -124,6 +124,8 @@ func TestFaults(t *testing.T) {
 		{"a password in the URL", strings.Replace(least, "{path: data/sekisho.db}", "{driver: postgres, url: postgres://u:hunter2@h/d}", 1), 3, "store.url", ""},
 		{"a password behind the URL", strings.Replace(least, "{path: data/sekisho.db}", "{driver: postgres, url: 'postgres://u@h/d?password=hunter2'}", 1), 3, "store.url", ""},
 		{"too few connections", strings.Replace(least, "{path: data/sekisho.db}", "{driver: postgres, url: postgres://u@h/d, max_connections: 3}", 1), 3, "store.max_connections", ""},
+		{"a former secret without an end", least + "radius: {listen: '10.2.0.5:1812', clients: [{id: vpn, zone: lgwan, from: [10.2.0.9], secret_file: a, former_secrets: [{file: b}]}]}\n", 10, "radius.clients[0].former_secrets[0].until", ""},
+		{"a former secret without a file", least + "radius: {listen: '10.2.0.5:1812', clients: [{id: vpn, zone: lgwan, from: [10.2.0.9], secret_file: a, former_secrets: [{until: '2026-12-01T17:00:00+09:00'}]}]}\n", 10, "radius.clients[0].former_secrets[0].file", ""},
 		{"a key twice", least + "store: {path: b}\n", 10, "", ""},
 		{"not YAML", "listen: [", 1, "", ""},
 		{"wrong kind", least + "shutdown_grace: soon\n", 10, "", ""},

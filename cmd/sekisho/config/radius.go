@@ -6,10 +6,12 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // RADIUS is the door of network gear: VPN gateways ask there whether somebody may
-// come in from outside. Whom it lets in is the policy's to say.
+// come in from outside. Whom it lets in is the policy's to say. Clients are read again
+// on SIGHUP, the addresses at start.
 type RADIUS struct {
 	// Listen is host:port, UDP. Default none: no such door.
 	Listen string `yaml:"listen"`
@@ -30,6 +32,10 @@ type RADIUSClient struct {
 	// SecretFile holds the secret that it shares with us, 32 characters or more, of
 	// its own. Required.
 	SecretFile string `yaml:"secret_file"`
+	// FormerSecrets count beside it until their time, two at most: the gate has the new
+	// one first, and gear is given it after. Not for gear that may leave the
+	// Message-Authenticator out. Default none.
+	FormerSecrets []FormerSecret `yaml:"former_secrets"`
 	// Zone is the one that people come into by it. Default: the only one served.
 	Zone string `yaml:"zone"`
 	// Applications are ids of the policy. Who may use one of them from outside, with a
@@ -46,6 +52,14 @@ type RADIUSClient struct {
 	// Attributes go into each Access-Accept: "Filter-Id=staff", "11=staff", or of a
 	// vendor "26.12356.1=vpn-users"; #7 is a number, 0x07 bytes. Default none.
 	Attributes []string `yaml:"attributes"`
+}
+
+// FormerSecret is a secret that gear may have still.
+type FormerSecret struct {
+	// File holds it. Required.
+	File string `yaml:"file"`
+	// Until is when it counts no more, such as 2026-12-01T17:00:00+09:00. Required.
+	Until string `yaml:"until"`
 }
 
 // The choices of message_authenticator.
@@ -69,6 +83,10 @@ func (r *RADIUS) fill(zones []string) {
 func (r *RADIUS) anchor(dir string) {
 	for i := range r.Clients {
 		r.Clients[i].SecretFile = locate(dir, r.Clients[i].SecretFile)
+		for j := range r.Clients[i].FormerSecrets {
+			f := &r.Clients[i].FormerSecrets[j]
+			f.File = locate(dir, f.File)
+		}
 	}
 }
 
@@ -99,6 +117,15 @@ func (f *File) checkRADIUS(say func(field, ja, en, near string)) {
 		ids = append(ids, c.ID)
 		if c.SecretFile == "" {
 			say(at+".secret_file", "必ず書いてください。", "is required", "")
+		}
+		for j, f := range c.FormerSecrets {
+			was := fmt.Sprintf("%s.former_secrets[%d]", at, j)
+			if f.File == "" {
+				say(was+".file", "必ず書いてください。", "is required", "")
+			}
+			if _, err := time.Parse(time.RFC3339, f.Until); err != nil {
+				say(was+".until", "いつまで使えるかを書いてください（例 2026-12-01T17:00:00+09:00）。", "is when it counts no more, such as 2026-12-01T17:00:00+09:00", "")
+			}
 		}
 		if c.Zone == "" {
 			say(at+".zone", "領域を書いてください（zones が一つなら省けます）。", "is needed where zones names none or several", "")

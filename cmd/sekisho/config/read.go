@@ -277,6 +277,9 @@ func (f *File) checkCredentials(say func(field, ja, en, near string)) {
 	}
 	for i, c := range f.RADIUS.Clients {
 		named = append(named, struct{ field, path string }{fmt.Sprintf("radius.clients[%d].secret_file", i), c.SecretFile})
+		for j, was := range c.FormerSecrets {
+			named = append(named, struct{ field, path string }{fmt.Sprintf("radius.clients[%d].former_secrets[%d].file", i, j), was.File})
+		}
 	}
 	for _, p := range named {
 		name, ok := credential(p.path)

@@ -22,16 +22,35 @@ import (
 
 // Gear reads the clients of the network door, with their secrets.
 func Gear(r config.RADIUS) ([]radius.Client, error) {
+	read := func(id, field, file string) (secret.Text, error) {
+		key, err := secret.ReadFile(file)
+		if err != nil {
+			return secret.Text{}, say.Errorf("radius: %[1]s の %[3]s を使えません: %[2]v。持ち主だけが読めるファイルにしてください。",
+				"radius: %[3]s of %[1]s cannot be used: %[2]v; it is a file that its owner alone can read", id, err, field)
+		}
+		return key, nil
+	}
 	var out []radius.Client
 	for _, c := range r.Clients {
-		key, err := secret.ReadFile(c.SecretFile)
+		key, err := read(c.ID, "secret_file", c.SecretFile)
 		if err != nil {
-			return nil, say.Errorf("radius: %[1]s の secret_file を使えません: %[2]v。持ち主だけが読めるファイルにしてください。",
-				"radius: secret_file of %[1]s cannot be used: %[2]v; it is a file that its owner alone can read", c.ID, err)
+			return nil, err
 		}
 		one := radius.Client{
 			ID: c.ID, From: config.Ranges(c.From), Secret: key, Zone: policy.ZoneID(c.Zone), Applications: c.Applications,
 			Unsigned: c.MessageAuthenticator == config.MessageAuthenticatorOptional, Disconnect: c.Disconnect,
+		}
+		for _, f := range c.FormerSecrets {
+			was, err := read(c.ID, "former_secrets", f.File)
+			if err != nil {
+				return nil, err
+			}
+			until, err := time.Parse(time.RFC3339, f.Until)
+			if err != nil {
+				return nil, say.Errorf("radius: %[1]s の former_secrets の until を読めません: %[2]v。2026-12-01T17:00:00+09:00 のように書いてください。",
+					"radius: until in former_secrets of %[1]s cannot be read: %[2]v; write it like 2026-12-01T17:00:00+09:00", c.ID, err)
+			}
+			one.Former = append(one.Former, radius.Former{Secret: was, Until: until})
 		}
 		for _, text := range c.Attributes {
 			a, err := radius.ParseAttribute(text)
@@ -72,11 +91,12 @@ func checkGear(cfg Config, rules *policy.Policy) (found []error) {
 // A networkDoor is where gear asks, with its meters.
 type networkDoor struct {
 	*radius.Door
-	packets *prometheus.CounterVec
-	told    *prometheus.CounterVec
-	levels  struct{ open, cutting, oldest prometheus.Gauge }
-	note    func(ctx context.Context, e audit.Entry) error
-	now     clock.Now
+	packets  *prometheus.CounterVec
+	told     *prometheus.CounterVec
+	levels   struct{ open, cutting, oldest prometheus.Gauge }
+	unsigned prometheus.Gauge
+	note     func(ctx context.Context, e audit.Entry) error
+	now      clock.Now
 }
 
 // openNetworkDoor builds the door; nil where no gear is configured.
@@ -115,9 +135,23 @@ func (h *House) openNetworkDoor(cfg Config, in radius.SignIn, know func(context.
 		Count: func(o radius.Outcome) { n.packets.WithLabelValues(string(o)).Inc() },
 		Told:  func(answer string) { n.told.WithLabelValues(answer).Inc() },
 	}, clients)
-	unsigned := n.UnsignedClients()
-	gauge("sekisho_radius_unsigned_clients", "Clients of the network door that may leave the Message-Authenticator out.").Set(float64(len(unsigned)))
+	n.unsigned = gauge("sekisho_radius_unsigned_clients", "Clients of the network door that may leave the Message-Authenticator out.")
+	n.unsigned.Set(float64(len(n.UnsignedClients())))
 	return n, nil
+}
+
+// ChangeGear has the network door answer the clients of a file that was read again.
+// Whether there is such a door, and where it listens, is decided at start.
+func (h *House) ChangeGear(ctx context.Context, r config.RADIUS, clients []radius.Client) {
+	if r.Listen != h.cfg.RADIUS.Listen || r.Accounting != h.cfg.RADIUS.Accounting {
+		h.log.WarnContext(ctx, "radius.listen and radius.accounting were changed and take a restart")
+	}
+	if h.Remote == nil {
+		return
+	}
+	h.Remote.Change(clients)
+	h.Remote.unsigned.Set(float64(len(h.Remote.UnsignedClients())))
+	h.Remote.sayUnsigned(ctx, h)
 }
 
 // sayUnsigned is said at each start and each day: a client that may leave the
