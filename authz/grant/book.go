@@ -119,6 +119,7 @@ type Book struct {
 	held   map[string]Lease // the active ones, by id
 	byWhom map[directory.PersonID][]string
 	judged map[directory.PersonID]*judgement // of those who hold any
+	known  map[string]known                  // rows that polls have read lately, by id; under polling
 	polled atomic.Int64                      // microseconds of the last poll that succeeded
 	heard  atomic.Int64                      // the same, in nanoseconds of ticks
 	polls  atomic.Int64
@@ -136,7 +137,7 @@ func New(h House) *Book {
 	if h.Ring == nil {
 		h.Ring = func() {}
 	}
-	return &Book{House: h, held: map[string]Lease{}, byWhom: map[directory.PersonID][]string{}, judged: map[directory.PersonID]*judgement{}, batch: tidyBatch, setbacks: map[string]setback{}, ticks: clock.Stopwatch()}
+	return &Book{House: h, held: map[string]Lease{}, byWhom: map[directory.PersonID][]string{}, judged: map[directory.PersonID]*judgement{}, known: map[string]known{}, batch: tidyBatch, setbacks: map[string]setback{}, ticks: clock.Stopwatch()}
 }
 
 // signed asks what must be true of whoever acts, whatever the act: they may use
