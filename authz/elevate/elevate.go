@@ -165,8 +165,9 @@ type House struct {
 // A Book keeps effects. It is safe for concurrent use.
 type Book struct {
 	House
-	wake chan struct{}
-	met  meter
+	wake  chan struct{}
+	hands chan struct{} // of those who undo, at the directory
+	met   meter
 }
 
 // New makes the book.
@@ -177,7 +178,7 @@ func New(h House) *Book {
 	if h.Stop == nil {
 		h.Stop = func(string) error { return nil }
 	}
-	return &Book{House: h, wake: make(chan struct{}, 1)}
+	return &Book{House: h, wake: make(chan struct{}, 1), hands: make(chan struct{}, undoHands)}
 }
 
 // Residuals are what goes on after an effect of these gifts was undone, as the

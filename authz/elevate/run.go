@@ -28,7 +28,11 @@ func (b *Book) Stats() Stats { return Stats{Failures: b.met.failed.Load()} }
 const (
 	undoEvery  = 500 * time.Millisecond
 	undoAtOnce = 64 // things read at a time
-	undoHands  = 4  // worked at at a time: people who sign in need connections too
+	undoHands  = 4  // at the directory at a time: people who sign in need connections too
+	// undoBegun is how many are under way at a time. Those that are not at the directory
+	// are being claimed and confirmed, and whose transactions are ready together are
+	// committed together.
+	undoBegun = 16
 )
 
 // Run undoes what is to be undone, wakes somebody when that takes too long, and
@@ -84,6 +88,7 @@ func (b *Book) undoing(ctx context.Context) {
 // gives up after two things, which costs two time-outs: the rest stays due, and is
 // nearer its turn. A thing that fails by itself holds up no other.
 func (b *Book) Undo(ctx context.Context) error {
+	proven := false // that the directory answers
 	for ctx.Err() == nil {
 		things, err := dueThings(ctx, b.DB, b.Now(), undoAtOnce)
 		if err != nil || len(things) == 0 {
@@ -91,7 +96,7 @@ func (b *Book) Undo(ctx context.Context) error {
 		}
 		var (
 			wg     sync.WaitGroup
-			hands  = make(chan struct{}, undoHands)
+			begun  = make(chan struct{}, undoBegun)
 			mu     sync.Mutex
 			streak int // failures since the last success
 			bad    error
@@ -112,12 +117,12 @@ func (b *Book) Undo(ctx context.Context) error {
 			return streak >= 2
 		}
 		for i, thing := range things {
-			if i < 2 {
+			if i < 2 && !proven {
 				look(thing)
 			} else {
-				hands <- struct{}{}
+				begun <- struct{}{}
 				wg.Go(func() {
-					defer func() { <-hands }()
+					defer func() { <-begun }()
 					look(thing)
 				})
 			}
@@ -132,6 +137,7 @@ func (b *Book) Undo(ctx context.Context) error {
 		if len(things) < undoAtOnce {
 			return nil
 		}
+		proven = true
 	}
 	return ctx.Err()
 }

@@ -40,9 +40,7 @@ func (b *Book) settle(ctx context.Context, thing, applying string) (*Account, er
 	if err := b.Stop("claimed"); err != nil {
 		return nil, err
 	}
-	work, cancel := context.WithTimeout(ctx, workLasts)
-	got, problem := b.work(work, h, applying)
-	cancel()
+	got, problem := b.atDirectory(ctx, h, applying)
 	for _, e := range h.effects {
 		if e.state != closed && b.Forget != nil {
 			b.Forget.Forget(e.person)
@@ -238,6 +236,22 @@ func (b *Book) enter(ctx context.Context, tx *store.Tx, action string, e effect,
 	return b.Trail.Append(ctx, tx, audit.Entry{
 		Actor: "system", Action: action, Object: "lease:" + e.lease, Reason: reason, Articles: articles, Detail: detail,
 	})
+}
+
+// atDirectory works at a thing while its claim is good. Undoing waits its turn there,
+// which counts: a claim does not wait for a slow directory longer than it lasts.
+func (b *Book) atDirectory(ctx context.Context, h hold, applying string) (outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, workLasts)
+	defer cancel()
+	if applying == "" {
+		select {
+		case b.hands <- struct{}{}:
+			defer func() { <-b.hands }()
+		case <-ctx.Done():
+			return outcome{}, fmt.Errorf("waiting for a turn at the directory: %w: %w", directory.ErrAway, ctx.Err())
+		}
+	}
+	return b.work(ctx, h, applying)
 }
 
 // work does, outside any transaction, what a thing is wanted to be.
