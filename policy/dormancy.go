@@ -45,7 +45,9 @@ type DormancyRules struct {
 	// StopShare is the share of all IDs, in percent, beyond which a sweep stops and
 	// asks somebody: of what the directory answered otherwise than last time, and of
 	// what would be done at once.
-	StopShare  int                 `yaml:"stop_share"`
+	StopShare int `yaml:"stop_share"`
+	// StopFew is how many IDs may be warned or closed at once whatever their share.
+	StopFew    int                 `yaml:"stop_few"`
 	Exemptions []DormancyExemption `yaml:"exemptions"`
 }
 

@@ -275,6 +275,8 @@ func generalSettings() []Setting {
 			Says: Words{"使われないIDを毎日点検する時刻（日本時間の時）。", "The hour, Japan time, at which unused IDs are looked for each day."}},
 		{Path: "dormancy.stop_share", Unit: "percent", Kind: KindInt, Default: 5, Min: 1, Max: 50, Article: "62-5",
 			Says: Words{"ディレクトリの答えが前回とこの割合より大きく違うとき、又は一度に処理するIDがこの割合を超えるとき、止めて人に尋ねる。", "Where the directory's answer differs from the last by more than this share of all IDs, or more would be done at once, the sweep stops and asks somebody."}},
+		{Path: "dormancy.stop_few", Unit: "count", Kind: KindInt, Default: 10, Min: 1, Max: 1000, Article: "62-5",
+			Says: Words{"一度に知らせる、又は無効にするIDがこの数までなら、割合にかかわらず止まらない。小さな県や試用では、割合だけでは数件で止まるため。", "Up to so many IDs are warned or disabled at once whatever their share: in a small prefecture, or a trial, the share alone would stop the sweep for a few."}},
 	}
 }
 

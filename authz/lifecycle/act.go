@@ -37,6 +37,10 @@ func (w *work) act(ctx context.Context, e Entry) error {
 		hold  Hold
 		ended int
 	)
+	owners, err := w.ownersOf(ctx, who)
+	if err != nil {
+		return fmt.Errorf("reading who answers for %s: %w", e.Login, err)
+	}
 	err = w.DB.WithTx(ctx, func(tx *store.Tx) error {
 		done, hold, ended = "", e.Hold, 0
 		if err := w.beat(ctx, tx); err != nil {
@@ -50,6 +54,12 @@ func (w *work) act(ctx context.Context, e Entry) error {
 			// What is done is done now, and judged by what is so now, however long ago the
 			// directory was read. A day that has not come is acted upon in dev alone.
 			now, j := w.judge(w.Policy(), who, k[who.ID], latest(w.Now(), w.AsOf))
+			if now.Act != "" && unheard(who, owners) {
+				now.Act, hold = "", NoOwnerTold
+				if err := w.nobodyTold(ctx, tx, now); err != nil {
+					return err
+				}
+			}
 			if now.Act == Disable {
 				few, err := w.wouldEmpty(ctx, tx, posts)
 				if err != nil {
@@ -64,10 +74,10 @@ func (w *work) act(ctx context.Context, e Entry) error {
 			}
 			switch now.Act {
 			case Warn:
-				done, err = Warn, w.warn(ctx, tx, who, now, j, k[who.ID].row)
+				done, err = Warn, w.warn(ctx, tx, who, owners, now, j, k[who.ID].row)
 			case Disable:
 				done = Disable
-				ended, err = w.disable(ctx, tx, who, now, k[who.ID].row)
+				ended, err = w.disable(ctx, tx, who, owners, now, k[who.ID].row)
 			}
 			if err != nil {
 				return err
@@ -79,6 +89,9 @@ func (w *work) act(ctx context.Context, e Entry) error {
 			outcome, counter = Done, "warned"
 		case Disable:
 			outcome, counter = Done, "disabled"
+		}
+		if err := w.closeFinding(ctx, tx, NotDealt, string(e.Person)); err != nil {
+			return err
 		}
 		if err := tx.ExecOne(ctx, `UPDATE sweep_entry SET outcome = $1, hold = $2 WHERE sweep = $3 AND person_id = $4 AND outcome = ''`,
 			string(outcome), string(hold), w.ID, string(e.Person)); err != nil {
@@ -113,21 +126,27 @@ func (r row) filled(e Entry) row {
 	return r
 }
 
-func (w *work) warn(ctx context.Context, tx *store.Tx, who directory.Person, e Entry, j Judgement, r row) error {
+func (w *work) warn(ctx context.Context, tx *store.Tx, who directory.Person, owners []directory.Person, e Entry, j Judgement, r row) error {
 	r = r.filled(e)
 	r.stage, r.warnedAt = rowWarned, w.Now()
 	if err := put(ctx, tx, r); err != nil {
 		return err
 	}
-	if err := w.tell(ctx, tx, who.ID, notice.DormancyWarned, map[string]string{"days": strconv.Itoa(e.Unused), "until": j.DisableOn.Format(time.RFC3339)}); err != nil {
+	detail := map[string]string{"account": who.Login, "days": strconv.Itoa(e.Unused), "until": j.DisableOn.Format(time.RFC3339)}
+	if err := w.tell(ctx, tx, who.ID, notice.DormancyWarned, detail); err != nil {
 		return err
+	}
+	for _, o := range owners {
+		if err := w.tell(ctx, tx, o.ID, notice.OwnedWarned, detail); err != nil {
+			return err
+		}
 	}
 	entry := w.about("dormancy.warned", e)
 	entry.Detail["disable_on"] = j.DisableOn.Format(time.RFC3339)
 	return w.Trail.Append(ctx, tx, entry)
 }
 
-func (w *work) disable(ctx context.Context, tx *store.Tx, who directory.Person, e Entry, r row) (ended int, err error) {
+func (w *work) disable(ctx context.Context, tx *store.Tx, who directory.Person, owners []directory.Person, e Entry, r row) (ended int, err error) {
 	now := w.Now()
 	reason := fmt.Sprintf("unused for %d days", e.Unused)
 	if err := standing.Set(ctx, tx, who.ID, standing.Dormant, now, time.Time{}, reason, w.By); err != nil {
@@ -155,8 +174,14 @@ func (w *work) disable(ctx context.Context, tx *store.Tx, who directory.Person, 
 	if err := put(ctx, tx, r); err != nil {
 		return 0, err
 	}
-	if err := w.tell(ctx, tx, who.ID, notice.DormancyClosed, map[string]string{"days": strconv.Itoa(e.Unused)}); err != nil {
+	detail := map[string]string{"account": who.Login, "days": strconv.Itoa(e.Unused)}
+	if err := w.tell(ctx, tx, who.ID, notice.DormancyClosed, detail); err != nil {
 		return 0, err
+	}
+	for _, o := range owners {
+		if err := w.tell(ctx, tx, o.ID, notice.OwnedClosed, detail); err != nil {
+			return 0, err
+		}
 	}
 	return ended, w.Trail.Append(ctx, tx, w.about("dormancy.disabled", e))
 }

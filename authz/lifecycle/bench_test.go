@@ -97,7 +97,7 @@ func BenchmarkSweep(b *testing.B) {
 				theirs = append(theirs, took())
 				took = clock.Stopwatch()
 				idle := 0
-				sum, _, err := book.Look(b.Context(), now, func(Entry) error {
+				sum, _, err := book.Look(b.Context(), now, nil, func(Entry) error {
 					if idle++; idle%100 == 0 {
 						var m runtime.MemStats
 						runtime.ReadMemStats(&m)

@@ -112,6 +112,11 @@ func (b *Book) bring(ctx context.Context, r row) error {
 			if err := put(ctx, tx, now); err != nil {
 				return err
 			}
+			if errors.Is(problem, errKept) {
+				return b.Trail.Append(ctx, tx, audit.Entry{
+					Actor: system, Action: "dormancy.kept", Object: object(now.login, now.person), Outcome: audit.OK, Reason: now.effectError, Articles: articles,
+				})
+			}
 			return b.failed(ctx, tx, now)
 		}
 		if problem != nil {
@@ -135,12 +140,37 @@ func (b *Book) bring(ctx context.Context, r row) error {
 var (
 	// errUsed: an ID that is to be closed or deleted is in use.
 	errUsed = errors.New("it has been used, or opened, since this was decided")
+	// errKept: an ID whose deletion was decided is not to be deleted any more.
+	errKept = errors.New("it is not to be deleted any more")
 	// errStale: the directory could not be brought to it for days.
 	errStale = errors.New("this was decided too long ago to be done unseen")
 )
 
 // settled reports whether a problem ends what was intended: a person decides.
-func settled(problem error) bool { return errors.Is(problem, errUsed) || errors.Is(problem, errStale) }
+func settled(problem error) bool {
+	return errors.Is(problem, errUsed) || errors.Is(problem, errStale) || errors.Is(problem, errKept) || errors.Is(problem, directory.ErrProtected)
+}
+
+// anew judges an ID once more, right before it is deleted: of what was decided, used,
+// on leave, exempt or held for another reason since, nothing is deleted.
+func (b *Book) anew(ctx context.Context, p directory.Person, r row) error {
+	if !p.Account.Disabled || p.Account.LastUsedAt.After(r.disabledAt) {
+		return errUsed
+	}
+	k, err := b.knows(ctx, b.DB, []directory.Person{p})
+	if err != nil {
+		return err
+	}
+	switch e, j := b.judge(b.Policy(), p, k[p.ID], b.Now()); {
+	case e.Hold != "":
+		return fmt.Errorf("%w: %s", errKept, e.Hold)
+	case j.LastUse.After(r.disabledAt):
+		return errUsed
+	case j.Stage != Deleted:
+		return fmt.Errorf("%w: unused for %d days", errKept, j.Unused)
+	}
+	return nil
+}
 
 // apply does it, and reads back that it is so.
 func (b *Book) apply(ctx context.Context, r row) error {
@@ -150,6 +180,9 @@ func (b *Book) apply(ctx context.Context, r row) error {
 	}
 	if err != nil {
 		return err
+	}
+	if p.Protected {
+		return directory.ErrProtected // became so since it was judged
 	}
 	switch r.effect {
 	case toDisable:
@@ -169,8 +202,8 @@ func (b *Book) apply(ctx context.Context, r row) error {
 		}
 		err = b.Directory.Enable(ctx, p)
 	case toDelete:
-		if !p.Account.Disabled || p.Account.LastUsedAt.After(r.disabledAt) {
-			return errUsed
+		if err := b.anew(ctx, p, r); err != nil {
+			return err
 		}
 		err = b.Directory.Delete(ctx, p)
 	}

@@ -39,11 +39,20 @@ const (
 	NotClosed FindingKind = "not_confirmed"      // the directory does not do what was intended
 	// LastHolder: an ID that nobody uses is open, for too few would be left of its post.
 	LastHolder FindingKind = "last_of_post"
+	// NobodyTold: an ID of a program or of several people, of which nobody could be told.
+	NobodyTold FindingKind = "nobody_told"
+	// NotDealt: an ID that a sweep could not deal with.
+	NotDealt FindingKind = "not_dealt_with"
+	// Reused: the login of an ID that was deleted is somebody's again.
+	Reused FindingKind = "reused_login"
 )
+
+// byActing are the kinds that a sweep finds when it acts, and not when it reads.
+const byActing = `('last_of_post', 'nobody_told', 'not_dealt_with')`
 
 // FindingKinds are all of them.
 func FindingKinds() []FindingKind {
-	return []FindingKind{NotClosed, LastHolder, NoOwner, Orphan, Temporary, Unbounded}
+	return []FindingKind{NotClosed, NotDealt, NobodyTold, LastHolder, Reused, NoOwner, Orphan, Temporary, Unbounded}
 }
 
 // mostFindings bounds what one sweep holds and stores.
@@ -59,9 +68,13 @@ func (t *tally) find(f Finding) {
 func (t *tally) odd(p *policy.Policy, who directory.Person, now time.Time) {
 	f := Finding{Subject: string(who.ID), Login: who.Login, Section: who.Section}
 	a := who.Account
-	if (who.Kind == directory.KindService || who.Kind == directory.KindShared) && who.Number == "" {
+	switch {
+	case !owned(who):
+	case who.Number == "":
 		f.Kind, f.Detail = NoOwner, string(who.Kind)
 		t.find(f)
+	case len(t.owned) < mostFindings:
+		t.owned = append(t.owned, who)
 	}
 	if since := latest(a.PasswordChangedAt); a.MustChange && a.Usable(now) && !since.IsZero() && now.Sub(since) > p.Password.TemporaryEnd {
 		f.Kind, f.Detail = Temporary, since.UTC().Format(time.RFC3339)
@@ -97,6 +110,20 @@ func (b *Book) orphans(ctx context.Context, t *tally) error {
 	return nil
 }
 
+// disowned looks for who answers for the IDs of programs and of several people.
+func (b *Book) disowned(ctx context.Context, t *tally) error {
+	for _, who := range t.owned {
+		owners, err := b.ownersOf(ctx, who)
+		if err != nil {
+			return fmt.Errorf("looking for who answers for %s: %w", who.Login, err)
+		}
+		if len(owners) == 0 {
+			t.find(Finding{Kind: NoOwner, Subject: string(who.ID), Login: who.Login, Section: who.Section, Detail: string(who.Kind) + ", number " + who.Number})
+		}
+	}
+	return nil
+}
+
 // findings stores what a sweep noticed, and closes what it did not notice again.
 func (w *work) findings(ctx context.Context, tx *store.Tx, all []Finding) error {
 	for _, f := range all {
@@ -105,7 +132,7 @@ func (w *work) findings(ctx context.Context, tx *store.Tx, all []Finding) error 
 		}
 	}
 	_, err := tx.Exec(ctx, `
-		UPDATE lifecycle_finding SET closed_at = $1 WHERE closed_at = 0 AND kind NOT IN ('not_confirmed', 'last_of_post') AND seen_at < $2`,
+		UPDATE lifecycle_finding SET closed_at = $1 WHERE closed_at = 0 AND kind <> 'not_confirmed' AND kind NOT IN `+byActing+` AND seen_at < $2`,
 		store.Micros(w.Now()), store.Micros(w.BeganAt))
 	return err
 }
@@ -139,11 +166,15 @@ func (b *Book) Findings(ctx context.Context, most int) ([]Finding, error) {
 }
 
 // rule is who says that a stopped sweep goes on, or that IDs are deleted: who answers
-// for the security of information (articles 11 to 13). The machine has asked, so that
-// one of them is the second.
-func rule() approval.Rule {
+// for the security of information (articles 11 to 13). The machine has asked, so that one
+// of them is the second for what can be undone. A deletion cannot: it takes two people.
+func rule(k approval.Kind) approval.Rule {
+	quorum := 1
+	if k == Deletion {
+		quorum = 2
+	}
 	return approval.Rule{Steps: []approval.Step{{
-		Posts: []policy.PostID{policy.SecurityManager, policy.SecurityOfficer, policy.CIO}, Quorum: 1, Where: approval.Anywhere,
+		Posts: []policy.PostID{policy.SecurityManager, policy.SecurityOfficer, policy.CIO}, Quorum: quorum, Where: approval.Anywhere,
 	}}}
 }
 
@@ -161,7 +192,7 @@ func (w *work) consider(ctx context.Context, m approval.Matter) (*approval.Consi
 	if w.Matters == nil {
 		return nil, nil
 	}
-	m.Requester, m.Nobody, m.Zone, m.Rule, m.Articles = approval.AtTerminal("sekisho"), true, mailing(w.Policy()), rule(), articles
+	m.Requester, m.Nobody, m.Zone, m.Rule, m.Articles = approval.AtTerminal("sekisho"), true, mailing(w.Policy()), rule(m.Kind), articles
 	m.Requester.Name = "関所 Sekisho"
 	c, err := w.Matters.Consider(ctx, m)
 	if refused := (*approval.Refused)(nil); errors.As(err, &refused) {
@@ -177,6 +208,7 @@ func (w *work) consider(ctx context.Context, m approval.Matter) (*approval.Consi
 // stopWords say why a sweep stopped.
 var stopWords = map[Stop]policy.Words{
 	Empty:   {JA: "ディレクトリに、IDが一つもありません。", EN: "The directory has no IDs at all."},
+	Fewer:   {JA: "ディレクトリに最後に使われた日時が記録されているIDが、前回より大きく減りました。ディレクトリの設定（lastbind など）と、関所が読める範囲を確かめてください。", EN: "The directory writes down the last use of many fewer IDs than last time; see its settings (lastbind, say), and what the gate may read."},
 	Undated: {JA: "ディレクトリに、最後に使われた日時が一つも記録されていません。記録する設定（lastbind など）を確かめてください。", EN: "The directory writes down nobody's last use; see whether it is set to (lastbind, say)."},
 	Differs: {JA: "ディレクトリにあるIDの数が、前回と大きく違います。", EN: "The directory has many more, or fewer, IDs than last time."},
 	TooMany: {JA: "一度に知らせる、又は無効にするIDが多すぎます。時計、休暇の登録、ディレクトリの記録を確かめてください。", EN: "Very many IDs would be warned or disabled at once; see whether clock, leave and the directory's records are right."},
@@ -185,11 +217,11 @@ var stopWords = map[Stop]policy.Words{
 // Words say why a sweep stopped.
 func (s Stop) Words() policy.Words { return stopWords[s] }
 
-func (w *work) askToGoOn(ctx context.Context, why Stop, before int) (*approval.Considered, error) {
+func (w *work) askToGoOn(ctx context.Context, why Stop, before Answer) (*approval.Considered, error) {
 	return w.consider(ctx, approval.Matter{
 		Kind: GoOn, Subject: w.ID, LapsesAt: w.Now().Add(goOnWaits), Reason: why.Words().JA,
 		Detail: map[string]string{
-			"why": string(why), "before": fmt.Sprint(before), "people": fmt.Sprint(w.People), "to_warn": fmt.Sprint(w.ToWarn), "to_disable": fmt.Sprint(w.ToDisable), "slot": w.Slot,
+			"why": string(why), "before": fmt.Sprint(before.People), "dated": fmt.Sprint(w.Dated), "dated_before": fmt.Sprint(before.Dated), "people": fmt.Sprint(w.People), "to_warn": fmt.Sprint(w.ToWarn), "to_disable": fmt.Sprint(w.ToDisable), "slot": w.Slot,
 		},
 	})
 }
@@ -207,6 +239,11 @@ func (b *Book) settleStop(ctx context.Context, tx *store.Tx, m approval.Matter, 
 	if err != nil {
 		return err
 	}
+	if state == Dropped {
+		if err := b.forget(ctx, tx, m.Subject); err != nil {
+			return err
+		}
+	}
 	return b.Trail.Append(ctx, tx, audit.Entry{
 		Actor: system, Action: "sweep.decided", Object: "sweep/" + m.Detail["slot"], Outcome: audit.OK, Reason: string(to), Articles: articles,
 		Detail: map[string]string{"matter": m.ID, "why": m.Detail["why"]},
@@ -219,7 +256,8 @@ func (b *Book) cardOfStop(_ context.Context, m approval.Matter, c *approval.Card
 		EN: "The sweep goes on: each ID is looked at once more, and then warned or disabled.",
 	}
 	for _, f := range []struct{ key, ja, en string }{
-		{"people", "今回のIDの数", "IDs this time"}, {"before", "前回のIDの数", "IDs last time"}, {"to_warn", "知らせるID", "to be warned"}, {"to_disable", "無効にするID", "to be disabled"},
+		{"people", "今回のIDの数", "IDs this time"}, {"before", "前回のIDの数", "IDs last time"},
+		{"dated", "最後の利用が記録されたID", "IDs with a last use"}, {"dated_before", "前回のその数", "as many last time"}, {"to_warn", "知らせるID", "to be warned"}, {"to_disable", "無効にするID", "to be disabled"},
 	} {
 		c.Facts = append(c.Facts, approval.Fact{Label: policy.Words{JA: f.ja, EN: f.en}, Value: m.Detail[f.key]})
 	}

@@ -92,7 +92,7 @@ func TestAPastDayWarnsToday(t *testing.T) {
 	w.must(w.Tick(t.Context()))
 	w.on(100)
 	for _, asOf := range []time.Time{t0.AddDate(0, 0, 65), w.clock.Now()} {
-		if _, err := w.ByHand(t.Context(), "operator", asOf, nil); err != nil {
+		if _, err := w.ByHand(t.Context(), "operator", asOf, false, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -21,6 +21,7 @@ package lifecycle
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -47,6 +48,16 @@ type Directory interface {
 	Delete(ctx context.Context, p directory.Person) error
 	// Holders are the members of a group.
 	Holders(ctx context.Context, groupDN string) ([]directory.Person, error)
+	// Numbered are the IDs that carry a number: one human being's, and those that they
+	// answer for.
+	Numbered(ctx context.Context, number string) ([]directory.Person, error)
+	// Ping asks whether the directory answers at all.
+	Ping(ctx context.Context) error
+}
+
+// A Register knows which IDs lie in envelopes for emergencies; sealed.Book is one.
+type Register interface {
+	Among(ctx context.Context, in store.Reader, logins []string) (map[string]bool, error)
 }
 
 // Sessions end what somebody has open; session.Sessions are some.
@@ -72,6 +83,7 @@ type House struct {
 	Permits   Leases         // nil: nothing is permitted
 	Matters   *approval.Book // asks somebody where a sweep stops, and for deletions
 	Notices   *notice.Queue
+	Sealed    Register                                   // nil: no ID lies in an envelope
 	Own       string                                     // the name that Sekisho itself binds with; "": not known
 	Forget    interface{ Forget(id directory.PersonID) } // nil: nobody remembers
 	Now       clock.Now
@@ -125,8 +137,14 @@ func (b *Book) at(point string) error {
 	if b.Stop == nil {
 		return nil
 	}
-	return b.Stop(point)
+	if err := b.Stop(point); err != nil {
+		return fmt.Errorf("%w: %w", errCrash, err)
+	}
+	return nil
 }
+
+// errCrash is what a test's Stop ends something with.
+var errCrash = errors.New("crashed")
 
 // ErrBusy: another sweep is under way.
 var ErrBusy = errors.New("another sweep is under way")
@@ -135,7 +153,7 @@ var ErrBusy = errors.New("another sweep is under way")
 type Stopped struct {
 	Sweep  string
 	Why    Stop
-	Before int    // how many IDs there were last time
+	Before Answer // what there was last time
 	Matter string // of the request that somebody decides; "" where nobody could be asked
 	Answer Answer
 }
@@ -286,7 +304,7 @@ type Summary struct {
 	Answer
 	ToWarn, ToDisable, ToDelete int // what was to follow
 	Warned, Disabled, Proposed  int // what did
-	PassedOver                  int
+	PassedOver, Failed          int
 	DoneTo                      directory.PersonID
 }
 

@@ -124,6 +124,18 @@ func ReadUses(file io.Reader, now time.Time) ([]Use, error) {
 	return uses, nil
 }
 
+// latestOf is the latest use of each login; nil for none.
+func latestOf(uses []Use) map[string]time.Time {
+	if len(uses) == 0 {
+		return nil
+	}
+	out := make(map[string]time.Time, len(uses))
+	for _, u := range uses {
+		out[u.Login] = latest(out[u.Login], u.At)
+	}
+	return out
+}
+
 // Tell stores uses that systems out of reach told of. What is known to be later stays.
 func (b *Book) Tell(ctx context.Context, by string, uses []Use) error {
 	now := b.Now()

@@ -54,6 +54,7 @@ type known struct {
 	seen, told time.Time
 	rests      []Span       // leave and suspensions, also those that are over
 	closed     []closedSpan // which of them stand as they were recorded
+	sealed     bool         // an emergency ID of the register
 	dormantAt  time.Time    // closed as dormant, by whomever
 	row        row
 }
@@ -107,8 +108,14 @@ func (b *Book) knows(ctx context.Context, in store.Reader, people []directory.Pe
 	if err != nil {
 		return nil, err
 	}
+	sealed := map[string]bool{}
+	if b.Sealed != nil {
+		if sealed, err = b.Sealed.Among(ctx, in, logins); err != nil {
+			return nil, err
+		}
+	}
 	for i, p := range people {
-		out[p.ID] = known{seen: seen[ids[i]], told: told[logins[i]]}
+		out[p.ID] = known{seen: seen[ids[i]], told: told[logins[i]], sealed: sealed[logins[i]]}
 	}
 	_, err = store.All(ctx, in, "who is on leave or suspended", func(r store.Row) (struct{}, error) {
 		var (
@@ -152,8 +159,13 @@ func (b *Book) judge(p *policy.Policy, who directory.Person, k known, asOf time.
 	if past.DisabledAt.IsZero() {
 		past.DisabledAt = k.dormantAt
 	}
-	if e.Held = k.holds(asOf); b.own(who) {
+	switch e.Held = k.holds(asOf); {
+	case b.own(who):
 		e.Held = Own
+	case k.sealed:
+		e.Held = Sealed
+	case who.Protected:
+		e.Held = Guarded
 	}
 	class := ClassOf(p, who)
 	_, exempt := p.Dormancy.Exempt(who.Login, asOf)
@@ -189,6 +201,7 @@ type tally struct {
 	book    map[directory.PersonID]bool // who has a row that is not closed
 	factors map[directory.PersonID]bool // who has a factor and was not met yet
 	found   []Finding
+	owned   []directory.Person // IDs that others answer for, by number
 }
 
 type place struct {
@@ -209,7 +222,8 @@ func (t *tally) list() []Count {
 // read goes through the directory and gives the sink each ID that is idle, or that
 // something was done about. It holds a page of people, not all. Nothing counts before
 // it has returned nil.
-func (b *Book) read(ctx context.Context, asOf time.Time, sink func(context.Context, []Entry) error, progress func(context.Context, int) error) (*tally, error) {
+// told are uses beside those that the store knows of, by login; nil for none.
+func (b *Book) read(ctx context.Context, asOf time.Time, told map[string]time.Time, sink func(context.Context, []Entry) error, progress func(context.Context, int) error) (*tally, error) {
 	p := b.Policy()
 	classes := newClasses(p)
 	t := &tally{counts: map[place]int{}}
@@ -230,9 +244,13 @@ func (b *Book) read(ctx context.Context, asOf time.Time, sink func(context.Conte
 		}
 		var entries []Entry
 		for _, who := range t.waiting {
-			e, j := b.judge(p, who, k[who.ID], asOf)
+			one := k[who.ID]
+			if told != nil {
+				one.told = latest(one.told, told[directory.Canonical(who.Login)])
+			}
+			e, j := b.judge(p, who, one, asOf)
 			t.counts[place{who.Section, e.Class, AgeOf(j)}]++
-			if j.Unused >= idle || e.Act != "" || e.Stage != InUse {
+			if j.Unused >= idle || e.Act != "" || e.Stage != InUse || e.Hold != "" {
 				entries = append(entries, e)
 			}
 			t.note(who, e)

@@ -206,32 +206,32 @@ type Stop string
 
 // The stops.
 const (
-	Empty   Stop = "empty"    // the directory has nobody
-	Undated Stop = "undated"  // it writes down nobody's last use, which says nothing of anybody's
-	Differs Stop = "differs"  // it has many more, or fewer, than last time
-	TooMany Stop = "too_many" // very many would be warned or closed at once
+	Empty   Stop = "empty"        // the directory has nobody
+	Undated Stop = "undated"      // it writes down nobody's last use, which says nothing of anybody's
+	Fewer   Stop = "undated_more" // it writes down the last use of many fewer than last time
+	Differs Stop = "differs"      // it has many more, or fewer, than last time
+	TooMany Stop = "too_many"     // very many would be warned or closed at once
 )
 
-const (
-	// fewDiffer people more or less are nothing to ask about, whatever their share.
-	fewDiffer = 2
-	// fewActs at once are not, either.
-	fewActs = 25
-)
+// fewDiffer people more or less are nothing to ask about, whatever their share.
+const fewDiffer = 2
 
 // Halt says whether an answer may be gone by: F8 of what can befall a sweep is an
-// answer that is not one. before is how many there were last time, 0 for no such
-// time; share is in percent. "" means that it may.
-func Halt(a Answer, before, share int) Stop {
+// answer that is not one. before is what there was last time, the zero Answer for no such
+// time; share is in percent, and up to few acts at once are nothing to ask about whatever
+// their share. "" means that it may.
+func Halt(a, before Answer, share, few int) Stop {
 	beyond := func(n, of, few int) bool { return n > few && n*100 > of*share }
 	switch {
 	case a.People == 0:
 		return Empty
 	case a.Acts > 0 && a.Dated == 0:
 		return Undated
-	case before > 0 && beyond(max(a.People-before, before-a.People), before, fewDiffer):
+	case before.People > 0 && beyond(max(a.People-before.People, before.People-a.People), before.People, fewDiffer):
 		return Differs
-	case beyond(a.Acts, a.People, fewActs):
+	case beyond(before.Dated-a.Dated, before.Dated, fewDiffer):
+		return Fewer
+	case beyond(a.Acts, a.People, few):
 		return TooMany
 	}
 	return ""

@@ -123,28 +123,36 @@ func TestAJumpClosesNobody(t *testing.T) {
 }
 
 func TestHalt(t *testing.T) {
+	thousand, few := Answer{1000, 900, 0}, Answer{22, 22, 0}
 	for _, tt := range []struct {
 		name   string
 		a      Answer
-		before int
+		before Answer
 		want   Stop
 	}{
-		{"as last time", Answer{1000, 900, 10}, 1000, ""},
-		{"the first time", Answer{1000, 900, 10}, 0, ""},
-		{"nobody", Answer{}, 1000, Empty},
-		{"nobody, and nobody before", Answer{}, 0, Empty},
-		{"five in a hundred fewer", Answer{950, 900, 10}, 1000, ""},
-		{"one more than that", Answer{949, 900, 10}, 1000, Differs},
-		{"as many more", Answer{1051, 900, 10}, 1000, Differs},
-		{"two of few", Answer{20, 20, 0}, 22, ""},
-		{"three of few", Answer{19, 19, 0}, 22, Differs},
-		{"five in a hundred at once", Answer{1000, 900, 50}, 1000, ""},
-		{"one more at once", Answer{1000, 900, 51}, 1000, TooMany},
-		{"everybody of few", Answer{22, 20, 22}, 22, ""},
-		{"no last use is written down", Answer{1000, 0, 10}, 1000, Undated},
-		{"and none is needed", Answer{1000, 0, 0}, 1000, ""},
+		{"as last time", Answer{1000, 900, 10}, thousand, ""},
+		{"the first time", Answer{1000, 900, 10}, Answer{}, ""},
+		{"nobody", Answer{}, thousand, Empty},
+		{"nobody, and nobody before", Answer{}, Answer{}, Empty},
+		{"five in a hundred fewer", Answer{950, 900, 10}, thousand, ""},
+		{"one more than that", Answer{949, 900, 10}, thousand, Differs},
+		{"as many more", Answer{1051, 900, 10}, thousand, Differs},
+		{"two of few", Answer{20, 20, 0}, few, ""},
+		{"three of few", Answer{19, 19, 0}, few, Differs},
+		{"the last use of five in a hundred fewer", Answer{1000, 855, 10}, thousand, ""},
+		{"of one more than that", Answer{1000, 854, 10}, thousand, Fewer},
+		{"and where nothing would follow", Answer{1000, 854, 0}, thousand, Fewer},
+		{"of two of few", Answer{22, 20, 1}, few, ""},
+		{"of three of few", Answer{22, 19, 1}, few, Fewer},
+		{"of many more", Answer{1000, 1000, 10}, Answer{1000, 500, 0}, ""},
+		{"five in a hundred at once", Answer{1000, 900, 50}, thousand, ""},
+		{"one more at once", Answer{1000, 900, 51}, thousand, TooMany},
+		{"ten of few", Answer{22, 20, 10}, few, ""},
+		{"eleven of few", Answer{22, 20, 11}, few, TooMany},
+		{"no last use is written down", Answer{1000, 0, 10}, Answer{}, Undated},
+		{"and none is needed", Answer{1000, 0, 0}, Answer{}, ""},
 	} {
-		if got := Halt(tt.a, tt.before, 5); got != tt.want {
+		if got := Halt(tt.a, tt.before, 5, 10); got != tt.want {
 			t.Errorf("%s: Halt = %q, want %q", tt.name, got, tt.want)
 		}
 	}

@@ -108,7 +108,7 @@ func put(ctx context.Context, tx *store.Tx, r row) error {
 }
 
 const summaryColumns = `id, slot, as_of, began_at, ended_at, by_login, state, why, people, dated, to_warn, to_disable, to_delete,
-	warned, disabled, proposed, passed_over, done_to, matter`
+	warned, disabled, proposed, passed_over, failed, done_to, matter`
 
 func scanSummary(r store.Row) (Summary, error) {
 	var (
@@ -116,7 +116,7 @@ func scanSummary(r store.Row) (Summary, error) {
 		asOf, began, ended int64
 	)
 	err := r.Scan(&s.ID, &s.Slot, &asOf, &began, &ended, &s.By, &s.State, &s.Why, &s.People, &s.Dated, &s.ToWarn, &s.ToDisable, &s.ToDelete,
-		&s.Warned, &s.Disabled, &s.Proposed, &s.PassedOver, &s.DoneTo, &s.Matter)
+		&s.Warned, &s.Disabled, &s.Proposed, &s.PassedOver, &s.Failed, &s.DoneTo, &s.Matter)
 	s.AsOf, s.BeganAt, s.EndedAt = when(asOf), when(began), when(ended)
 	s.Acts = s.ToWarn + s.ToDisable
 	return s, err
@@ -169,9 +169,9 @@ func scanEntry(r store.Row) (Entry, error) {
 }
 
 // entries are those of a sweep after a person, in the order of their IDs.
-func entries(ctx context.Context, in store.Reader, sweep, where string, after directory.PersonID, most int) ([]Entry, error) {
+func entries(ctx context.Context, in store.Reader, sweep, where string, after directory.PersonID, most int, more ...any) ([]Entry, error) {
 	return store.All(ctx, in, "who is not used", scanEntry, `
-		SELECT `+entryColumns+` FROM sweep_entry WHERE sweep = $1 AND person_id > $2`+where+` ORDER BY person_id LIMIT $3`, sweep, string(after), most)
+		SELECT `+entryColumns+` FROM sweep_entry WHERE sweep = $1 AND person_id > $2`+where+` ORDER BY person_id LIMIT $3`, append([]any{sweep, string(after), most}, more...)...)
 }
 
 // Each calls each for every entry of a sweep, holding some of them at a time.

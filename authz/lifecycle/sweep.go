@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -133,6 +134,9 @@ func (b *Book) begin(ctx context.Context, tx *store.Tx, s Summary, holder string
 		if err := tx.ExecOne(ctx, `UPDATE sweep SET state = 'superseded', ended_at = $1, holder = '' WHERE id = $2`, store.Micros(now), old.ID); err != nil {
 			return err
 		}
+		if err := b.forget(ctx, tx, old.ID); err != nil {
+			return err
+		}
 		if old.Matter != "" {
 			if err := b.Matters.Void(ctx, tx, old.Matter, "a later sweep has begun"); err != nil {
 				return err
@@ -148,11 +152,29 @@ func (b *Book) begin(ctx context.Context, tx *store.Tx, s Summary, holder string
 		s.ID, s.Slot, store.Micros(s.AsOf), store.Micros(now), s.By, holder, ends)
 }
 
-// ByHand sweeps at once, for somebody at a terminal, as of a time. ErrBusy: one is
-// under way. *Stopped: it waits for somebody.
-func (b *Book) ByHand(ctx context.Context, by string, asOf time.Time, progress func(people int)) (Summary, error) {
+// lookSlot begins the slots of those by hand that only look.
+const lookSlot = "look by hand "
+
+// OnlyLooked reports whether it was to find, and not to act.
+func (s Summary) OnlyLooked() bool { return s.looks() }
+
+// looks reports whether a sweep only looks.
+func (s Summary) looks() bool { return s.Slot == firstSlot || strings.HasPrefix(s.Slot, lookSlot) }
+
+// ByHand sweeps at once, for somebody at a terminal, as of a time. In a store where none
+// has come to its end it only looks, as the first by itself does, unless act says that
+// it is known what follows. ErrBusy: one is under way. *Stopped: it waits for somebody.
+func (b *Book) ByHand(ctx context.Context, by string, asOf time.Time, act bool, progress func(people int)) (Summary, error) {
 	id, holder := secret.Token(12), secret.Token(9)
-	err := b.DB.WithTx(ctx, func(tx *store.Tx) error {
+	slot := "by hand " + id
+	_, before, err := b.Last(ctx)
+	if err != nil {
+		return Summary{}, err
+	}
+	if !before && !act {
+		slot = lookSlot + id
+	}
+	err = b.DB.WithTx(ctx, func(tx *store.Tx) error {
 		var n int
 		if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM sweep WHERE state IN ('reading', 'acting') AND claimed_until > $1`, store.Micros(b.Now())).Scan(&n); err != nil {
 			return err
@@ -160,7 +182,7 @@ func (b *Book) ByHand(ctx context.Context, by string, asOf time.Time, progress f
 		if n > 0 {
 			return ErrBusy
 		}
-		return b.begin(ctx, tx, Summary{ID: id, Slot: "by hand " + id, AsOf: asOf.Truncate(time.Microsecond), By: by}, holder)
+		return b.begin(ctx, tx, Summary{ID: id, Slot: slot, AsOf: asOf.Truncate(time.Microsecond), By: by}, holder)
 	})
 	if err != nil {
 		return Summary{}, fmt.Errorf("beginning a sweep: %w", err)
@@ -187,11 +209,11 @@ func (b *Book) stopped(ctx context.Context, s Summary) error {
 	return &Stopped{Sweep: s.ID, Why: Stop(s.Why), Before: before, Matter: s.Matter, Answer: s.Answer}
 }
 
-// Look reads as a sweep does, tells each entry, and does nothing. The error is a
-// *Stopped where a sweep would stop.
-func (b *Book) Look(ctx context.Context, asOf time.Time, each func(Entry) error) (Summary, []Count, error) {
+// Look reads as a sweep does, tells each entry, and does nothing. uses are counted as if
+// they had been told (Tell). The error is a *Stopped where a sweep would stop.
+func (b *Book) Look(ctx context.Context, asOf time.Time, uses []Use, each func(Entry) error) (Summary, []Count, error) {
 	s := Summary{AsOf: asOf, BeganAt: b.Now(), State: Finished}
-	t, err := b.read(ctx, asOf, func(_ context.Context, some []Entry) error {
+	t, err := b.read(ctx, asOf, latestOf(uses), func(_ context.Context, some []Entry) error {
 		for _, e := range some {
 			s.count(e)
 			if err := each(e); err != nil {
@@ -208,7 +230,7 @@ func (b *Book) Look(ctx context.Context, asOf time.Time, each func(Entry) error)
 	if err != nil {
 		return Summary{}, nil, err
 	}
-	if why := Halt(t.Answer, before, b.Policy().Dormancy.StopShare); why != "" {
+	if why := Halt(t.Answer, before, b.Policy().Dormancy.StopShare, b.Policy().Dormancy.StopFew); why != "" {
 		s.State, s.Why = Halted, string(why)
 		return s, t.list(), &Stopped{Why: why, Before: before, Answer: t.Answer}
 	}
@@ -226,10 +248,10 @@ func (s *Summary) count(e Entry) {
 	}
 }
 
-// before is how many IDs the last sweep that came to its end found.
-func (b *Book) before(ctx context.Context) (int, error) {
+// before is what the last sweep that came to its end found.
+func (b *Book) before(ctx context.Context) (Answer, error) {
 	last, _, err := b.Last(ctx)
-	return last.People, err
+	return last.Answer, err
 }
 
 // goOn takes a sweep that nobody is at.
@@ -296,15 +318,24 @@ func (w *work) beat(ctx context.Context, tx *store.Tx) error {
 
 // rest gives the sweep back, with what stood in its way.
 func (w *work) rest(ctx context.Context, why error) error {
-	until := w.Now()
 	if errors.Is(why, directory.ErrAway) || errors.Is(why, directory.ErrTruncated) {
-		until = until.Add(restAfter)
+		return w.restFor(ctx, why, restAfter)
 	}
+	return w.restFor(ctx, why, 0)
+}
+
+// restFor gives the sweep back until somebody may go on with it.
+func (w *work) restFor(ctx context.Context, why error, pause time.Duration) error {
+	until := w.Now().Add(pause)
 	err := w.DB.WithTx(ctx, func(tx *store.Tx) error {
 		if w.By != system && w.State == Reading {
 			// Whoever is at the terminal sees it, and tries again themselves.
-			return tx.ExecOne(ctx, `UPDATE sweep SET state = 'dropped', why = $1, ended_at = $2 WHERE id = $3 AND holder = $4`,
+			err := tx.ExecOne(ctx, `UPDATE sweep SET state = 'dropped', why = $1, ended_at = $2 WHERE id = $3 AND holder = $4`,
 				brief(why), store.Micros(w.Now()), w.ID, w.holder)
+			if err != nil {
+				return err
+			}
+			return w.forget(ctx, tx, w.ID)
 		}
 		return tx.ExecOne(ctx, `UPDATE sweep SET why = $1, claimed_until = $2 WHERE id = $3 AND holder = $4`, brief(why), store.Micros(until), w.ID, w.holder)
 	})
@@ -347,12 +378,12 @@ func (w *work) reading(ctx context.Context) error {
 		return w.DB.WithTx(ctx, func(tx *store.Tx) error { return w.beat(ctx, tx) })
 	}
 	w.ToWarn, w.ToDisable, w.ToDelete = 0, 0, 0
-	t, err := w.read(ctx, w.AsOf, func(ctx context.Context, some []Entry) error {
+	t, err := w.read(ctx, w.AsOf, nil, func(ctx context.Context, some []Entry) error {
 		if len(some) == 0 {
 			return nil
 		}
 		for i := range some {
-			if w.Slot == firstSlot {
+			if w.looks() {
 				some[i].Act = ""
 			}
 			w.count(some[i])
@@ -374,12 +405,15 @@ func (w *work) reading(ctx context.Context) error {
 	if err := w.orphans(ctx, t); err != nil {
 		return err
 	}
+	if err := w.disowned(ctx, t); err != nil {
+		return err
+	}
 	before, err := w.before(ctx)
 	if err != nil {
 		return err
 	}
-	why := Halt(t.Answer, before, w.Policy().Dormancy.StopShare)
-	if w.Slot == firstSlot {
+	why := Halt(t.Answer, before, w.Policy().Dormancy.StopShare, w.Policy().Dormancy.StopFew)
+	if w.looks() {
 		why = "" // nothing follows
 	}
 	var ask *approval.Considered
@@ -418,7 +452,7 @@ func (w *work) reading(ctx context.Context) error {
 			}
 			e := w.entry("sweep.stopped", string(why))
 			e.Outcome = audit.Refused
-			e.Detail["before"], e.Detail["matter"] = strconv.Itoa(before), matter
+			e.Detail["before"], e.Detail["matter"] = strconv.Itoa(before.People), matter
 			if err := w.Trail.Append(ctx, tx, e); err != nil {
 				return err
 			}
@@ -432,7 +466,7 @@ func (w *work) reading(ctx context.Context) error {
 	}
 	w.State = next
 	if next == Halted {
-		w.Log.ErrorContext(ctx, "the sweep for unused IDs stopped; somebody is asked", "reason", string(why), "people", t.People, "people_before", before, "acts", t.Acts)
+		w.Log.ErrorContext(ctx, "the sweep for unused IDs stopped; somebody is asked", "reason", string(why), "people", t.People, "people_before", before.People, "acts", t.Acts)
 	}
 	return nil
 }
@@ -458,10 +492,18 @@ func (w *work) entry(action, reason string) audit.Entry {
 	}
 }
 
-// acting does what is to be done, from where it was left.
+// tries are how often a sweep tries to deal with one ID, the rest of which is a finding.
+const tries = 3
+
+// tryAgain is how long an ID rests that could not be dealt with.
+const tryAgain = 30 * time.Second
+
+// acting does what is to be done, from where it was left. An ID that cannot be dealt
+// with keeps nobody else waiting: it is tried again a little later, and after some tries
+// the sweep ends without it.
 func (w *work) acting(ctx context.Context) error {
 	for after := directory.PersonID(""); ; {
-		some, err := entries(ctx, w.DB, w.ID, ` AND act IN ('warn', 'disable') AND outcome = ''`, after, actBatch)
+		some, err := entries(ctx, w.DB, w.ID, ` AND act IN ('warn', 'disable') AND outcome = '' AND due <= $4`, after, actBatch, store.Micros(w.Now()))
 		if err != nil {
 			return err
 		}
@@ -469,14 +511,23 @@ func (w *work) acting(ctx context.Context) error {
 			break
 		}
 		for _, e := range some {
-			if err := w.act(ctx, e); err != nil {
-				return err
-			}
 			after = e.Person
+			if err := w.act(ctx, e); err != nil {
+				if err := w.stumbled(ctx, e, err); err != nil {
+					return err
+				}
+			}
 		}
 		if err := w.Sessions.Poll(ctx); err != nil {
 			w.complain(ctx, "noting ended sessions", err)
 		}
+	}
+	var left int
+	if err := w.DB.QueryRow(ctx, `SELECT COUNT(*) FROM sweep_entry WHERE sweep = $1 AND act IN ('warn', 'disable') AND outcome = ''`, w.ID).Scan(&left); err != nil {
+		return err
+	}
+	if left > 0 {
+		return w.restFor(ctx, fmt.Errorf("%d IDs could not be dealt with; they are tried again", left), tryAgain)
 	}
 	if err := w.propose(ctx); err != nil {
 		return err
@@ -485,6 +536,47 @@ func (w *work) acting(ctx context.Context) error {
 		return err
 	}
 	return w.finish(ctx)
+}
+
+// stumbled writes down that one ID could not be dealt with. An error ends the sweep for
+// now: it is about more than this ID.
+func (w *work) stumbled(ctx context.Context, e Entry, why error) error {
+	if errors.Is(why, errLost) || errors.Is(why, errCrash) || ctx.Err() != nil {
+		return why
+	}
+	if errors.Is(why, directory.ErrAway) || errors.Is(why, directory.ErrTruncated) {
+		if err := w.Directory.Ping(ctx); err != nil {
+			return why // away for everybody
+		}
+	}
+	w.Log.WarnContext(ctx, "an ID could not be dealt with; the sweep goes on with the others", "error", why)
+	err := w.DB.WithTx(ctx, func(tx *store.Tx) error {
+		if err := w.beat(ctx, tx); err != nil {
+			return err
+		}
+		var n int
+		err := tx.QueryRow(ctx, `UPDATE sweep_entry SET tries = tries + 1, due = $1 WHERE sweep = $2 AND person_id = $3 AND outcome = '' RETURNING tries`,
+			store.Micros(w.Now().Add(tryAgain)), w.ID, string(e.Person)).Scan(&n)
+		if err != nil || n < tries {
+			return err
+		}
+		if err := tx.ExecOne(ctx, `UPDATE sweep_entry SET outcome = $1 WHERE sweep = $2 AND person_id = $3`, string(Failed), w.ID, string(e.Person)); err != nil {
+			return err
+		}
+		if err := tx.ExecOne(ctx, `UPDATE sweep SET failed = failed + 1 WHERE id = $1`, w.ID); err != nil {
+			return err
+		}
+		if err := w.found(ctx, tx, Finding{Kind: NotDealt, Subject: string(e.Person), Login: e.Login, Section: e.Section, Detail: brief(why)}); err != nil {
+			return err
+		}
+		entry := w.about("dormancy.failed", e)
+		entry.Outcome, entry.Reason = audit.Failed, brief(why)
+		return w.Trail.Append(ctx, tx, entry)
+	})
+	if err != nil {
+		return errors.Join(why, err)
+	}
+	return nil
 }
 
 // finish ends a sweep: from now on it is what reports show and the next one is
@@ -503,9 +595,9 @@ func (w *work) finish(ctx context.Context) error {
 			store.Micros(w.Now()), w.ID, w.holder); err != nil {
 			return err
 		}
-		// Whom a post holds is found when they would be closed, and not so any more
-		// where this sweep did not find it.
-		if _, err := tx.Exec(ctx, `UPDATE lifecycle_finding SET closed_at = $1 WHERE closed_at = 0 AND kind = 'last_of_post' AND seen_at < $2`,
+		// Who is held back, or could not be dealt with, is found when something would be
+		// done, and is not so any more where this sweep did not find it.
+		if _, err := tx.Exec(ctx, `UPDATE lifecycle_finding SET closed_at = $1 WHERE closed_at = 0 AND kind IN `+byActing+` AND seen_at < $2`,
 			store.Micros(w.Now()), store.Micros(w.BeganAt)); err != nil {
 			return err
 		}
@@ -514,7 +606,7 @@ func (w *work) finish(ctx context.Context) error {
 			return err
 		}
 		e := w.entry("sweep.done", "")
-		for key, n := range map[string]int{"warned": now.Warned, "disabled": now.Disabled, "proposed": now.Proposed, "passed_over": now.PassedOver} {
+		for key, n := range map[string]int{"failed": now.Failed, "warned": now.Warned, "disabled": now.Disabled, "proposed": now.Proposed, "passed_over": now.PassedOver} {
 			e.Detail[key] = strconv.Itoa(n)
 		}
 		return w.Trail.Append(ctx, tx, e)

@@ -94,6 +94,11 @@ func TestStages(t *testing.T) {
 	}
 	w.decide("yamamoto", matter("hayashi"), true)
 	w.must(w.Effects(t.Context()))
+	if matter("hayashi") == "" { // one alone deletes nothing
+		t.Fatal("hayashi is not proposed any more")
+	}
+	w.decide("kobayashi", matter("hayashi"), true)
+	w.must(w.Effects(t.Context()))
 	if _, err := w.dir.Find(t.Context(), "hayashi"); !errors.Is(err, directory.ErrNotFound) {
 		t.Errorf("hayashi after the decision: %v", err)
 	}
@@ -257,7 +262,8 @@ func TestAnswersThatAreNone(t *testing.T) {
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
 	var people []member
-	for i := range fewActs + 1 {
+	many := policy.Standard().Dormancy.StopFew + 1
+	for i := range many {
 		people = append(people, member{login: fmt.Sprintf("staff%02d", i), used: t0})
 	}
 	w := newWorld(t, people...)
@@ -285,17 +291,17 @@ func TestManyAtOnce(t *testing.T) {
 		t.Error("what is over was approved")
 	}
 	w.decide("kobayashi", s.Matter, true)
-	if s = w.sweep(); s.State != Finished || s.Warned != fewActs+1 {
+	if s = w.sweep(); s.State != Finished || s.Warned != many {
 		t.Errorf("after a yes: %+v", s)
 	}
 	// By hand it is the same.
 	w.on(100)
-	_, err := w.ByHand(t.Context(), "operator", w.clock.Now(), nil)
+	_, err := w.ByHand(t.Context(), "operator", w.clock.Now(), false, nil)
 	var stopped *Stopped
 	if !errors.As(err, &stopped) || stopped.Why != TooMany || stopped.Matter == "" {
 		t.Errorf("by hand: %v", err)
 	}
-	if _, _, err := w.Look(t.Context(), w.clock.Now(), func(Entry) error { return nil }); !errors.As(err, &stopped) || stopped.Matter != "" {
+	if _, _, err := w.Look(t.Context(), w.clock.Now(), nil, func(Entry) error { return nil }); !errors.As(err, &stopped) || stopped.Matter != "" {
 		t.Errorf("a look: %v", err)
 	}
 }
@@ -478,7 +484,7 @@ func (d *denying) Disable(ctx context.Context, p directory.Person) error {
 func TestFindings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t,
-		member{login: "batch", kind: "service", used: t0.AddDate(9, 0, 0)}, member{login: "kiosk", kind: "shared", used: t0.AddDate(9, 0, 0), number: "K-1"},
+		member{login: "batch", kind: "service", used: t0.AddDate(9, 0, 0)}, member{login: "kiosk", kind: "shared", used: t0.AddDate(9, 0, 0), number: "K-1"}, member{login: "owner", used: t0.AddDate(9, 0, 0), number: "K-1"},
 		member{login: "shimizu", made: t0, more: map[string][]string{"pwdReset": {"TRUE"}}},
 	)
 	w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error {

@@ -83,7 +83,7 @@ func (r *Reader) Look(ctx context.Context, asOf time.Time) (Dormant, error) {
 		entries []lifecycle.Entry
 		stopped *lifecycle.Stopped
 	)
-	s, counts, err := r.Lifecycle.Look(ctx, asOf, func(e lifecycle.Entry) error { entries = append(entries, e); return nil })
+	s, counts, err := r.Lifecycle.Look(ctx, asOf, nil, func(e lifecycle.Entry) error { entries = append(entries, e); return nil })
 	if err != nil && !errors.As(err, &stopped) {
 		return Dormant{}, err
 	}
@@ -165,6 +165,8 @@ var ClassWords = map[policy.DormancyClass]policy.Words{
 // HoldWords are why nothing follows.
 var HoldWords = map[lifecycle.Hold]policy.Words{
 	lifecycle.Exempt: {JA: "例外", EN: "exempt"}, lifecycle.OnLeave: {JA: "休業・休職中", EN: "on leave"}, lifecycle.Unknown: {JA: "最後の利用が不明", EN: "last use unknown"},
+	lifecycle.Suspended: {JA: "利用停止中", EN: "suspended"}, lifecycle.Sealed: {JA: "封印した緊急用のID", EN: "sealed, for emergencies"},
+	lifecycle.Guarded: {JA: "ディレクトリが守るID", EN: "guarded by the directory"}, lifecycle.NoOwnerTold: {JA: "知らせる相手がいない", EN: "nobody to be told"},
 	lifecycle.Own: {JA: "関所自身のID", EN: "Sekisho's own ID"}, lifecycle.LastOfPost: {JA: "職に残る最後の人", EN: "the last of a post"},
 }
 
@@ -172,6 +174,8 @@ var HoldWords = map[lifecycle.Hold]policy.Words{
 var FindingWords = map[lifecycle.FindingKind]policy.Words{
 	lifecycle.NoOwner: {JA: "持ち主の番号がない", EN: "no owner's number"}, lifecycle.Temporary: {JA: "期限の切れた仮パスワード", EN: "temporary password, void"},
 	lifecycle.Orphan: {JA: "持ち主のいない認証の手段", EN: "factor of nobody"}, lifecycle.Unbounded: {JA: "最後の利用が不明", EN: "last use unknown"},
+	lifecycle.NotDealt: {JA: "点検で処理できなかった", EN: "could not be dealt with"}, lifecycle.NobodyTold: {JA: "使われないが、知らせる相手がいない", EN: "not used, and nobody to be told"},
+	lifecycle.Reused:    {JA: "削除したログイン名が再び使われている", EN: "the login of a deleted ID, used again"},
 	lifecycle.NotClosed: {JA: "ディレクトリが変わらない", EN: "the directory does not change"}, lifecycle.LastHolder: {JA: "使われないが、職に残る最後の人", EN: "not used, but the last of a post"},
 }
 

@@ -427,3 +427,40 @@ func (b *Book) Known(ctx context.Context, in store.Reader, login, dn string) ([]
 	}
 	return out, nil
 }
+
+// Among answers which of some logins the register has an emergency ID of. in is the
+// store, or the transaction that goes by it.
+func (b *Book) Among(ctx context.Context, in store.Reader, logins []string) (map[string]bool, error) {
+	out := map[string]bool{}
+	for part := range slices.Chunk(logins, amongAtMost) {
+		args := make([]any, amongAtMost)
+		for i := range args {
+			args[i] = "" // nobody's
+			if i < len(part) {
+				args[i] = directory.Canonical(part[i])
+			}
+		}
+		_, err := store.All(ctx, in, "which IDs are for emergencies", func(r store.Row) (struct{}, error) {
+			var account string
+			err := r.Scan(&account)
+			out[account] = true
+			return struct{}{}, err
+		}, amongQuery, args...)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// amongAtMost is of how many logins one question is; its text is the same whatever
+// their number.
+const amongAtMost = 100
+
+var amongQuery = func() string {
+	marks := make([]string, amongAtMost)
+	for i := range marks {
+		marks[i] = fmt.Sprintf("$%d", i+1)
+	}
+	return `SELECT account FROM emergency_id WHERE withdrawn_at = 0 AND account IN (` + strings.Join(marks, ", ") + `)`
+}()

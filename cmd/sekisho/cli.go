@@ -110,6 +110,7 @@ var vocabulary = map[string]policy.Words{
 	"sweep_dry_run": {JA: "見るだけで、何も変えない", EN: "look, and change nothing"},
 	"sweep_as_of":   {JA: "この日（日本時間）の終わりの時点で見る", EN: "as of the end of this day, Japan time"},
 	"sweep_format":  {JA: "table、json、csv のどれか", EN: "table, json or csv"},
+	"sweep_act":     {JA: "はじめての点検でも、見るだけにせず処理する", EN: "act also where no sweep has been: without it, the first only looks"},
 	"sweep_uses":    {JA: "届かないシステムでの最後の利用（login,system,last_used のCSV）を先に取り込む", EN: "first take in last uses at systems out of reach: CSV of login,system,last_used"},
 
 	"lockdown_key_out":    {JA: "秘密の半分を書くファイル（まだないもの）", EN: "file for the private half, which is not there yet"},
