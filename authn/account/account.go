@@ -133,7 +133,7 @@ func (s *Service) ChangePassword(ctx context.Context, o signin.Origin, cookie st
 		return signin.Step{}, s.in.DropPassword(ctx, intent, err)
 	}
 	s.in.Watch.Forget(p.ID)
-	return s.rise(ctx, o, n, p, "password.changed", func(tx *store.Tx) error {
+	return s.rise(ctx, o, n, p, "password.changed", nil, func(tx *store.Tx) error {
 		if err := s.in.Tell(ctx, tx, o, p.ID, notice.PasswordChanged, nil); err != nil {
 			return err
 		}
@@ -151,8 +151,10 @@ func (s *Service) enrolled(ctx context.Context, id directory.PersonID) []authn.M
 
 // rise commits an act on the person's own credentials with its trail entry,
 // ends their other sessions, and gives this one a new handle.
-func (s *Service) rise(ctx context.Context, o signin.Origin, n session.Session, p directory.Person, action string, act func(*store.Tx) error) (signin.Step, error) {
+func (s *Service) rise(ctx context.Context, o signin.Origin, n session.Session, p directory.Person, action string, detail map[string]string, act func(*store.Tx) error) (signin.Step, error) {
 	var cookie string
+	e := s.entry(o, n, action)
+	e.Detail = detail
 	err := s.in.Commit(ctx, func(tx *store.Tx) error {
 		err := act(tx)
 		if err != nil {
@@ -164,7 +166,7 @@ func (s *Service) rise(ctx context.Context, o signin.Origin, n session.Session, 
 		if cookie, err = s.in.Sessions.Rotate(ctx, tx, n.ID, n.AuthAt); err != nil {
 			return err
 		}
-		return s.in.Trail.Append(ctx, tx, s.entry(o, n, action))
+		return s.in.Trail.Append(ctx, tx, e)
 	})
 	if err != nil {
 		return signin.Step{}, err
@@ -219,18 +221,7 @@ func (s *Service) ReportLeak(ctx context.Context, o signin.Origin, cookie, what 
 		return signin.Step{}, err
 	}
 	err = s.in.DB.WithTx(ctx, func(tx *store.Tx) error {
-		if _, err := tx.Exec(ctx, `
-			INSERT INTO leak_report (id, person_id, what, reported_at) VALUES ($1, $2, $3, $4)`,
-			secret.Token(16), string(p.ID), what, store.Micros(s.in.Now())); err != nil {
-			return fmt.Errorf("recording a leak: %w", err)
-		}
-		if err := s.in.ForgetBrowsers(ctx, tx, p.ID); err != nil {
-			return err
-		}
-		if err := s.in.Tell(ctx, tx, o, p.ID, notice.PasswordLeaked, nil); err != nil {
-			return err
-		}
-		if err := s.in.Sessions.EndAll(ctx, tx, p.ID, p.Login, "", "password reported as leaked"); err != nil {
+		if err := s.Leaked(ctx, tx, o, p, what); err != nil {
 			return err
 		}
 		e := s.entry(o, n, "password.leak_reported")
@@ -254,6 +245,23 @@ func (s *Service) ReportLeak(ctx context.Context, o signin.Origin, cookie, what 
 		return signin.Step{}, ErrInPerson
 	}
 	return step, nil
+}
+
+// Leaked records, in the caller's transaction, that a person's password is known to
+// others: it opens nothing from now on, and Run has the directory follow.
+func (s *Service) Leaked(ctx context.Context, tx *store.Tx, o signin.Origin, p directory.Person, what string) error {
+	if _, err := tx.Exec(ctx, `
+		INSERT INTO leak_report (id, person_id, what, reported_at) VALUES ($1, $2, $3, $4)`,
+		secret.Token(16), string(p.ID), what, store.Micros(s.in.Now())); err != nil {
+		return fmt.Errorf("recording a leak: %w", err)
+	}
+	if err := s.in.ForgetBrowsers(ctx, tx, p.ID); err != nil {
+		return err
+	}
+	if err := s.in.Tell(ctx, tx, o, p.ID, notice.PasswordLeaked, nil); err != nil {
+		return err
+	}
+	return s.in.Sessions.EndAll(ctx, tx, p.ID, p.Login, "", "password reported as leaked")
 }
 
 // Run tells the directory of leaked passwords until it has understood, and

@@ -96,6 +96,11 @@ func (s *Service) holders(ctx context.Context, args []any, into map[directory.Pe
 	return rows.Err()
 }
 
+// Named is a factor as the trail names it.
+func (f Factor) Named() map[string]string {
+	return map[string]string{"factor": f.ID, "kind": f.Kind, "name": f.Name}
+}
+
 // Unbind takes one factor of a person away, whatever kind it is, in the
 // caller's transaction, who has asked whether it may go.
 func (s *Service) Unbind(ctx context.Context, tx *store.Tx, person directory.PersonID, f Factor) error {
@@ -196,7 +201,7 @@ func (s *Service) bind(ctx context.Context, o signin.Origin, cookie string, p di
 	if err != nil {
 		return signin.Step{}, err
 	}
-	return s.rise(ctx, o, n, p, "factor.added", func(tx *store.Tx) error {
+	return s.rise(ctx, o, n, p, "factor.added", nil, func(tx *store.Tx) error {
 		m, err := do(tx)
 		if err != nil {
 			return err
@@ -267,7 +272,7 @@ func (s *Service) RemoveFactor(ctx context.Context, o signin.Origin, cookie, id 
 	if len(all) == 1 && needed {
 		return signin.Step{}, ErrLastFactor
 	}
-	step, err := s.rise(ctx, o, n, p, "factor.removed", func(tx *store.Tx) error {
+	step, err := s.rise(ctx, o, n, p, "factor.removed", f.Named(), func(tx *store.Tx) error {
 		if err := s.Unbind(ctx, tx, p.ID, f); err != nil {
 			return err
 		}

@@ -147,7 +147,7 @@ func (s *Service) RemoveFactor(ctx context.Context, o signin.Origin, cookie, log
 		return ErrNotFound
 	}
 	f := factors[at]
-	err = s.commit(ctx, d, d.entry(object(d.on), "", of(f)), func(tx *store.Tx) error {
+	err = s.commit(ctx, d, d.entry(object(d.on), "", f.Named()), func(tx *store.Tx) error {
 		if err := s.Account.Unbind(ctx, tx, d.on.ID, f); err != nil {
 			return err
 		}
@@ -163,9 +163,4 @@ func (s *Service) RemoveFactor(ctx context.Context, o signin.Origin, cookie, log
 		return ErrNotFound // removed by somebody else meanwhile
 	}
 	return err
-}
-
-// of names a factor on the trail.
-func of(f account.Factor) map[string]string {
-	return map[string]string{"factor": f.ID, "kind": f.Kind, "name": f.Name}
 }
