@@ -246,6 +246,9 @@ func unseen(r rune) bool {
 	return r >= 0x7f && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
+// Decode reads an entry from the bytes that were hashed, as an export holds them.
+func Decode(data []byte) (Entry, error) { return decode(data) }
+
 // decode reads stored bytes back. Only what encode wrote is ever given to it,
 // but it is asked about a database that others can write.
 func decode(data []byte) (Entry, error) {
