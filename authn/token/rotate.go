@@ -329,3 +329,17 @@ func (k *Keys) Rotate(ctx context.Context, by string, how Urgency) (Key, error) 
 	}
 	return made, k.Refresh(ctx)
 }
+
+// DistrustAgain ends a key that was distrusted before a restore brought it back, in the
+// caller's transaction. false: it is not here, or has ended. Turn makes the next where no
+// other signs.
+func DistrustAgain(ctx context.Context, tx *store.Tx, kid string, now time.Time) (bool, error) {
+	err := tx.ExecOne(ctx, `UPDATE signing_key SET ends_at = $1 WHERE kid = $2 AND ends_at = 0`, store.Micros(now), kid)
+	if errors.Is(err, store.ErrUntouched) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("distrusting a signing key again: %w", err)
+	}
+	return true, nil
+}

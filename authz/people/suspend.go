@@ -44,21 +44,8 @@ func (s *Service) Suspend(ctx context.Context, o signin.Origin, cookie, login, r
 		detail["until"] = until.UTC().Format(time.RFC3339)
 	}
 	err = s.commit(ctx, d, d.entry(object(d.on), reason, detail), func(tx *store.Tx) error {
-		if err := standing.Set(ctx, tx, d.on.ID, standing.Suspended, s.In.Now(), until, reason, d.by.Login); err != nil {
+		if err := s.shut(ctx, tx, d.on, d.by.Login, reason, until); err != nil {
 			return err
-		}
-		if err := s.end(ctx, tx, d, "suspended"); err != nil {
-			return err
-		}
-		if s.Leases != nil { // also what waits to be approved or activated: it does not outlast the suspension
-			if _, err := s.Leases.EndOf(ctx, tx, d.on.ID, d.by.Login, "suspended"); err != nil {
-				return err
-			}
-		}
-		if s.Permits != nil {
-			if _, err := s.Permits.EndOf(ctx, tx, d.on.ID, d.by.Login, "suspended"); err != nil {
-				return err
-			}
 		}
 		if s.byCIO(d) {
 			if err := s.intendRights(ctx, tx, d, reason); err != nil {
@@ -74,6 +61,27 @@ func (s *Service) Suspend(ctx context.Context, o signin.Origin, cookie, login, r
 		s.Permits.Changed(ctx)
 	}
 	return err
+}
+
+// shut is a suspension without whoever suspends and those who are told.
+func (s *Service) shut(ctx context.Context, tx *store.Tx, on directory.Person, by, reason string, until time.Time) error {
+	if err := standing.Set(ctx, tx, on.ID, standing.Suspended, s.In.Now(), until, reason, by); err != nil {
+		return err
+	}
+	if err := s.In.Sessions.EndAll(ctx, tx, on.ID, on.Login, "", "suspended"); err != nil {
+		return err
+	}
+	if s.Leases != nil { // also what waits to be approved or activated: it does not outlast the suspension
+		if _, err := s.Leases.EndOf(ctx, tx, on.ID, by, "suspended"); err != nil {
+			return err
+		}
+	}
+	if s.Permits != nil {
+		if _, err := s.Permits.EndOf(ctx, tx, on.ID, by, "suspended"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // liftable is what an administrator ends: a suspension, and dormancy, since that

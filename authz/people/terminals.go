@@ -123,20 +123,7 @@ func (s *Service) takeAway(ctx context.Context, o signin.Origin, cookie string, 
 	}
 	detail := map[string]string{}
 	err = s.commit(ctx, d, d.entry(id, "", detail), func(tx *store.Tx) error {
-		unknown := do(tx, d.by.Login)
-		if unknown != nil && (s.Permits == nil || act != authz.LoseTerminal || !errors.Is(unknown, terminal.ErrNotFound)) {
-			return unknown
-		}
-		ended, err := s.In.Sessions.EndAt(ctx, tx, id, why)
-		detail["sessions"] = strconv.FormatInt(ended, 10)
-		if err != nil || s.Permits == nil {
-			return err
-		}
-		over, err := s.Permits.Lost(ctx, tx, id, d.by.Login, why)
-		if detail["permits"] = strconv.Itoa(over); err == nil && over == 0 {
-			return unknown
-		}
-		return err
+		return s.terminalGone(ctx, tx, act, id, d.by.Login, why, detail, do)
 	})
 	if err == nil && s.Permits != nil {
 		s.Permits.Changed(ctx)
@@ -146,6 +133,24 @@ func (s *Service) takeAway(ctx context.Context, o signin.Origin, cookie string, 
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	case errors.Is(err, terminal.ErrLost):
 		return fmt.Errorf("%w: %w", ErrState, err)
+	}
+	return err
+}
+
+// terminalGone takes a terminal away, with what is open on it and what names it.
+func (s *Service) terminalGone(ctx context.Context, tx *store.Tx, act authz.Act, id, by, why string, detail map[string]string, do func(tx *store.Tx, by string) error) error {
+	unknown := do(tx, by)
+	if unknown != nil && (s.Permits == nil || act != authz.LoseTerminal || !errors.Is(unknown, terminal.ErrNotFound)) {
+		return unknown
+	}
+	ended, err := s.In.Sessions.EndAt(ctx, tx, id, why)
+	detail["sessions"] = strconv.FormatInt(ended, 10)
+	if err != nil || s.Permits == nil {
+		return err
+	}
+	over, err := s.Permits.Lost(ctx, tx, id, by, why)
+	if detail["permits"] = strconv.Itoa(over); err == nil && over == 0 {
+		return unknown
 	}
 	return err
 }

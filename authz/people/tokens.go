@@ -115,22 +115,27 @@ func (s *Service) takeBack(ctx context.Context, o signin.Origin, cookie string, 
 		if err := s.unmoved(ctx, tx, token); err != nil {
 			return err
 		}
-		if err := do(ctx, tx, token.Serial); err != nil {
-			return err
-		}
-		if token.State != totp.StateAssigned {
-			return nil
-		}
-		// By the id that the token was assigned to, which is all that is left of
-		// somebody who has gone from the directory.
-		if err := s.In.FactorLost(ctx, tx, token.Person); err != nil {
-			return err
-		}
-		if err := s.In.Sessions.EndAll(ctx, tx, token.Person, token.Login, "", why); err != nil {
-			return err
-		}
-		return s.In.Tell(ctx, tx, o, token.Person, notice.FactorRemoved, map[string]string{"factor": totp.KindToken, "name": token.Serial})
+		return s.tokenGone(ctx, tx, o, token, why, do)
 	}))
+}
+
+// tokenGone takes a token away, and ends what its holder has open by it.
+func (s *Service) tokenGone(ctx context.Context, tx *store.Tx, o signin.Origin, token totp.Token, why string, do func(context.Context, *store.Tx, string) error) error {
+	if err := do(ctx, tx, token.Serial); err != nil {
+		return err
+	}
+	if token.State != totp.StateAssigned {
+		return nil
+	}
+	// By the id that the token was assigned to, which is all that is left of
+	// somebody who has gone from the directory.
+	if err := s.In.FactorLost(ctx, tx, token.Person); err != nil {
+		return err
+	}
+	if err := s.In.Sessions.EndAll(ctx, tx, token.Person, token.Login, "", why); err != nil {
+		return err
+	}
+	return s.In.Tell(ctx, tx, o, token.Person, notice.FactorRemoved, map[string]string{"factor": totp.KindToken, "name": token.Serial})
 }
 
 // ResyncToken finds a token's clock again by two codes that it showed one after

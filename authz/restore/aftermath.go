@@ -44,13 +44,13 @@ var kept = map[string]string{
 	"charter_proposal":  "it takes the second person again",
 	"policy_dispatch":   "files older than these are refused",
 	"attempt":           "failures count from what is known of them",
-	"standing":          "whom the gate suspended since is suspended again by hand, from the trail's export",
+	"standing":          "whom the gate suspended since is suspended again out of the trail's export: see replay",
 	"standing_past":     "the past",
 	"acknowledgement":   "who acknowledged later does it again",
 	"sign_in_failure":   "shown once more, at worst",
 	"sign_in_end":       "it only narrows",
 	"rights_suspended":  "told at least once, perhaps twice",
-	"leak_report":       "reported since: again by hand, from the trail's export",
+	"leak_report":       "reported since: again out of the trail's export: see replay",
 	"factor_lost":       "it only narrows",
 	"signing_key":       "what was signed by a key that is gone is refused",
 	"key_book":          "held against the key files before the copy is put in place",
@@ -58,10 +58,10 @@ var kept = map[string]string{
 	"password_history":  "passwords used since are not known here; the directory has its own history",
 	"passkey_user":      "names of people at their authenticators",
 	"passkey":           "a counter that is behind refuses nobody",
-	"terminal":          "lost or removed since: again by hand, from the trail's export",
+	"terminal":          "lost or removed since: again out of the trail's export: see replay",
 	"terminal_lost":     "it only narrows",
 	"terminal_seen":     "a hint for people",
-	"card":              "removed since: again by hand, from the trail's export",
+	"card":              "removed since: again out of the trail's export: see replay",
 	"notice":            "told at least once, perhaps twice",
 	"notice_copy":       "likewise",
 	"notice_address":    "the address of that time",
@@ -93,11 +93,12 @@ var kept = map[string]string{
 	"posting":        "changed since: by the next file",
 
 	"restore_done": "the past",
+	"replayed":     "what was done again with this copy stays done",
 
 	"emergency_id":       "the register of that time; what was opened since is entered again by hand, from the trail's export",
 	"emergency_id_event": "likewise",
 
-	"lockdown": "one that was lifted since is in force again until its end; ordered since: again by hand, from the trail's export",
+	"lockdown": "one that was lifted since is in force again until its end; ordered since: again out of the trail's export: see replay",
 }
 
 const ended = "restored from a backup"

@@ -94,8 +94,8 @@ func (c restoreCmd) Run(ctx context.Context, t *terminal) error {
 	t.line("%[1]s 作成の控えから %[2]d 行を復元しました。すべてのセッションは終わりました。", "restored %[2]d rows from the backup of %[1]s; every session has ended",
 		out.MadeAt.Format(time.RFC3339), out.Rows)
 	if out.LostTo > out.Kept {
-		t.line("証跡の %[1]d 件目から %[2]d 件目まではこのデータベースにありません。外部の書き出しで、その間の利用停止、漏えいの報告、認証器の削除を確かめ、やり直してください。",
-			"entries %[1]d to %[2]d of the trail are not in this store: look in your last export for people suspended, leaks reported and authenticators removed since, and do that again", out.Kept, out.LostTo-1)
+		t.line("証跡の %[1]d 件目から %[2]d 件目まではこのデータベースにありません。関所を動かす前に、外部の書き出しで `sekisho replay EXPORT --dry-run`、次に `sekisho replay EXPORT` を実行してください。その間の利用停止、漏えいの報告、認証の手段・端末の取消しなどを取り上げ直します。",
+			"entries %[1]d to %[2]d of the trail are not in this store: before any gate starts, run `sekisho replay EXPORT --dry-run` and then `sekisho replay EXPORT` with your last export: it takes away again what was taken since, people suspended, leaks reported, factors and terminals withdrawn", out.Kept, out.LostTo-1)
 	}
 	return nil
 }

@@ -46,6 +46,7 @@ type cli struct {
 	} `cmd:"" help:"${report}"`
 	Backup  backupCmd  `cmd:"" help:"${backup}"`
 	Restore restoreCmd `cmd:"" help:"${restore}"`
+	Replay  replayCmd  `cmd:"" help:"${replay}"`
 }
 
 // vocabulary is the help, by key.
@@ -94,6 +95,10 @@ var vocabulary = map[string]policy.Words{
 
 	"restore_proposal":   {JA: "どの提案の承認で行うか（既定は、このファイルの新しいもの）", EN: "the proposal whose approval to use (default: the newest for this file)"},
 	"restore_sealed_key": {JA: "緊急。二人目の代わりに、封筒の中の鍵を使う（証跡と通知に残り、後閲される）", EN: "emergency: a sealed key in the place of the second person; entered on the trail, told to all concerned, and reviewed"},
+
+	"replay":         {JA: "復元で失われた取上げ（利用停止、漏えい、紛失、取消しなど）を、証跡の書き出しからやり直す", EN: "take away again what a restore has given back (suspensions, leaks, losses, revocations), out of an export of the trail"},
+	"replay_export":  {JA: "復元の前に `sekisho audit export` が書いたファイル", EN: "what sekisho audit export wrote before the restore"},
+	"replay_dry_run": {JA: "見るだけで、何も変えない", EN: "look, and change nothing"},
 
 	"lockdown":      {JA: "緊急停止", EN: "lock-downs"},
 	"lockdown_key":  {JA: "封印する鍵を作る。公開の半分は方針に書く", EN: "make a key to be sealed; the rules name its public half"},
