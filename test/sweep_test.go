@@ -93,7 +93,7 @@ func TestSweep(t *testing.T) {
 		Entries []struct {
 			Login string `json:"login"`
 			Stage string `json:"stage"`
-		} `json:"entries"`
+		} `json:"items"`
 	}
 	harness.Until(t, "the report is there", func() bool {
 		admin.Do(t, "GET", "/api/v1/reports/dormant", nil).Into(t, &dormant)

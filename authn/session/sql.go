@@ -146,3 +146,26 @@ func (s *Sessions) Abroad(ctx context.Context, in store.Reader, person directory
 	}
 	return out, rows.Err()
 }
+
+// Outside calls each with the sessions of people that came from outside within a time
+// (from ≤ t < to) or were open then, oldest first. It reads rows alone, so that it
+// serves a terminal too; the last use is exact to some seconds.
+func Outside(ctx context.Context, in store.Reader, from, to time.Time, each func(Session) error) error {
+	for at, id := int64(-1), ""; ; {
+		page, err := store.All(ctx, in, "sessions from outside", func(r store.Row) (Session, error) { return scan(r) }, `
+			SELECT `+columns+` FROM session
+			WHERE  outside = 1 AND app = '' AND started_at < $1 AND (started_at >= $2 OR seen_at >= $2)
+			AND    (started_at > $3 OR started_at = $3 AND id > $4) ORDER BY started_at, id LIMIT 500`,
+			store.Micros(to), store.Micros(from), at, id)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for _, s := range page {
+			if err := each(s); err != nil {
+				return err
+			}
+		}
+		last := page[len(page)-1]
+		at, id = store.Micros(last.StartedAt), last.ID
+	}
+}

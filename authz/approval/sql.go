@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"sekisho/directory"
@@ -191,4 +193,30 @@ func review(ctx context.Context, tx *store.Tx, d Decision) error {
 // matters reads those that a condition finds.
 func matters(ctx context.Context, in store.Reader, where string, args ...any) ([]Matter, error) {
 	return store.All(ctx, in, "matters", scan, `SELECT `+columns+` FROM approval_matter WHERE `+where, args...)
+}
+
+// DecisionsOn are what was said on each of some matters, a few hundred at most, by the
+// matter's id.
+func DecisionsOn(ctx context.Context, in store.Reader, ids []string) (map[string][]Decision, error) {
+	out := map[string][]Decision{}
+	if len(ids) == 0 {
+		return out, nil
+	}
+	args := make([]any, len(ids))
+	places := make([]string, len(ids))
+	for i, id := range ids {
+		args[i], places[i] = id, "$"+strconv.Itoa(i+1)
+	}
+	type said struct {
+		Decision
+		matter string
+	}
+	all, err := store.All(ctx, in, "decisions", func(row store.Row) (said, error) {
+		d, matter, err := scanDecision(row)
+		return said{d, matter}, err
+	}, `SELECT `+decisionColumns+` FROM approval_decision WHERE matter_id IN (`+strings.Join(places, ", ")+`) ORDER BY at, id`, args...)
+	for _, d := range all {
+		out[d.matter] = append(out[d.matter], d.Decision)
+	}
+	return out, err
 }

@@ -207,3 +207,10 @@ func (b *Book) over(ctx context.Context, tx *store.Tx, f Finding, by Closer) err
 		Detail: map[string]string{"kind": string(f.Kind), "place": f.Place, "privilege": f.Privilege, "login": f.Login},
 	})
 }
+
+// Since are the findings that are open, or were found or closed at a time or after it;
+// the open ones first, at most so many. It reads rows alone, so that it serves a
+// terminal too.
+func Since(ctx context.Context, in store.Reader, from time.Time, most int) ([]Finding, error) {
+	return findings(ctx, in, `closed_at = 0 OR found_at >= $1 OR closed_at >= $1 ORDER BY closed_at <> 0, closed_at DESC, found_at DESC, id LIMIT $2`, store.Micros(from), most)
+}

@@ -2,6 +2,7 @@ package grant
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"sekisho/authz/elevate"
@@ -89,4 +90,27 @@ func (b *Book) Offers(ctx context.Context, by By) ([]Offer, error) {
 		}
 	}
 	return out, nil
+}
+
+// Between calls each with the leases that were asked for within a time (from ≤ t < to)
+// or active then, some hundred at a time in the order in which they were asked for. It
+// reads rows alone, so that it serves a terminal too.
+func Between(ctx context.Context, in store.Reader, from, to, now time.Time, each func([]Lease) error) error {
+	for at, id := int64(-1), ""; ; {
+		page, err := list(ctx, in, `
+			asked_at < $1 AND (asked_at >= $2 OR ends_at >= $2) AND (asked_at > $3 OR asked_at = $3 AND id > $4)
+			ORDER BY asked_at, id LIMIT 500`, store.Micros(to), store.Micros(from), at, id)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		last := page[len(page)-1]
+		at, id = store.Micros(last.AskedAt), last.ID
+		page = slices.DeleteFunc(page, func(l Lease) bool {
+			over, _ := l.Over(now)
+			return l.AskedAt.Before(from) && (l.StartedAt.IsZero() || !over.IsZero() && over.Before(from))
+		})
+		if err := each(page); err != nil {
+			return err
+		}
+	}
 }

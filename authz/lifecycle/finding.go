@@ -157,12 +157,23 @@ func (b *Book) closeFinding(ctx context.Context, tx *store.Tx, k FindingKind, su
 
 // Findings are the open ones, by kind and login.
 func (b *Book) Findings(ctx context.Context, most int) ([]Finding, error) {
-	return store.All(ctx, b.DB, "findings", func(r store.Row) (f Finding, err error) {
+	return findingsWhere(ctx, b.DB, `closed_at = 0 ORDER BY kind, login, subject LIMIT $1`, most)
+}
+
+// FindingsSince are those that are open, or were found or closed at a time or after it;
+// the open ones first, at most so many. It reads rows alone, so that it serves a
+// terminal too.
+func FindingsSince(ctx context.Context, in store.Reader, from time.Time, most int) ([]Finding, error) {
+	return findingsWhere(ctx, in, `closed_at = 0 OR found_at >= $1 OR closed_at >= $1 ORDER BY closed_at <> 0, kind, login, subject LIMIT $2`, store.Micros(from), most)
+}
+
+func findingsWhere(ctx context.Context, in store.Reader, where string, args ...any) ([]Finding, error) {
+	return store.All(ctx, in, "findings", func(r store.Row) (f Finding, err error) {
 		var found, seen, closed int64
 		err = r.Scan(&f.Kind, &f.Subject, &f.Login, &f.Section, &f.Detail, &found, &seen, &closed)
 		f.FoundAt, f.SeenAt, f.ClosedAt = when(found), when(seen), when(closed)
 		return f, err
-	}, `SELECT kind, subject, login, section, detail, found_at, seen_at, closed_at FROM lifecycle_finding WHERE closed_at = 0 ORDER BY kind, login, subject LIMIT $1`, most)
+	}, `SELECT kind, subject, login, section, detail, found_at, seen_at, closed_at FROM lifecycle_finding WHERE `+where, args...)
 }
 
 // rule is who says that a stopped sweep goes on, or that IDs are deleted: who answers

@@ -179,12 +179,6 @@ func (s *Service) viewer(ctx context.Context, o signin.Origin, cookie string, ac
 	return a, s.proved(a.Session, &account.StepUp{Required: policy.AAL2, MaxAge: s.In.Policy().Session.ElevatedAbsoluteEnd})
 }
 
-// MayRead refuses whoever may not read of other people: for reports.
-func (s *Service) MayRead(ctx context.Context, o signin.Origin, cookie string) error {
-	_, err := s.viewer(ctx, o, cookie, authz.ViewPeople)
-	return err
-}
-
 func (s *Service) proved(n session.Session, need *account.StepUp) error {
 	if !n.ACR.AtLeast(need.Required) || s.In.Now().Sub(n.AuthAt) > need.MaxAge {
 		return need

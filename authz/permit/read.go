@@ -129,3 +129,25 @@ func (b *Book) List(ctx context.Context, by By, f Filter) (out []Permit, next st
 func (b *Book) Decisions(ctx context.Context, m Permit) ([]approval.Decision, error) {
 	return b.Matters.Decisions(ctx, b.DB, m.Matter)
 }
+
+// Between calls each with the permits of a kind that were asked for within a time
+// (from ≤ t < to) or in force then, some hundred at a time in the order in which they
+// were asked for. It reads rows alone, so that it serves a terminal too.
+func Between(ctx context.Context, in store.Reader, kind string, from, to time.Time, each func([]Permit) error) error {
+	for at, id := int64(-1), ""; ; {
+		page, err := list(ctx, in, `
+			kind = $1 AND asked_at < $2 AND (asked_at >= $3 OR ends_at >= $3) AND (asked_at > $4 OR asked_at = $4 AND id > $5)
+			ORDER BY asked_at, id LIMIT 500`, kind, store.Micros(to), store.Micros(from), at, id)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		last := page[len(page)-1]
+		at, id = store.Micros(last.AskedAt), last.ID
+		page = slices.DeleteFunc(page, func(m Permit) bool {
+			return m.AskedAt.Before(from) && (m.DecidedAt.IsZero() || m.EndsAt().Before(from))
+		})
+		if err := each(page); err != nil {
+			return err
+		}
+	}
+}

@@ -14,8 +14,9 @@ type DormantAnswer struct {
 	Ages     []AgeAnswer     `json:"ages"`
 	Sections []SectionAnswer `json:"sections"`
 	Classes  []ClassAnswer   `json:"classes"`
-	Entries  []EntryAnswer   `json:"entries"`
 	Findings []FindingAnswer `json:"findings"`
+	Items    []EntryAnswer   `json:"items"` // the IDs that were not used for a month or longer, the longest first
+	Next     *string         `json:"next"`  // give it as after= for the rest; null at the end
 }
 
 // An AgeAnswer is how many IDs were last used so long ago.
@@ -86,10 +87,10 @@ func agesOf(n map[lifecycle.Age]int) []AgeAnswer {
 }
 
 // Answer is the report for programs. That of the zero Dormant says that there is none.
-func (d Dormant) Answer() DormantAnswer {
+func (d Dormant) Answer(after string, most int) any {
 	out := DormantAnswer{
 		AsOf: stamp(d.Sweep.AsOf), People: d.Sweep.People, Ages: agesOf(d.Ages),
-		Sections: []SectionAnswer{}, Classes: []ClassAnswer{}, Entries: []EntryAnswer{}, Findings: []FindingAnswer{},
+		Sections: []SectionAnswer{}, Classes: []ClassAnswer{}, Items: []EntryAnswer{}, Findings: []FindingAnswer{},
 	}
 	for _, s := range d.Sections {
 		out.Sections = append(out.Sections, SectionAnswer{s.ID, s.Name.JA, s.All, s.Unused(), s.Warned, s.Disabled, s.Deleting, s.OnLeave, s.Exempt, agesOf(s.Ages)})
@@ -99,8 +100,10 @@ func (d Dormant) Answer() DormantAnswer {
 			out.Classes = append(out.Classes, ClassAnswer{string(c), agesOf(ages)})
 		}
 	}
-	for _, e := range d.Entries {
-		out.Entries = append(out.Entries, EntryAnswer{
+	var some []lifecycle.Entry
+	some, out.Next = page(d.Entries, after, most, func(e lifecycle.Entry) string { return e.Login })
+	for _, e := range some {
+		out.Items = append(out.Items, EntryAnswer{
 			e.Login, e.Name, e.Section, e.Company, string(e.Kind), string(e.Class), stamp(e.LastUse), stamp(e.CreatedAt), e.Unused, string(e.Stage), string(e.Hold),
 		})
 	}

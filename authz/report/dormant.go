@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
-	"sekisho/authn/signin"
 	"sekisho/authz/lifecycle"
 	"sekisho/policy"
 )
@@ -29,6 +29,7 @@ func (s Section) Unused() int { return s.All - s.Ages[lifecycle.Age30] }
 
 // Dormant is the report of article 62-5: what the last sweep found.
 type Dormant struct {
+	Period   Period // the zero Period: all entries
 	Sweep    lifecycle.Summary
 	Sections []Section // the most unused first
 	Classes  map[policy.DormancyClass]map[lifecycle.Age]int
@@ -40,24 +41,10 @@ type Dormant struct {
 // MostFindings bounds what of the findings is shown.
 const MostFindings = 1000
 
-// Reader reads what reports are made of.
-type Reader struct {
-	Lifecycle *lifecycle.Book
-	Policy    func() *policy.Policy
-	// May refuses whoever may not read of others.
-	May func(ctx context.Context, o signin.Origin, cookie string) error
-}
-
-// DormantFor is Dormant for somebody at a page or the API.
-func (r *Reader) DormantFor(ctx context.Context, o signin.Origin, cookie string) (Dormant, error) {
-	if err := r.May(ctx, o, cookie); err != nil {
-		return Dormant{}, err
-	}
-	return r.Dormant(ctx)
-}
-
-// Dormant reads what the last sweep found. ErrNothingYet: there was none.
-func (r *Reader) Dormant(ctx context.Context) (Dormant, error) {
+// Dormant reads what the last sweep found, as far as a scope sees it. With a period,
+// the entries are those of IDs whose days without use began in it; the figures are of
+// the sweep all the same. ErrNothingYet: there was none.
+func (r *Reader) Dormant(ctx context.Context, at Period, scope Scope) (Dormant, error) {
 	last, ok, err := r.Lifecycle.Last(ctx)
 	if err != nil {
 		return Dormant{}, err
@@ -73,7 +60,7 @@ func (r *Reader) Dormant(ctx context.Context) (Dormant, error) {
 	if err := r.Lifecycle.Each(ctx, last.ID, func(e lifecycle.Entry) error { entries = append(entries, e); return nil }); err != nil {
 		return Dormant{}, err
 	}
-	return r.made(ctx, last, counts, entries)
+	return r.made(ctx, last, counts, entries, at, scope)
 }
 
 // Look is Dormant of this moment, by reading the directory: for a terminal, where no
@@ -87,11 +74,14 @@ func (r *Reader) Look(ctx context.Context, asOf time.Time) (Dormant, error) {
 	if err != nil && !errors.As(err, &stopped) {
 		return Dormant{}, err
 	}
-	return r.made(ctx, s, counts, entries)
+	return r.made(ctx, s, counts, entries, Period{}, Everything)
 }
 
-func (r *Reader) made(ctx context.Context, last lifecycle.Summary, counts []lifecycle.Count, entries []lifecycle.Entry) (Dormant, error) {
-	d := Dormant{Sweep: last, Entries: entries, Classes: map[policy.DormancyClass]map[lifecycle.Age]int{}, Ages: map[lifecycle.Age]int{}}
+func (r *Reader) made(ctx context.Context, last lifecycle.Summary, counts []lifecycle.Count, entries []lifecycle.Entry, at Period, scope Scope) (Dormant, error) {
+	d := Dormant{Period: at, Sweep: last, Classes: map[policy.DormancyClass]map[lifecycle.Age]int{}, Ages: map[lifecycle.Age]int{}}
+	if !scope.All {
+		d.Sweep.People = 0
+	}
 	p, sections := r.Policy(), map[string]*Section{}
 	of := func(id string) *Section {
 		if sections[id] == nil {
@@ -104,6 +94,12 @@ func (r *Reader) made(ctx context.Context, last lifecycle.Summary, counts []life
 		return sections[id]
 	}
 	for _, c := range counts {
+		if !scope.Sees(p, c.Section) {
+			continue
+		}
+		if !scope.All {
+			d.Sweep.People += c.N
+		}
 		s := of(c.Section)
 		s.All += c.N
 		s.Ages[c.Age] += c.N
@@ -114,6 +110,12 @@ func (r *Reader) made(ctx context.Context, last lifecycle.Summary, counts []life
 		d.Classes[c.Class][c.Age] += c.N
 	}
 	for _, e := range entries {
+		if !scope.Sees(p, e.Section) {
+			continue
+		}
+		if at.IsZero() || !e.Since.Before(at.From) && e.Since.Before(at.To) {
+			d.Entries = append(d.Entries, e)
+		}
 		s := of(e.Section)
 		switch e.Stage {
 		case lifecycle.Warned:
@@ -141,6 +143,7 @@ func (r *Reader) made(ctx context.Context, last lifecycle.Summary, counts []life
 	})
 	var err error
 	d.Findings, err = r.Lifecycle.Findings(ctx, MostFindings)
+	d.Findings = slices.DeleteFunc(d.Findings, func(f lifecycle.Finding) bool { return !scope.Sees(p, f.Section) })
 	return d, err
 }
 
@@ -179,51 +182,76 @@ var FindingWords = map[lifecycle.FindingKind]policy.Words{
 	lifecycle.NotClosed: {JA: "ディレクトリが変わらない", EN: "the directory does not change"}, lifecycle.LastHolder: {JA: "使われないが、職に残る最後の人", EN: "not used, but the last of a post"},
 }
 
+// unusedFigure is how many IDs were last used so long ago: those of an ID in use are not
+// among the entries.
+func unusedFigure(a lifecycle.Age, n int, of Filter) any {
+	if a == lifecycle.Age30 {
+		return n
+	}
+	out := Filter{"age": string(a)}
+	maps.Copy(out, of)
+	return Figure{n, out}
+}
+
 func column(key, ja, en string) Column { return Column{key, policy.Words{JA: ja, EN: en}} }
 
 // Report is the report in sheets, in a language.
 func (d Dormant) Report(lang string) Report {
-	ages := Sheet{Name: policy.Words{JA: "最後の利用", EN: "Last use"}, Columns: []Column{column("age", "最後の利用から", "since last use"), column("ids", "ID", "IDs")}, Bar: 1}
+	ages := Sheet{ID: "ages", Name: policy.Words{JA: "最後の利用", EN: "Last use"}, Columns: []Column{column("age", "最後の利用から", "since last use"), column("ids", "ID", "IDs")}, Bar: 1}
 	for _, a := range lifecycle.Ages() {
-		ages.Rows = append(ages.Rows, []any{AgeWords[a].In(lang), d.Ages[a]})
+		ages.Rows = append(ages.Rows, []any{AgeWords[a].In(lang), unusedFigure(a, d.Ages[a], nil)})
 	}
-	sections := Sheet{Name: policy.Words{JA: "室課別", EN: "By section"}, Bar: 2, Columns: []Column{
+	sections := Sheet{ID: "sections", Name: policy.Words{JA: "室課別", EN: "By section"}, Bar: 2, Columns: []Column{
 		column("section", "室課", "section"), column("ids", "ID", "IDs"), column("unused", "30日以上使われていない", "unused for 30 days"), column("warned", "通知", "warned"),
 		column("disabled", "無効", "disabled"), column("deletion", "削除の提案", "deletion proposed"), column("on_leave", "休業・休職中", "on leave"), column("exempt", "例外", "exempt"),
 	}}
 	for _, s := range d.Sections {
-		sections.Rows = append(sections.Rows, []any{s.Name.In(lang), s.All, s.Unused(), s.Warned, s.Disabled, s.Deleting, s.OnLeave, s.Exempt})
+		fig := func(n int, key, code string) Figure {
+			of := Filter{"section": s.ID}
+			if key != "" {
+				of[key] = code
+			}
+			return Figure{n, of}
+		}
+		sections.Rows = append(sections.Rows, []any{
+			Coded{s.Name.In(lang), s.ID}, s.All, fig(s.Unused(), "", ""), fig(s.Warned, "stage", string(lifecycle.Warned)), fig(s.Disabled, "stage", string(lifecycle.Disabled)),
+			fig(s.Deleting, "stage", string(lifecycle.Deleted)), fig(s.OnLeave, "hold", string(lifecycle.OnLeave)), fig(s.Exempt, "hold", string(lifecycle.Exempt)),
+		})
 	}
-	classes := Sheet{Name: policy.Words{JA: "種類別", EN: "By kind"}, Bar: -1, Columns: []Column{column("class", "種類", "kind")}}
+	classes := Sheet{ID: "classes", Name: policy.Words{JA: "種類別", EN: "By kind"}, Bar: -1, Columns: []Column{column("class", "種類", "kind")}}
 	for _, a := range lifecycle.Ages() {
 		classes.Columns = append(classes.Columns, Column{string(a), AgeWords[a]})
 	}
 	for _, c := range policy.DormancyClasses() {
-		row := []any{ClassWords[c].In(lang)}
+		row := []any{Coded{ClassWords[c].In(lang), string(c)}}
 		for _, a := range lifecycle.Ages() {
-			row = append(row, d.Classes[c][a])
+			row = append(row, unusedFigure(a, d.Classes[c][a], Filter{"class": string(c)}))
 		}
 		classes.Rows = append(classes.Rows, row)
 	}
-	findings := Sheet{Name: policy.Words{JA: "そのほか", EN: "Findings"}, Bar: -1, Columns: []Column{
+	findings := Sheet{ID: "findings", Name: policy.Words{JA: "そのほか", EN: "Findings"}, Bar: -1, Columns: []Column{
 		column("finding", "内容", "finding"), column("login", "ID", "login"), column("section", "室課", "section"), column("detail", "詳細", "detail"), column("found_at", "見つけた日時", "found"),
 	}}
 	for _, f := range d.Findings {
 		findings.Rows = append(findings.Rows, []any{FindingWords[f.Kind].In(lang), cmp.Or(f.Login, f.Subject), f.Section, f.Detail, f.FoundAt})
 	}
-	entries := Sheet{Name: policy.Words{JA: "ID一覧", EN: "IDs"}, Bar: -1, Columns: []Column{
+	entries := Sheet{ID: "entries", Name: policy.Words{JA: "ID一覧", EN: "IDs"}, Bar: -1, Columns: []Column{
 		column("login", "ログイン名", "login"), column("name", "氏名", "name"), column("section", "室課", "section"), column("company", "会社", "company"), column("class", "種類", "kind"),
-		column("last_used_at", "最後の利用", "last used"), column("unused_days", "使われない日数", "days unused"), column("stage", "段階", "stage"), column("hold", "備考", "note"), column("created_at", "作成", "created"),
+		column("last_used_at", "最後の利用", "last used"), column("unused_days", "使われない日数", "days unused"), column("age", "最後の利用から", "since last use"), column("stage", "段階", "stage"), column("hold", "備考", "note"), column("created_at", "作成", "created"),
 	}}
 	for _, e := range d.Entries {
 		section := e.Section
 		if i := slices.IndexFunc(d.Sections, func(s Section) bool { return s.ID == e.Section }); i >= 0 {
 			section = d.Sections[i].Name.In(lang)
 		}
-		entries.Rows = append(entries.Rows, []any{e.Login, e.Name, section, e.Company, ClassWords[e.Class].In(lang), e.LastUse, e.Unused, StageWords[e.Stage].In(lang), HoldWords[e.Hold].In(lang), e.CreatedAt})
+		age := lifecycle.AgeOf(lifecycle.Judgement{LastUse: e.LastUse, Unused: e.Unused})
+		entries.Rows = append(entries.Rows, []any{
+			Ref{e.Login, ToPerson, e.Login}, e.Name, Coded{section, e.Section}, e.Company, Coded{ClassWords[e.Class].In(lang), string(e.Class)}, e.LastUse, e.Unused,
+			Coded{AgeWords[age].In(lang), string(age)}, Coded{StageWords[e.Stage].In(lang), string(e.Stage)}, Coded{HoldWords[e.Hold].In(lang), string(e.Hold)}, e.CreatedAt,
+		})
 	}
 	return Report{
-		Title: policy.Words{JA: "使われていないID", EN: "IDs that nobody uses"}, AsOf: d.Sweep.AsOf, Articles: []policy.Article{"62-5"},
+		Name: OfDormant, Title: Titles[OfDormant], AsOf: d.Sweep.AsOf, Period: d.Period, Articles: articlesOf[OfDormant],
 		Sheets: []Sheet{ages, sections, classes, findings, entries},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -20,24 +21,113 @@ type Column struct {
 	Says policy.Words
 }
 
-// A Sheet is a table. A cell is a string, an int, a float64 or a time.Time, whose zero
-// is an empty cell.
+// A Coded is a text that stands for a code: people read one, and entries are found by
+// the other.
+type Coded struct{ Says, Code string }
+
+// A Figure counts entries: those that Of finds among the report's.
+type Figure struct {
+	N  int
+	Of Filter
+}
+
+// A Place is where something has a page of its own.
+type Place string
+
+// The places.
+const (
+	ToLease   Place = "lease"   // by its id
+	ToPermit  Place = "permit"  // by its id
+	ToPerson  Place = "person"  // by the login
+	ToArticle Place = "article" // the entries of the trail that serve it
+	ToEntry   Place = "entry"   // of the trail, by its number
+)
+
+// A Ref is a text about something that has a page of its own.
+type Ref struct {
+	Says string
+	To   Place
+	ID   string
+}
+
+// A Filter finds rows: each of its columns, by key, has the code that it says.
+type Filter map[string]string
+
+// A Sheet is a table. A cell is a string, an int, a float64, a Coded, a Figure, a Ref or
+// a time.Time, whose zero is an empty cell.
 type Sheet struct {
+	ID      string
 	Name    policy.Words
 	Columns []Column
 	Rows    [][]any
-	// Bar is the column whose numbers are drawn as bars on paper; -1 for none.
+	// Bar is the column whose numbers are drawn as bars; -1 for none.
 	Bar int
+	// From and Until are the columns of a stretch of time that is drawn; -1 for none.
+	// Where both are 0 there are none either.
+	From, Until int
+}
+
+// Stretches reports whether the rows are stretches of time.
+func (s Sheet) Stretches() bool { return s.Until > s.From }
+
+// Where is the sheet with the rows that a filter finds. A column that it does not have
+// finds none.
+func (s Sheet) Where(f Filter) Sheet {
+	if len(f) == 0 {
+		return s
+	}
+	at := make(map[int]string, len(f))
+	for key, code := range f {
+		i := slices.IndexFunc(s.Columns, func(c Column) bool { return c.Key == key })
+		if i < 0 {
+			s.Rows = nil
+			return s
+		}
+		at[i] = code
+	}
+	var rows [][]any
+	for _, row := range s.Rows {
+		found := true
+		for i, code := range at {
+			found = found && codeOf(row[i]) == code
+		}
+		if found {
+			rows = append(rows, row)
+		}
+	}
+	s.Rows = rows
+	return s
+}
+
+// codeOf is what a cell is found by.
+func codeOf(v any) string {
+	switch v := v.(type) {
+	case Coded:
+		return v.Code
+	case Ref:
+		return v.ID
+	}
+	return Text(v)
 }
 
 // A Report is what is read: sheets, the first of which are figures, and the last the
 // entries that they come of.
 type Report struct {
+	Name     Name
 	Title    policy.Words
 	AsOf     time.Time
+	Period   Period // the zero Period: it is of one moment
 	Articles []policy.Article
 	Notes    []policy.Words
 	Sheets   []Sheet
+}
+
+// When is what time the report is of, as it stands under its title.
+func (r Report) When() string {
+	if r.Period.IsZero() {
+		return r.AsOf.In(japan).Format("2006-01-02 15:04 JST")
+	}
+	return r.Period.String()
 }
 
 // Entries is the sheet that every figure leads to.
@@ -65,7 +155,7 @@ func (r Report) WriteCSV(to io.Writer) error {
 	for _, row := range s.Rows {
 		cells := make([]string, len(row))
 		for i, v := range row {
-			cells[i] = Plain(text(v))
+			cells[i] = Plain(Text(v))
 		}
 		if err := w.Write(cells); err != nil {
 			return err
@@ -75,11 +165,17 @@ func (r Report) WriteCSV(to io.Writer) error {
 	return w.Error()
 }
 
-// text is a cell as it is written.
-func text(v any) string {
+// Text is a cell as it is written.
+func Text(v any) string {
 	switch v := v.(type) {
 	case string:
 		return v
+	case Coded:
+		return v.Says
+	case Ref:
+		return v.Says
+	case Figure:
+		return strconv.Itoa(v.N)
 	case int:
 		return strconv.Itoa(v)
 	case float64:
@@ -149,6 +245,12 @@ func write(f *excelize.File, s Sheet, name, lang string, bold, dated int) error 
 					local := v.In(japan)
 					cells[i] = excelize.Cell{StyleID: dated, Value: time.Date(local.Year(), local.Month(), local.Day(), local.Hour(), local.Minute(), local.Second(), 0, time.UTC)}
 				}
+			case Figure:
+				cells[i] = v.N
+			case Coded:
+				cells[i] = v.Says
+			case Ref:
+				cells[i] = v.Says
 			default:
 				cells[i] = v
 			}
@@ -200,7 +302,7 @@ func (r Report) WriteHTML(to io.Writer, lang string) error {
 		Lang, Title, When string
 		Articles, Notes   []string
 		Sheets            []printedSheet
-	}{Lang: lang, Title: r.Title.In(lang), When: r.AsOf.In(japan).Format("2006-01-02 15:04 JST")}
+	}{Lang: lang, Title: r.Title.In(lang), When: r.When()}
 	for _, a := range r.Articles {
 		page.Articles = append(page.Articles, a.Label(lang))
 	}
@@ -215,19 +317,19 @@ func (r Report) WriteHTML(to io.Writer, lang string) error {
 		most := 1.0
 		for _, row := range s.Rows {
 			if s.Bar >= 0 {
-				most = max(most, number(row[s.Bar]))
+				most = max(most, Number(row[s.Bar]))
 			}
 		}
 		for _, row := range s.Rows {
 			cells := make([]printedCell, len(row))
 			for i, v := range row {
-				cells[i].Text = text(v)
+				cells[i].Text = Text(v)
 				switch v.(type) {
-				case int, float64:
+				case int, float64, Figure:
 					cells[i].Number = true
 				}
 				if i == s.Bar {
-					cells[i].Bar = int(number(v) / most * longestBar)
+					cells[i].Bar = int(Number(v) / most * longestBar)
 				}
 			}
 			out.Rows = append(out.Rows, cells)
@@ -237,8 +339,11 @@ func (r Report) WriteHTML(to io.Writer, lang string) error {
 	return printed.Execute(to, page)
 }
 
-func number(v any) float64 {
+// Number is a cell as a number; 0 where it is none.
+func Number(v any) float64 {
 	switch v := v.(type) {
+	case Figure:
+		return float64(v.N)
 	case int:
 		return float64(v)
 	case float64:

@@ -116,13 +116,20 @@ func TestHTML(t *testing.T) {
 // TestAnswer: also where there is nothing, programs read lists.
 func TestAnswer(t *testing.T) {
 	for name, d := range map[string]Dormant{"nothing yet": {}, "the sample": sample()} {
-		b, err := json.Marshal(d.Answer())
-		if err != nil || strings.Contains(string(b), `:null,"sections"`) || strings.Contains(string(b), `"entries":null`) {
+		b, err := json.Marshal(d.Answer("", 0))
+		if err != nil || strings.Contains(string(b), `:null,"sections"`) || strings.Contains(string(b), `"items":null`) {
 			t.Errorf("%s: %s, %v", name, b, err)
 		}
 	}
-	got := sample().Answer()
-	if got.People != 10 || len(got.Entries) != 2 || got.Entries[0].LastUse != nil || got.Entries[1].Unused != 70 || got.Sections[0].Unused != 2 {
+	got := sample().Answer("", 0).(DormantAnswer)
+	if got.People != 10 || len(got.Items) != 2 || got.Items[0].LastUse != nil || got.Items[1].Unused != 70 || got.Sections[0].Unused != 2 || got.Next != nil {
 		t.Errorf("%+v", got)
+	}
+	first := sample().Answer("", 1).(DormantAnswer)
+	if len(first.Items) != 1 || first.Items[0].Login != "suzuki" || first.Next == nil || *first.Next != "suzuki" {
+		t.Errorf("the first page: %+v", first)
+	}
+	if rest := sample().Answer(*first.Next, 1).(DormantAnswer); len(rest.Items) != 1 || rest.Items[0].Login != "tanaka" || rest.Next != nil {
+		t.Errorf("the second page: %+v", rest)
 	}
 }

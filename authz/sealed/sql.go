@@ -98,3 +98,8 @@ func history(ctx context.Context, in store.Reader, id string) ([]Event, error) {
 		return ev, err
 	}, `SELECT body FROM emergency_id_event WHERE emergency_id = $1 ORDER BY version DESC LIMIT 200`, id)
 }
+
+// All is the whole register. It reads rows alone, so that it serves a terminal too.
+func All(ctx context.Context, in store.Reader) ([]Envelope, error) {
+	return envelopes(ctx, in, `1 = 1 ORDER BY registered_at, id`)
+}

@@ -42,7 +42,11 @@ type cli struct {
 	} `cmd:"" help:"${lockdown}"`
 	Sweep  sweepCmd `cmd:"" help:"${sweep}"`
 	Report struct {
-		Dormant reportDormantCmd `cmd:"" help:"${report_dormant}"`
+		Dormant   reportDormantCmd   `cmd:"" help:"${report_dormant}"`
+		Privilege reportPrivilegeCmd `cmd:"" help:"${report_privilege}"`
+		Remote    reportRemoteCmd    `cmd:"" help:"${report_remote}"`
+		Reconcile reportReconcileCmd `cmd:"" help:"${report_reconcile}"`
+		Evidence  reportEvidenceCmd  `cmd:"" help:"${report_evidence}"`
 	} `cmd:"" help:"${report}"`
 	Backup  backupCmd  `cmd:"" help:"${backup}"`
 	Restore restoreCmd `cmd:"" help:"${restore}"`
@@ -104,9 +108,15 @@ var vocabulary = map[string]policy.Words{
 	"lockdown_key":  {JA: "封印する鍵を作る。公開の半分は方針に書く", EN: "make a key to be sealed; the rules name its public half"},
 	"lockdown_lift": {JA: "封印した鍵で、いまの緊急停止をすべて解除する（証跡と通知に残る）", EN: "lift every lock-down in force by a sealed key; it is entered on the trail and told to all concerned"},
 
-	"report":         {JA: "報告", EN: "reports"},
-	"report_dormant": {JA: "使われていないID（前の点検の結果）", EN: "IDs that nobody uses, as the last sweep found them"},
-	"report_format":  {JA: "json、csv、xlsx、html のどれか", EN: "json, csv, xlsx or html"},
+	"report":           {JA: "報告", EN: "reports"},
+	"report_dormant":   {JA: "使われていないID（前の点検の結果）", EN: "IDs that nobody uses, as the last sweep found them"},
+	"report_privilege": {JA: "だれが何をどれだけ借りたか", EN: "who borrowed what privilege, for how long"},
+	"report_remote":    {JA: "外部からの接続の許可と利用", EN: "permits for access from outside, and their use"},
+	"report_reconcile": {JA: "台帳とディレクトリの食い違い", EN: "where books and directory do not agree"},
+	"report_evidence":  {JA: "条ごとの証拠（監査のため）", EN: "evidence for each article, for an auditor"},
+	"report_from":      {JA: "期間の最初の日（既定は30日前）", EN: "first day of the period (default: 30 days back)"},
+	"report_to":        {JA: "期間の最後の日（既定は今）", EN: "last day of the period (default: now)"},
+	"report_format":    {JA: "json、csv、xlsx、html のどれか", EN: "json, csv, xlsx or html"},
 
 	"sweep":            {JA: "使われていないIDを、いま点検する（毎日自動でも行う）", EN: "look for unused IDs now; the gate does each day by itself"},
 	"people_effective": {JA: "反映する日（日本時間の0時。既定はすぐに）", EN: "the day on which it takes effect, at midnight in Japan (default: at once)"},

@@ -13,23 +13,71 @@ import (
 	"sekisho/cmd/sekisho/say"
 )
 
-type reportDormantCmd struct {
+// reportFlags are those of every report.
+type reportFlags struct {
 	where
+	From   string `help:"${report_from}" placeholder:"DATE"`
+	To     string `help:"${report_to}" placeholder:"DATE"`
 	Format string `help:"${report_format}" enum:"json,csv,xlsx,html" default:"json"`
 	Out    string `help:"${out}" placeholder:"FILE" type:"path"`
 }
 
+type (
+	reportDormantCmd   struct{ reportFlags }
+	reportPrivilegeCmd struct{ reportFlags }
+	reportRemoteCmd    struct{ reportFlags }
+	reportReconcileCmd struct{ reportFlags }
+	reportEvidenceCmd  struct{ reportFlags }
+)
+
 // Run writes the report of the last sweep; where there was none, of this moment.
 func (c reportDormantCmd) Run(ctx context.Context, t *terminal) error {
+	return c.make(ctx, t, report.OfDormant)
+}
+
+// Run writes who borrowed what.
+func (c reportPrivilegeCmd) Run(ctx context.Context, t *terminal) error {
+	return c.make(ctx, t, report.OfPrivilege)
+}
+
+// Run writes who may come from outside, and who came.
+func (c reportRemoteCmd) Run(ctx context.Context, t *terminal) error {
+	return c.make(ctx, t, report.OfRemote)
+}
+
+// Run writes where books and directory do not agree.
+func (c reportReconcileCmd) Run(ctx context.Context, t *terminal) error {
+	return c.make(ctx, t, report.OfReconcile)
+}
+
+// Run writes what there is for each article.
+func (c reportEvidenceCmd) Run(ctx context.Context, t *terminal) error {
+	return c.make(ctx, t, report.OfEvidence)
+}
+
+func (c reportFlags) make(ctx context.Context, t *terminal, what report.Name) error {
 	if c.Format == "xlsx" && c.Out == "" {
 		return misuse{say.Errorf("xlsx は画面に出せません。--out FILE.xlsx を付けてください。", "xlsx is nothing for a terminal: add --out FILE.xlsx")}
 	}
-	var d report.Dormant
-	err := c.inGround(ctx, t, func(g *house.Ground) error {
-		r := report.Reader{Policy: g.Charter.Current, Lifecycle: lifecycle.New(lifecycle.House{DB: g.DB, Policy: g.Charter.Current, Now: g.Clock.Now})}
-		var err error
-		d, err = r.Dormant(ctx)
+	actor, err := operator()
+	if err != nil {
 		return err
+	}
+	var d report.Document
+	err = c.inGround(ctx, t, func(g *house.Ground) error {
+		// What was done before is counted, also where no gate has sealed it yet.
+		if err := g.Seal.Seal(ctx); err != nil {
+			return err
+		}
+		r := report.New(report.House{
+			DB: g.DB, Trail: g.Trail, Policy: g.Charter.Current, Version: g.Charter.Version, Now: g.Clock.Now,
+			Lifecycle: lifecycle.New(lifecycle.House{DB: g.DB, Policy: g.Charter.Current, Now: g.Clock.Now}),
+		})
+		var err error
+		if d, err = r.AtTerminal(ctx, actor, report.Wish{Name: what, From: c.From, To: c.To, Format: c.Format}); err != nil && !errors.Is(err, report.ErrNothingYet) {
+			return err
+		}
+		return errors.Join(err, g.Seal.Seal(ctx))
 	})
 	if errors.Is(err, report.ErrNothingYet) {
 		err = c.inHouse(ctx, t, func(h *house.House, _ bool) error {
@@ -37,6 +85,9 @@ func (c reportDormantCmd) Run(ctx context.Context, t *terminal) error {
 			d, err = h.Reports.Look(ctx, h.Clock.Now())
 			return err
 		})
+	}
+	if no := (*report.Refusal)(nil); errors.As(err, &no) {
+		return misuse{say.Errorf("%[1]s", "%[2]s", no.Says.JA, no.Says.EN)}
 	}
 	if err != nil {
 		return sweepFault(err)
@@ -50,7 +101,7 @@ func (c reportDormantCmd) Run(ctx context.Context, t *terminal) error {
 		case "html":
 			return d.Report(t.lang).WriteHTML(w, t.lang)
 		}
-		b, err := json.MarshalIndent(d.Answer(), "", "  ")
+		b, err := json.MarshalIndent(d.Answer("", 0), "", "  ")
 		if err != nil {
 			return err
 		}

@@ -12,26 +12,60 @@ import (
 
 // Reports are what is known, by section and kind; authz/report is where they are made.
 type Reports interface {
-	DormantFor(ctx context.Context, o signin.Origin, cookie string) (report.Dormant, error)
+	For(ctx context.Context, o signin.Origin, cookie string, w report.Wish) (report.Document, error)
 }
+
+// Bounds of how many entries of a report are answered at once.
+const (
+	usualEntries = 1000
+	mostEntries  = 10000
+	// longestAfter is room for what a mismatch is known by: two DNs.
+	longestAfter = 2048
+)
+
+var reportQuery = []string{"from", "to", "after", "limit"}
 
 func (v *service) reportOperations() []operation {
 	if v.Reports == nil {
 		return nil
 	}
-	return []operation{
-		{method: "GET", path: "/api/v1/reports/dormant", says: "IDs that nobody uses, by section, kind and age of last use, as the last sweep found them.", handle: v.dormant,
-			status: 200, answer: report.DormantAnswer{}, codes: toRead},
+	var out []operation
+	for _, one := range []struct {
+		name   report.Name
+		says   string
+		answer any
+	}{
+		{report.OfDormant, "IDs that nobody uses, by section, kind and age of last use, as the last sweep found them.", report.DormantAnswer{}},
+		{report.OfPrivilege, "Privilege that was lent in a period: to whom, for how long, by whose word, and what is owed.", report.PrivilegeAnswer{}},
+		{report.OfRemote, "Permits for access from outside in a period, and the sessions that came.", report.RemoteAnswer{}},
+		{report.OfReconcile, "Where books and directory do not agree, and what nobody answers for.", report.ReconcileAnswer{}},
+		{report.OfEvidence, "What the trail holds in a period for each article, with samples, settings in force and deviations.", report.EvidenceAnswer{}},
+	} {
+		out = append(out, operation{
+			method: "GET", path: "/api/v1/reports/" + string(one.name), says: one.says, handle: v.report(one.name), status: 200, answer: one.answer, codes: toRead,
+			query: reportQuery, numbers: []string{"limit"},
+		})
 	}
+	return out
 }
 
-func (v *service) dormant(w http.ResponseWriter, r *web.Request) error {
-	if r.Cookie == "" {
-		return signin.ErrNone
+func (v *service) report(name report.Name) web.Handler {
+	return func(w http.ResponseWriter, r *web.Request) error {
+		if r.Cookie == "" {
+			return signin.ErrNone
+		}
+		q := filtersOf(r.URL.Query(), reportQuery, longestAfter)
+		most := usualEntries
+		if q.Has("limit") {
+			most = q.limit(mostEntries)
+		}
+		if err := q.err(); err != nil {
+			return err
+		}
+		d, err := v.Reports.For(r.Context(), r.Origin, r.Cookie, report.Wish{Name: name, From: q.Get("from"), To: q.Get("to"), Format: "json"})
+		if err != nil && !errors.Is(err, report.ErrNothingYet) {
+			return err
+		}
+		return write(w, http.StatusOK, d.Answer(q.Get("after"), most))
 	}
-	d, err := v.Reports.DormantFor(r.Context(), r.Origin, r.Cookie)
-	if err != nil && !errors.Is(err, report.ErrNothingYet) {
-		return err
-	}
-	return write(w, http.StatusOK, d.Answer())
 }

@@ -197,3 +197,12 @@ func (d *Door) Levels(ctx context.Context) (l Levels, err error) {
 	l.Oldest = store.FromMicros(oldest)
 	return l, nil
 }
+
+// Between are the remote sessions that were admitted within a time (from ≤ t < to) or
+// went on then. It reads rows alone, so that it serves a terminal too.
+func Between(ctx context.Context, in store.Reader, from, to time.Time) ([]Remote, error) {
+	return store.All(ctx, in, "the remote sessions", scan, `
+		SELECT `+columns+` FROM remote_session
+		WHERE  admitted_at < $1 AND (admitted_at >= $2 OR ended_at >= $2 OR ended_at = 0 AND ends_at >= $2) ORDER BY admitted_at, id`,
+		store.Micros(to), store.Micros(from))
+}

@@ -276,7 +276,9 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Sessions: h.Sessions, Leases: h.Leases, Permits: h.Permits, Matters: h.Approvals,
 		Notices: h.Notices, Own: cfg.Directory.BindDN, Forget: h.Watch, Now: now, Log: h.log, Stop: cfg.Stop,
 	})
-	h.Reports = &report.Reader{Lifecycle: h.Lifecycle, Policy: rules, May: h.People.MayRead}
+	h.Reports = report.New(report.House{
+		DB: h.DB, Trail: h.Trail, Policy: rules, Version: h.Charter.Version, Lifecycle: h.Lifecycle, Presence: h.Approvals, SectionOf: h.sectionOf, Now: now,
+	})
 	h.LockDown = lockdown.NewService(lockdown.House{Orders: h.Orders, In: h.Signin, Directory: h.Directory, Leases: h.Leases})
 
 	// The way in.
@@ -339,6 +341,15 @@ type guard struct {
 }
 
 func (g guard) CheckCSRF(cookie, token string) bool { return g.sessions.CheckCSRF(cookie, token) }
+
+// sectionOf is the section of a login, "" where there is no such person.
+func (h *House) sectionOf(ctx context.Context, login string) (string, error) {
+	p, err := h.Directory.Find(ctx, login)
+	if errors.Is(err, directory.ErrNotFound) || errors.Is(err, directory.ErrAmbiguous) {
+		return "", nil
+	}
+	return p.Section, err
+}
 
 func openDirectory(ctx context.Context, cfg Config, now clock.Now) (*ldap.Directory, error) {
 	d := cfg.Directory
