@@ -192,3 +192,33 @@ func claimsOf(t *testing.T, token string) jwt.MapClaims {
 	}
 	return c
 }
+
+// TestActivationAnswerLost: whoever never hears that something was lent to them holds a
+// handle that is dead. They sign in anew in that browser, and have what was lent; who
+// took the handle before has nothing by it (security.md section 2, row 16).
+func TestActivationAnswerLost(t *testing.T) {
+	t.Parallel()
+	d := newLender(t)
+	p := d.lent(t, "db-admin")
+	dn := d.Person(t, p.Eligible[0]).DN
+	b := d.signedIn(t, p.Eligible[0])
+	cio := d.signedIn(t, d.withPost(t, "cio", b.login)) // and has read the rules
+	deaf, thief := borrower{t, b.Fork(), b.login}, borrower{t, b.Fork(), cio.login}
+	e := b.does("/emergency", saying{"privilege": "db-admin", "reason": "障害", "minutes": 30}, http.StatusCreated).is(t, "active")
+	deaf.privileged(http.StatusUnauthorized)
+
+	if s, a := thief.Passkey(t, d.Key(t, d.Person(t, thief.login))); s.State != "signed_in" {
+		t.Fatalf("the thief by a key of their own: %d %s", a.Status, a.Body)
+	}
+	if thief.privileged(http.StatusOK) != nil {
+		t.Error("privileged by a handle that was taken before")
+	}
+	if s, a := deaf.Passkey(t, d.Key(t, d.Person(t, b.login))); s.State != "signed_in" {
+		t.Fatalf("signing in anew: %d %s", a.Status, a.Body)
+	}
+	if deaf.privileged(http.StatusOK) == nil || deaf.sees(e.ID).is(t, "active").Shut || !d.member(t, p.GroupDN, dn) {
+		t.Error("what was lent is good for nothing in the browser that it was lent to")
+	}
+	b.privileged(http.StatusUnauthorized) // the handle that was in the answer
+	deaf.does("/"+e.ID+"/end", nil, http.StatusOK).is(t, "ended")
+}

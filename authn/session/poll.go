@@ -225,13 +225,14 @@ func (s *Sessions) dropPerson(person directory.PersonID) {
 func (s *Sessions) Flush(ctx context.Context) error {
 	type use struct {
 		c    *copyOf
+		mac  string
 		seen int64
 	}
 	var used []use
 	s.mu.RLock()
-	for _, c := range s.held {
+	for mac, c := range s.held {
 		if seen := c.seen.Load(); seen > c.flushed.Load() {
-			used = append(used, use{c, seen})
+			used = append(used, use{c, mac, seen})
 		}
 	}
 	s.mu.RUnlock()
@@ -240,8 +241,11 @@ func (s *Sessions) Flush(ctx context.Context) error {
 		used = used[len(batch):]
 		err := s.db.WithTx(ctx, func(tx *store.Tx) error {
 			for _, u := range batch {
+				// Whoever uses the handle that a session has now was given it: the one
+				// before has no use any more (Unheard).
 				if _, err := tx.Exec(ctx, `
-					UPDATE session SET seen_at = $1 WHERE id = $2 AND ended_at = 0 AND seen_at < $1`, u.seen, u.c.s.ID); err != nil {
+					UPDATE session SET seen_at = $1, handle_was = CASE WHEN handle_mac = $3 THEN '' ELSE handle_was END
+					WHERE  id = $2 AND ended_at = 0 AND seen_at < $1`, u.seen, u.c.s.ID, u.mac); err != nil {
 					return err
 				}
 			}

@@ -181,15 +181,15 @@ func (s *Session) outAt(p *policy.Policy, now time.Time) time.Time {
 }
 
 // Rotate gives a live session a new handle in the caller's transaction; the old
-// one is dead when it commits (ASVS 7.2.4). The returned cookie replaces the
-// old one; the token of its forms stays.
+// one is dead when it commits (ASVS 7.2.4), and known to Unheard alone. The returned
+// cookie replaces the old one; the token of its forms stays.
 func (s *Sessions) Rotate(ctx context.Context, tx *store.Tx, id string, authAt time.Time) (string, error) {
 	cookie, keyID, mac, err := s.newOf(id)
 	if err != nil {
 		return "", err
 	}
 	err = tx.ExecOne(ctx, `
-		UPDATE session SET handle_key = $1, handle_mac = $2, auth_at = $3, changed_at = $4, version = version + 1
+		UPDATE session SET handle_was = handle_mac, handle_key = $1, handle_mac = $2, auth_at = $3, changed_at = $4, version = version + 1
 		WHERE  id = $5 AND ended_at = 0`, keyID, mac, store.Micros(authAt), store.Micros(s.now()), id)
 	if errors.Is(err, store.ErrUntouched) {
 		return "", ErrNone

@@ -29,7 +29,9 @@ type flow struct {
 	Outside  bool               `json:"outside"`
 	Progress authn.Progress     `json:"progress"`
 	Replaces string             `json:"replaces"` // session this browser had before
-	Ends     time.Time          `json:"ends"`
+	// ReplacesOf is whose sign-in alone replaces that session; "" for whoever's.
+	ReplacesOf directory.PersonID `json:"replaces_of,omitempty"`
+	Ends       time.Time          `json:"ends"`
 	// Since is when the password behind this sign-in was known to be the one in
 	// force. A change or a report of it after that ends the sign-in.
 	Since time.Time `json:"since"`
@@ -295,6 +297,7 @@ func (s *Service) finish(ctx context.Context, o Origin, cookie string, f *flow, 
 		handle string
 		device string
 	)
+	replaces := f.replaces(person.ID)
 	known, err := s.knownBrowser(ctx, o, person.ID)
 	if err != nil {
 		return Step{}, err
@@ -317,8 +320,8 @@ func (s *Service) finish(ctx context.Context, o Origin, cookie string, f *flow, 
 				return err
 			}
 		}
-		if f.Replaces != "" {
-			if err := s.Sessions.End(ctx, tx, f.Replaces, "signed in again"); err != nil && !errors.Is(err, store.ErrUntouched) {
+		if replaces != "" {
+			if err := s.Sessions.End(ctx, tx, replaces, "signed in again"); err != nil && !errors.Is(err, store.ErrUntouched) {
 				return err
 			}
 		}
@@ -340,8 +343,8 @@ func (s *Service) finish(ctx context.Context, o Origin, cookie string, f *flow, 
 				return err
 			}
 		}
-		if f.Replaces != "" && s.Succeeded != nil {
-			if err := s.Succeeded(ctx, tx, f.Replaces, n); err != nil {
+		if replaces != "" && s.Succeeded != nil {
+			if err := s.Succeeded(ctx, tx, replaces, n); err != nil {
 				return err
 			}
 		}
@@ -366,7 +369,7 @@ func (s *Service) finish(ctx context.Context, o Origin, cookie string, f *flow, 
 	if _, err := s.take(ctx, cookie); err != nil {
 		return Step{}, err
 	}
-	if f.Replaces != "" || f.Terminal != "" {
+	if replaces != "" || f.Terminal != "" {
 		if err := s.Sessions.Poll(ctx); err != nil {
 			return Step{}, err
 		}
@@ -406,20 +409,36 @@ func (s *Service) describe(f flow, person directory.Person, cookie string) Step 
 	return step
 }
 
-// former is the id of the session that a cookie was given for, "" for none:
-// signing in again in the same browser replaces it, and ends its applications,
-// which may be open although it has idled out.
-func (s *Service) former(ctx context.Context, cookie string) (string, error) {
+// former has a sign-in replace the session that a cookie was given for, and end its
+// applications, which may be open although it has idled out.
+//
+// A cookie that an elevation has replaced, in an answer that may have been lost, has
+// the sign-in of the same person replace that session, so that what they were lent goes
+// along (Succeeded). Nobody else's does: somebody may have taken that cookie before the
+// elevation, and it is to be worth neither the session nor its end to them.
+func (s *Service) former(ctx context.Context, cookie string, f *flow) error {
 	n, err := s.Sessions.Former(ctx, cookie)
+	if errors.Is(err, session.ErrNone) {
+		if n, err = s.Sessions.Unheard(ctx, cookie); err == nil {
+			f.ReplacesOf = n.Person
+		}
+	}
 	switch {
 	case errors.Is(err, session.ErrNone):
-		return "", nil
 	case err != nil:
-		return "", fmt.Errorf("finding the session before: %w", err)
-	case n.App != "":
-		return "", nil
+		return fmt.Errorf("finding the session before: %w", err)
+	case n.App == "":
+		f.Replaces = n.ID
 	}
-	return n.ID, nil
+	return nil
+}
+
+// replaces is the session that a person's sign-in takes the place of; "" for none.
+func (f *flow) replaces(who directory.PersonID) string {
+	if f.ReplacesOf != "" && f.ReplacesOf != who {
+		return ""
+	}
+	return f.Replaces
 }
 
 // articles are those that each act of a sign-in serves.

@@ -54,6 +54,13 @@ func (s *Service) BeginPasskey(ctx context.Context, o Origin, cookie, _ string) 
 		// Another window of this browser has asked already. Its question stays
 		// good beside this one: each is its own ticket.
 	case errors.Is(err, ErrNone):
+		lost, err := s.unheardOf(ctx, cookie)
+		if err != nil {
+			return Ceremony{}, err
+		}
+		if lost { // the answer goes with what is known of it (former)
+			break
+		}
 		if cookie, _, _, err = s.Sessions.New(session.KindFlow); err != nil {
 			return Ceremony{}, err
 		}
@@ -79,6 +86,16 @@ func (s *Service) BeginPasskey(ctx context.Context, o Origin, cookie, _ string) 
 func (s *Service) opening(cookie string) bool {
 	_, ok := s.Sessions.MAC(session.KindFlow, cookie)
 	return ok
+}
+
+// unheardOf reports whether a cookie is the handle before one that nobody has used: its
+// browser may never have been given that.
+func (s *Service) unheardOf(ctx context.Context, cookie string) (bool, error) {
+	_, err := s.Sessions.Unheard(ctx, cookie)
+	if errors.Is(err, session.ErrNone) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Passkey takes a passkey's answer, as the first step or as the second factor.
@@ -233,11 +250,8 @@ func (s *Service) onward(ctx context.Context, o Origin, cookie string) (flow, di
 			return f, p, err
 		}
 	}
-	replaces, err := s.former(ctx, cookie)
-	if err != nil {
-		return flow{}, directory.Person{}, err
-	}
-	return flow{Zone: o.Zone, Outside: o.Outside, Replaces: replaces, Since: s.Now()}, directory.Person{}, nil
+	f := flow{Zone: o.Zone, Outside: o.Outside, Since: s.Now()}
+	return f, directory.Person{}, s.former(ctx, cookie, &f)
 }
 
 // proved moves a sign-in on by a phishing-resistant factor that was right, and

@@ -256,14 +256,13 @@ func (s *Service) Password(ctx context.Context, o Origin, cookie, typed string, 
 		}
 		return Step{}, err
 	}
-	replaces, err := s.former(ctx, cookie)
-	if err != nil {
-		return Step{}, err
-	}
 	f := flow{
 		Person: who.facts.Person.ID, Login: who.facts.Person.Login, Zone: o.Zone, Outside: o.Outside,
 		Progress: authn.Progress{Methods: []authn.Method{authn.Password}, MustChange: outcome.mustChange, At: s.Now()},
-		Replaces: replaces, Since: since,
+		Since:    since,
+	}
+	if err := s.former(ctx, cookie, &f); err != nil {
+		return Step{}, err
 	}
 	s.sitting(&f, spoke)
 	var dying *password.Digest
@@ -452,6 +451,11 @@ func (s *Service) SignOut(ctx context.Context, o Origin, cookie string) error {
 		return err
 	}
 	n, err := s.Sessions.Former(ctx, cookie)
+	if errors.Is(err, session.ErrNone) {
+		// Whoever never heard that they got another handle, and goes away, leaves no
+		// session behind that nobody holds.
+		n, err = s.Sessions.Unheard(ctx, cookie)
+	}
 	if err != nil {
 		return away(err)
 	}

@@ -34,7 +34,7 @@ func (d *Desk) Ask(ctx context.Context, o signin.Origin, cookie string, w Wish) 
 	if err != nil {
 		return Lease{}, said(err)
 	}
-	return d.after(ctx, o, cookie, r, l, account)
+	return d.after(ctx, r, l, account)
 }
 
 // Do does one act about a lease, and answers it as it is after it.
@@ -74,22 +74,22 @@ func (d *Desk) Do(ctx context.Context, o signin.Origin, cookie, id string, a Act
 	if err != nil {
 		return Lease{}, said(err)
 	}
-	return d.after(ctx, o, cookie, r, done, account)
+	return d.after(ctx, r, done, account)
 }
 
 // after is a lease when something was done to it, with the ID that is shown once and
 // the handle that its reader has from now on. What was done stands: if only the
-// reading fails, neither is lost with it.
-func (d *Desk) after(ctx context.Context, o signin.Origin, cookie string, r reader, done grant.Lease, account *elevate.Account) (Lease, error) {
+// reading fails, neither is lost with it. The new handle is not used to read: its use
+// says that the browser has it (session.Unheard).
+func (d *Desk) after(ctx context.Context, r reader, done grant.Lease, account *elevate.Account) (Lease, error) {
 	var raised *signin.Step
-	if done.Handle != "" {
-		cookie = done.Handle
+	if cookie := done.Handle; cookie != "" {
 		raised = &signin.Step{
 			State: authn.SignedIn, Cookie: cookie, CSRF: d.Sessions.CSRF(cookie), Person: r.Person,
 			Session: &session.Session{ID: r.SessionID, Person: r.Person.ID, Login: r.Person.Login},
 		}
 	}
-	l, err := d.Lease(ctx, o, cookie, done.ID)
+	l, err := d.lease(ctx, reader{r.By, d.Policy(), d.Now()}, done.ID)
 	switch {
 	case err != nil && (account != nil || raised != nil):
 		l = Lease{ID: done.ID, State: State(done.State(d.Now())), Mine: true}

@@ -183,3 +183,12 @@ func TestLiveIsNotOlderThanItsEnd(t *testing.T) {
 	w.clock.Advance(5 * time.Minute)
 	w.get("/live").says("3件が使われています").keepsSilentOn("/leases/v3")
 }
+
+// TestActWithoutASession: who acts on a lease with a handle that is worth nothing any
+// more is led back to it: their first try may have begun it, and its answer been lost.
+func TestActWithoutASession(t *testing.T) {
+	w := newWorld(t)
+	w.post("/leases/l1/activate").leadsTo("/signin?rd=%2Fleases%2Fl1%2Factivate&why=sign_in")
+	atDesk(w)
+	w.get("/leases/l1/activate").leadsTo("/leases/l1")
+}

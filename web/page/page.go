@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"sekisho/authn"
@@ -195,6 +196,10 @@ func (h *house) at(w http.ResponseWriter, r *web.Request, state signin.State) (s
 	case step.State == "" && state == authn.SignedIn:
 		to := url.Values{"why": {"sign_in"}}
 		switch {
+		case r.Method != http.MethodGet && strings.HasPrefix(r.URL.Path, "/leases/"):
+			// Perhaps the answer to their first try was lost, and it has begun; the page
+			// of that is where this address leads who asks for it.
+			to.Set("rd", r.URL.Path)
 		case r.Method != http.MethodGet:
 		case r.URL.Path == web.PermitPath: // what a refusal has said of what is wanted goes along
 			to.Set("rd", r.URL.RequestURI())

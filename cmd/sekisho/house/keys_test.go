@@ -18,6 +18,7 @@ var needsNoKey = map[string]string{
 	"trail_pending.data": "an entry", "trail_leaf.data": "an entry", "trail_leaf.hash": "SHA-256", "trail_node.hash": "SHA-256",
 	"charter_version.source": "the policy", "charter_proposal.source": "the policy",
 	"session.handle_key":        "names the key",
+	"session.handle_was":        "who lost an answer as the key was changed signs in anew, and asks anew",
 	"remote_session.class_key":  "names the key of class_mac",
 	"known_browser.browser_key": "names the key", "password_history.key_id": "names the key", "recovery_code.key_id": "names the key",
 	"password_salt.salt":    "a salt",
