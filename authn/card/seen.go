@@ -84,6 +84,14 @@ func (r *Reader) Count(ctx context.Context, in store.Reader, person directory.Pe
 	return n, nil
 }
 
+// RemoveAll is Remove of all cards of a person, for those who leave.
+func (r *Reader) RemoveAll(ctx context.Context, tx *store.Tx, person directory.PersonID) error {
+	if _, err := tx.Exec(ctx, `UPDATE card SET removed_at = $1 WHERE person_id = $2 AND removed_at = 0`, store.Micros(r.now()), string(person)); err != nil {
+		return fmt.Errorf("removing cards: %w", err)
+	}
+	return nil
+}
+
 // Remove refuses a card from now on, for good: a lost card is not found again
 // without a new certificate. ErrNoCard unless the person has it.
 func (r *Reader) Remove(ctx context.Context, tx *store.Tx, person directory.PersonID, id string) error {

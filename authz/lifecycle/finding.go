@@ -47,9 +47,6 @@ const (
 	Reused FindingKind = "reused_login"
 )
 
-// byActing are the kinds that a sweep finds when it acts, and not when it reads.
-const byActing = `('last_of_post', 'nobody_told', 'not_dealt_with')`
-
 // FindingKinds are all of them.
 func FindingKinds() []FindingKind {
 	return []FindingKind{NotClosed, NotDealt, NobodyTold, LastHolder, Reused, NoOwner, Orphan, Temporary, Unbounded}
@@ -68,6 +65,10 @@ func (t *tally) find(f Finding) {
 func (t *tally) odd(p *policy.Policy, who directory.Person, now time.Time) {
 	f := Finding{Subject: string(who.ID), Login: who.Login, Section: who.Section}
 	a := who.Account
+	if whose, ok := t.buried[directory.Canonical(who.Login)]; ok && whose != who.ID {
+		f.Kind = Reused
+		t.find(f)
+	}
 	switch {
 	case !owned(who):
 	case who.Number == "":
@@ -124,17 +125,14 @@ func (b *Book) disowned(ctx context.Context, t *tally) error {
 	return nil
 }
 
-// findings stores what a sweep noticed, and closes what it did not notice again.
+// findings stores what a sweep noticed.
 func (w *work) findings(ctx context.Context, tx *store.Tx, all []Finding) error {
 	for _, f := range all {
 		if err := w.found(ctx, tx, f); err != nil {
 			return err
 		}
 	}
-	_, err := tx.Exec(ctx, `
-		UPDATE lifecycle_finding SET closed_at = $1 WHERE closed_at = 0 AND kind <> 'not_confirmed' AND kind NOT IN `+byActing+` AND seen_at < $2`,
-		store.Micros(w.Now()), store.Micros(w.BeganAt))
-	return err
+	return nil
 }
 
 func (b *Book) found(ctx context.Context, tx *store.Tx, f Finding) error {

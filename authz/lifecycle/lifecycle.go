@@ -55,6 +55,11 @@ type Directory interface {
 	Ping(ctx context.Context) error
 }
 
+// A Keeper keeps factors of one kind; totp.Devices, passkey.Keys and card.Reader are some.
+type Keeper interface {
+	RemoveAll(ctx context.Context, tx *store.Tx, person directory.PersonID) error
+}
+
 // A Register knows which IDs lie in envelopes for emergencies; sealed.Book is one.
 type Register interface {
 	Among(ctx context.Context, in store.Reader, logins []string) (map[string]bool, error)
@@ -83,6 +88,7 @@ type House struct {
 	Permits   Leases         // nil: nothing is permitted
 	Matters   *approval.Book // asks somebody where a sweep stops, and for deletions
 	Notices   *notice.Queue
+	Factors   []Keeper                                   // what is removed of IDs that are gone
 	Sealed    Register                                   // nil: no ID lies in an envelope
 	Own       string                                     // the name that Sekisho itself binds with; "": not known
 	Forget    interface{ Forget(id directory.PersonID) } // nil: nobody remembers
@@ -306,6 +312,7 @@ type Summary struct {
 	Warned, Disabled, Proposed  int // what did
 	PassedOver, Failed          int
 	DoneTo                      directory.PersonID
+	tries                       int // how often in a row it came to nothing
 }
 
 // A State is how far a sweep has come.

@@ -198,8 +198,9 @@ type tally struct {
 	Answer
 	counts  map[place]int
 	waiting []directory.Person
-	book    map[directory.PersonID]bool // who has a row that is not closed
-	factors map[directory.PersonID]bool // who has a factor and was not met yet
+	book    map[directory.PersonID]bool   // who has a row that is not closed
+	factors map[directory.PersonID]bool   // who has a factor and was not met yet
+	buried  map[string]directory.PersonID // logins of IDs that were deleted, and whose they were
 	found   []Finding
 	owned   []directory.Person // IDs that others answer for, by number
 }
@@ -232,6 +233,9 @@ func (b *Book) read(ctx context.Context, asOf time.Time, told map[string]time.Ti
 		return nil, err
 	}
 	if t.factors, err = b.withFactors(ctx); err != nil {
+		return nil, err
+	}
+	if t.buried, err = b.buried(ctx); err != nil {
 		return nil, err
 	}
 	flush := func() error {
@@ -307,7 +311,7 @@ func (b *Book) onBook(ctx context.Context) (map[directory.PersonID]bool, error) 
 // withFactors are those who have a factor here.
 func (b *Book) withFactors(ctx context.Context) (map[directory.PersonID]bool, error) {
 	return b.people(ctx, "who has a factor", `
-		SELECT person FROM totp_device UNION SELECT person FROM passkey UNION SELECT person_id FROM card`)
+		SELECT person FROM totp_device UNION SELECT person FROM passkey UNION SELECT person_id FROM card WHERE removed_at = 0`)
 }
 
 func (b *Book) people(ctx context.Context, what, query string) (map[directory.PersonID]bool, error) {

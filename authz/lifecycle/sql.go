@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,7 +109,7 @@ func put(ctx context.Context, tx *store.Tx, r row) error {
 }
 
 const summaryColumns = `id, slot, as_of, began_at, ended_at, by_login, state, why, people, dated, to_warn, to_disable, to_delete,
-	warned, disabled, proposed, passed_over, failed, done_to, matter`
+	warned, disabled, proposed, passed_over, failed, done_to, matter, tries`
 
 func scanSummary(r store.Row) (Summary, error) {
 	var (
@@ -116,7 +117,7 @@ func scanSummary(r store.Row) (Summary, error) {
 		asOf, began, ended int64
 	)
 	err := r.Scan(&s.ID, &s.Slot, &asOf, &began, &ended, &s.By, &s.State, &s.Why, &s.People, &s.Dated, &s.ToWarn, &s.ToDisable, &s.ToDelete,
-		&s.Warned, &s.Disabled, &s.Proposed, &s.PassedOver, &s.Failed, &s.DoneTo, &s.Matter)
+		&s.Warned, &s.Disabled, &s.Proposed, &s.PassedOver, &s.Failed, &s.DoneTo, &s.Matter, &s.tries)
 	s.AsOf, s.BeganAt, s.EndedAt = when(asOf), when(began), when(ended)
 	s.Acts = s.ToWarn + s.ToDisable
 	return s, err
@@ -154,6 +155,37 @@ func (b *Book) Last(ctx context.Context) (Summary, bool, error) {
 		return Summary{}, false, err
 	}
 	return all[0], true, nil
+}
+
+// Levels are what is told of the sweeps as a whole.
+type Levels struct {
+	Last     Summary // that came to its end; the zero Summary for none
+	Halted   int     // wait for somebody's decision
+	Findings map[FindingKind]int
+}
+
+// Levels reads them.
+func (b *Book) Levels(ctx context.Context) (Levels, error) {
+	var (
+		l   = Levels{Findings: map[FindingKind]int{}}
+		err error
+	)
+	if l.Last, _, err = b.Last(ctx); err != nil {
+		return Levels{}, err
+	}
+	if err := b.DB.QueryRow(ctx, `SELECT COUNT(*) FROM sweep WHERE state = 'stopped'`).Scan(&l.Halted); err != nil {
+		return Levels{}, fmt.Errorf("counting stopped sweeps: %w", err)
+	}
+	_, err = store.All(ctx, b.DB, "how many findings are open", func(r store.Row) (struct{}, error) {
+		var (
+			kind FindingKind
+			n    int
+		)
+		err := r.Scan(&kind, &n)
+		l.Findings[kind] = n
+		return struct{}{}, err
+	}, `SELECT kind, COUNT(*) FROM lifecycle_finding WHERE closed_at = 0 GROUP BY kind`)
+	return l, err
 }
 
 const entryColumns = `person_id, login, name, section, company, kind, class, created_at, last_use_at, since_at, unused, stage, hold, act, outcome`
@@ -252,4 +284,43 @@ func Taken(ctx context.Context, in store.Reader, login string) (bool, error) {
 		return false, fmt.Errorf("reading whether a login was given before: %w", err)
 	}
 	return true, nil
+}
+
+// TakenAmong answers which of some logins are Taken, in their canonical form: for who
+// makes many IDs at once.
+func TakenAmong(ctx context.Context, in store.Reader, logins []string) (map[string]bool, error) {
+	out := map[string]bool{}
+	for part := range slices.Chunk(logins, atOnce) {
+		canonical := make([]string, len(part))
+		for i, l := range part {
+			canonical[i] = directory.Canonical(l)
+		}
+		_, err := store.All(ctx, in, "which logins were given before", func(r store.Row) (struct{}, error) {
+			var login string
+			err := r.Scan(&login)
+			out[login] = true
+			return struct{}{}, err
+		}, takenQuery, padded(canonical)...)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+var takenQuery = `SELECT login FROM tombstone WHERE login IN (` + marks(1) + `)`
+
+// buried are the logins of all IDs that were deleted: as many as people have left.
+func (b *Book) buried(ctx context.Context) (map[string]directory.PersonID, error) {
+	out := map[string]directory.PersonID{}
+	_, err := store.All(ctx, b.DB, "which logins were given before", func(r store.Row) (struct{}, error) {
+		var (
+			login string
+			whose directory.PersonID
+		)
+		err := r.Scan(&login, &whose)
+		out[login] = whose
+		return struct{}{}, err
+	}, `SELECT login, person_id FROM tombstone`)
+	return out, err
 }

@@ -24,7 +24,7 @@ const (
 	// beatEvery is how often, in real time, whoever sweeps says that they live.
 	beatEvery = 5 * time.Second
 	lookEvery = 2 * time.Second
-	// restAfter is how long a sweep rests that the directory did not answer.
+	// restAfter is how long a sweep rests at most that the directory did not answer.
 	restAfter = 5 * time.Minute
 	actBatch  = 50
 )
@@ -319,10 +319,14 @@ func (w *work) beat(ctx context.Context, tx *store.Tx) error {
 // rest gives the sweep back, with what stood in its way.
 func (w *work) rest(ctx context.Context, why error) error {
 	if errors.Is(why, directory.ErrAway) || errors.Is(why, directory.ErrTruncated) {
-		return w.restFor(ctx, why, restAfter)
+		return w.restFor(ctx, why, pauses[min(w.tries, len(pauses)-1)])
 	}
 	return w.restFor(ctx, why, 0)
 }
+
+// pauses are how long a sweep rests that the directory did not answer: shortly at first,
+// for one that starts beside us is there in a moment. The last repeats.
+var pauses = []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute, restAfter}
 
 // restFor gives the sweep back until somebody may go on with it.
 func (w *work) restFor(ctx context.Context, why error, pause time.Duration) error {
@@ -337,7 +341,7 @@ func (w *work) restFor(ctx context.Context, why error, pause time.Duration) erro
 			}
 			return w.forget(ctx, tx, w.ID)
 		}
-		return tx.ExecOne(ctx, `UPDATE sweep SET why = $1, claimed_until = $2 WHERE id = $3 AND holder = $4`, brief(why), store.Micros(until), w.ID, w.holder)
+		return tx.ExecOne(ctx, `UPDATE sweep SET why = $1, claimed_until = $2, tries = tries + 1 WHERE id = $3 AND holder = $4`, brief(why), store.Micros(until), w.ID, w.holder)
 	})
 	if errors.Is(err, store.ErrUntouched) {
 		return nil
@@ -425,7 +429,7 @@ func (w *work) reading(ctx context.Context) error {
 	if err := w.at("read"); err != nil {
 		return err
 	}
-	next := Acting
+	next := Acting // from here on, pauses are counted anew
 	err = w.DB.WithTx(ctx, func(tx *store.Tx) error {
 		next = Acting
 		if err := w.beat(ctx, tx); err != nil {
@@ -458,7 +462,7 @@ func (w *work) reading(ctx context.Context) error {
 			}
 		}
 		return tx.ExecOne(ctx, `
-			UPDATE sweep SET state = $1, why = $2, people = $3, dated = $4, to_warn = $5, to_disable = $6, to_delete = $7, matter = $8
+			UPDATE sweep SET tries = 0, state = $1, why = $2, people = $3, dated = $4, to_warn = $5, to_disable = $6, to_delete = $7, matter = $8
 			WHERE  id = $9 AND holder = $10`, string(next), string(why), t.People, t.Dated, w.ToWarn, w.ToDisable, w.ToDelete, matter, w.ID, w.holder)
 	})
 	if err != nil {
@@ -532,6 +536,9 @@ func (w *work) acting(ctx context.Context) error {
 	if err := w.propose(ctx); err != nil {
 		return err
 	}
+	if err := w.tidy(ctx); err != nil {
+		return err
+	}
 	if err := w.at("finishing"); err != nil {
 		return err
 	}
@@ -595,9 +602,9 @@ func (w *work) finish(ctx context.Context) error {
 			store.Micros(w.Now()), w.ID, w.holder); err != nil {
 			return err
 		}
-		// Who is held back, or could not be dealt with, is found when something would be
-		// done, and is not so any more where this sweep did not find it.
-		if _, err := tx.Exec(ctx, `UPDATE lifecycle_finding SET closed_at = $1 WHERE closed_at = 0 AND kind IN `+byActing+` AND seen_at < $2`,
+		// What this sweep did not find is not so any more. One that was given up closes
+		// nothing: what it read may have been no answer.
+		if _, err := tx.Exec(ctx, `UPDATE lifecycle_finding SET closed_at = $1 WHERE closed_at = 0 AND kind <> 'not_confirmed' AND seen_at < $2`,
 			store.Micros(w.Now()), store.Micros(w.BeganAt)); err != nil {
 			return err
 		}

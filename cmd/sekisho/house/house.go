@@ -115,6 +115,7 @@ type House struct {
 	inForce  func() *policy.Policy
 	watchers *watchers
 	effects  *effectLevels
+	sweeps   *sweepLevels
 	ceiling  atomic.Int64 // see Signin's House.Ceiling
 	denied   denials
 	keys     *custodian
@@ -229,6 +230,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 		DB: h.DB, Trail: h.Trail, Policy: rules, Presence: h.Approvals, Directory: h.Directory, Notices: h.Notices, Now: now,
 	})
 	h.watchers, h.effects = &watchers{h: h}, newEffectLevels(h.Registry)
+	h.sweeps = newSweepLevels(h.Registry)
 	h.Effects = elevate.New(elevate.House{
 		DB: h.DB, Trail: h.Trail, Directory: h.Directory, Policy: rules, Forget: h.Watch, Now: now, Log: h.log, Tell: h.watchers.tell,
 		Stop: cfg.Stop,
@@ -269,7 +271,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	h.Stock = totp.NewTokens(h.DB, h.Sealing, now, func() policy.TOTPRules { return rules().TOTP })
 	h.Lifecycle = lifecycle.New(lifecycle.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Sessions: h.Sessions, Leases: h.Leases, Permits: h.Permits, Matters: h.Approvals,
-		Notices: h.Notices, Sealed: h.Sealed, Own: cfg.Directory.BindDN, Forget: h.Watch, Now: now, Log: h.log,
+		Notices: h.Notices, Factors: []lifecycle.Keeper{h.TOTP, h.Passkeys, h.Cards}, Sealed: h.Sealed, Own: cfg.Directory.BindDN, Forget: h.Watch, Now: now, Log: h.log,
 	})
 	h.People = people.New(people.House{In: h.Signin, Account: h.Account, Directory: h.Directory, Stock: h.Stock, Shares: h.OpenID, Approvals: h.Approvals, Leases: h.Leases, Dormancy: h.Lifecycle, Permits: h.Permits})
 	h.Personnel = personnel.New(personnel.House{
@@ -417,6 +419,10 @@ func (h *House) Run(ctx context.Context) {
 		func(ctx context.Context) {
 			h.lookAtEffects(ctx)
 			every(ctx, effectsEvery, func() { h.lookAtEffects(ctx) })
+		},
+		func(ctx context.Context) {
+			h.lookAtSweeps(ctx)
+			every(ctx, sweepsEvery, func() { h.lookAtSweeps(ctx) })
 		},
 		func(ctx context.Context) { every(ctx, 15*time.Second, func() { h.askCeiling(ctx) }) },
 		func(ctx context.Context) {
