@@ -96,7 +96,7 @@ func TestMetersAreDocumented(t *testing.T) {
 	t.Parallel()
 	r := redis.Start(t, redis.Options{})
 	site := harness.NewSite(t, harness.SiteOptions{
-		Settings: redisSettings(r) + "\nmail: {server: '127.0.0.1:1', tls: none}\n" + gearSettings(harness.FreePort(t)),
+		Settings: redisSettings(r) + "\nmail: {server: '127.0.0.1:1', tls: none}\n" + gearSettings(harness.FreePort(t), "none"),
 		Rules:    "mail: {from: sekisho@pref.example}",
 	})
 	writeGearSecrets(t, site)

@@ -6,6 +6,7 @@ import (
 	"crypto/md5"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	rad "layeh.com/radius"
 	"layeh.com/radius/rfc2869"
@@ -24,14 +26,15 @@ import (
 const gearSecret = "kagami-no-tobira-wo-hiraku-0123456789"
 
 // gearSettings has a site answer gear: radclient and a proxy from 127.0.0.1, and from
-// 127.0.0.3 what cannot send a Message-Authenticator.
-func gearSettings(port int) string {
+// 127.0.0.3 what cannot send a Message-Authenticator. disconnect is where the first is
+// told to end sessions.
+func gearSettings(port int, disconnect string) string {
 	return fmt.Sprintf(`radius:
   listen: 127.0.0.1:%d
   clients:
-    - {id: vpn, from: [127.0.0.1], secret_file: vpn.secret, attributes: ["Filter-Id=staff"]}
+    - {id: vpn, from: [127.0.0.1], secret_file: vpn.secret, attributes: ["Filter-Id=staff"], disconnect: %q}
     - {id: old, from: [127.0.0.3], secret_file: old.secret, message_authenticator: optional, disconnect: none}
-`, port)
+`, port, disconnect)
 }
 
 func writeGearSecrets(t *testing.T, s *harness.Site) {
@@ -75,24 +78,53 @@ func pap(login, password string, more ...string) string {
 	}, more...), ", ")
 }
 
-// sitesGear is a site that answers gear, with its people's devices enrolled.
-func sitesGear(t *testing.T, logins ...string) (s *harness.Site, addr string) {
+// A gearSite is a site that answers gear, with its people signed in inside.
+type gearSite struct {
+	*harness.Site
+	addr string
+	in   map[string]*harness.Client
+}
+
+// sitesGear is one whose people have enrolled their devices.
+func sitesGear(t *testing.T, disconnect string, logins ...string) gearSite {
 	t.Helper()
 	port := harness.FreePort(t)
-	s = harness.NewSite(t, harness.SiteOptions{Settings: gearSettings(port)})
-	writeGearSecrets(t, s)
+	s := gearSite{
+		harness.NewSite(t, harness.SiteOptions{Settings: gearSettings(port, disconnect)}),
+		net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), map[string]*harness.Client{},
+	}
+	writeGearSecrets(t, s.Site)
 	s.Serve(t)
 	for _, login := range logins {
-		s.Members[login].SignIn(t, s.Behind("10.2.0.9"))
+		s.in[login] = s.Behind("10.2.0.9")
+		s.Members[login].SignIn(t, s.in[login])
 	}
-	return s, net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	return s
+}
+
+// permits has somebody ask for remote access, and the CIO say yes.
+func (s gearSite) permits(t *testing.T, login string, cio *harness.Client) (id string) {
+	t.Helper()
+	now := cio.Now(t)
+	a := s.in[login].Do(t, "POST", "/api/v1/permits", map[string]any{
+		"kind": "remote_access", "terminal": "lent-001", "applications": []string{"app"}, "reason": "在宅勤務",
+		"from": now.Format(time.RFC3339), "until": now.Add(2 * time.Hour).Format(time.RFC3339),
+	})
+	var m permitted
+	if a.Into(t, &m); a.Status != http.StatusCreated {
+		t.Fatalf("%s asks: %d %s", login, a.Status, a.Body)
+	}
+	if a := cio.Do(t, "POST", "/api/v1/permits/"+m.ID+"/approve", map[string]string{"comment": "可"}); a.Status != http.StatusOK {
+		t.Fatalf("the CIO says yes to %s: %d %s", login, a.Status, a.Body)
+	}
+	return m.ID
 }
 
 // TestRadclient: FreeRADIUS's own client against serve and slapd.
 func TestRadclient(t *testing.T) {
 	t.Parallel()
-	s, addr := sitesGear(t, "tanaka")
-	tanaka := s.Members["tanaka"]
+	s := sitesGear(t, "none", "tanaka")
+	addr, tanaka := s.addr, s.Members["tanaka"]
 	ask := func(login, password string, more ...string) radAnswer {
 		t.Helper()
 		return radclient(t, addr, gearSecret, pap(login, password, more...))
@@ -122,14 +154,15 @@ func TestRadclient(t *testing.T) {
 		t.Errorf("a temporary password: %s", a.all)
 	}
 	unanswered(t, addr, "another-"+gearSecret, pap("tanaka", tanaka.Password))
+	unanswered(t, addr, gearSecret, pap("tanaka", tanaka.Password, "Packet-Src-IP-Address = 127.0.0.2"))
 	unanswered(t, addr, gearSecret, fmt.Sprintf("User-Name = %q, User-Password = %q", tanaka.Login, tanaka.Password))
 	status := exec.Command(harness.Need(t, "radclient", "freeradius-utils"), "-x", "-r", "1", "-t", "30", addr, "status", gearSecret)
 	status.Stdin = strings.NewReader("Message-Authenticator = 0x00\n")
 	if out, err := status.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("Access-Accept")) {
 		t.Errorf("Status-Server: %v %s", err, out)
 	}
-	text := meters(t, s)
-	for _, outcome := range []string{"challenged", "refused", "unsigned", "forged", "status"} {
+	text := meters(t, s.Site)
+	for _, outcome := range []string{"challenged", "refused", "unsigned", "forged", "unknown_client", "status"} {
 		if !regexp.MustCompile(`(?m)^sekisho_radius_packets_total\{outcome="` + outcome + `"\} [1-9]`).MatchString(text) {
 			t.Errorf("nothing is counted as %s", outcome)
 		}
@@ -158,7 +191,8 @@ func TestPamRadius(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("PAM reads its services from /etc/pam.d")
 	}
-	s, addr := sitesGear(t, "tanaka")
+	s := sitesGear(t, "none", "tanaka")
+	addr := s.addr
 	conf := s.Write(t, "pam_radius.conf", []byte(fmt.Sprintf("%s furui-%s 30 127.0.0.3\n", addr, gearSecret)))
 	service := "sekisho-test-" + strconv.Itoa(os.Getpid())
 	at := filepath.Join("/etc/pam.d", service)
@@ -179,6 +213,10 @@ func TestPamRadius(t *testing.T) {
 	}
 	if out := try("wrong"); strings.Contains(out, "successfully") || strings.Contains(out, "one-time code") {
 		t.Errorf("a wrong password: %s", out)
+	}
+	s.permits(t, "tanaka", approver(t, s.Site, "yoshida", "10.2.0.20"))
+	if out := try(tanaka.Password, tanaka.Code(t, s.Behind("10.2.0.9"))); !strings.Contains(out, "successfully authenticated") {
+		t.Errorf("password and code, with a permit: %s", out)
 	}
 }
 
@@ -253,8 +291,8 @@ server default {
 func TestFreeRADIUSInFront(t *testing.T) {
 	t.Parallel()
 	freeradius := harness.Need(t, "freeradius", "freeradius")
-	s, addr := sitesGear(t, "tanaka")
-	_, port, _ := net.SplitHostPort(addr)
+	s := sitesGear(t, "none", "tanaka")
+	_, port, _ := net.SplitHostPort(s.addr)
 	mine := harness.FreePort(t)
 	dir := t.TempDir()
 	conf := fmt.Sprintf(proxyConf, dir, port, gearSecret, mine)
@@ -278,6 +316,11 @@ func TestFreeRADIUSInFront(t *testing.T) {
 	if refused.code != "Access-Reject" || !strings.Contains(refused.message, "許可を申請") {
 		t.Errorf("through the proxy, without a permit: %s", refused.all)
 	}
+	s.permits(t, "tanaka", approver(t, s.Site, "yoshida", "10.2.0.20"))
+	in := radclient(t, to, "of-the-proxy", pap("tanaka", tanaka.Password+","+tanaka.Code(t, s.Behind("10.2.0.9"))))
+	if in.code != "Access-Accept" || sessionTimeout.FindString(in.all) == "" || !strings.Contains(in.all, "Class = 0x") {
+		t.Errorf("through the proxy, with a permit: %s\n%s", in.all, p.Output())
+	}
 }
 
 // signedRequest is a request's bytes with a Message-Authenticator (RFC 3579 section
@@ -300,7 +343,7 @@ func TestRADIUSNewSecret(t *testing.T) {
 	t.Parallel()
 	const newer = "atarashii-kagi-wo-tsukau-0123456789-42"
 	port := harness.FreePort(t)
-	s := harness.NewSite(t, harness.SiteOptions{Settings: gearSettings(port)})
+	s := harness.NewSite(t, harness.SiteOptions{Settings: gearSettings(port, "none")})
 	writeGearSecrets(t, s)
 	p := s.Serve(t)
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))

@@ -3,7 +3,6 @@ package radius
 import (
 	"context"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -71,29 +70,14 @@ func callingFrom(s string) (netip.Addr, bool) {
 // only be refused, which its sender has not deserved.
 var errSpent = errors.New("its code is spent")
 
-// answeredFor is for how long a request that was answered is known beyond the
-// answer: whoever recorded it gets nothing for it.
-const answeredFor = 10 * time.Minute
-
 // access answers an Access-Request. nil: no answer, so that the gear asks again, or
 // another gateway; a right password is never answered as wrong.
 func (d *Door) access(ctx context.Context, a asker) (answer *wire.Packet, outcome Outcome, spent bool) {
-	known := "radius:" + a.client.ID + ":" + hex.EncodeToString(a.Authenticator[:])
-	_, again, err := d.Flows.Get(ctx, known)
-	d.complain(ctx, "asking whether a request was answered", err)
-	if again {
-		return nil, Repeated, false
-	}
-	answer, outcome, err = d.admit(ctx, a)
+	answer, outcome, err := d.admit(ctx, a)
 	spent = errors.Is(err, errSpent)
 	if err != nil {
 		d.Log.WarnContext(ctx, "a RADIUS request could not be answered", "radius_client", a.client.ID, "request_id", a.origin.RequestID, "error", err)
 		answer, outcome = nil, Unanswered
-	}
-	if answer != nil || spent {
-		if err := d.Flows.Put(ctx, known, []byte{1}, answeredFor); err != nil {
-			d.complain(ctx, "remembering that a request was answered", err)
-		}
 	}
 	return answer, outcome, spent
 }

@@ -288,7 +288,10 @@ func answerTo(request, b, key []byte) *wire.Packet {
 	if err != nil || raw[1] != request[1] || !wire.IsAuthenticResponse(raw, request, key) {
 		return nil
 	}
-	if mac != 0 && !hmac.Equal(signature(raw, mac, [16]byte(request[4:headerLength]), key), raw[mac:mac+macLength]) {
+	// RFC 5176 section 3.4 reckons it over the request's authenticator, FreeRADIUS over an
+	// empty one.
+	if mac != 0 && !hmac.Equal(signature(raw, mac, [16]byte(request[4:headerLength]), key), raw[mac:mac+macLength]) &&
+		!hmac.Equal(signature(raw, mac, [16]byte{}, key), raw[mac:mac+macLength]) {
 		return nil
 	}
 	p, err := wire.Parse(raw, key)

@@ -118,6 +118,16 @@ func (d *Door) take(from netip.AddrPort, b []byte, send func([]byte)) func(conte
 	}
 	return func(ctx context.Context) {
 		defer leave()
+		asks := p.Code == wire.CodeAccessRequest
+		if asks {
+			if before, again := d.elsewhere(ctx, c, p, key); again {
+				theirs.end(key, before.Reply, before.Class, true)
+				if work := d.again(c, answered{reply: before.Reply, class: before.Class, done: true}, send); work != nil {
+					work(ctx)
+				}
+				return
+			}
+		}
 		answer, outcome, spent := d.work(ctx, c, from, p)
 		var (
 			out   []byte
@@ -133,6 +143,9 @@ func (d *Door) take(from netip.AddrPort, b []byte, send func([]byte)) func(conte
 			}
 		}
 		theirs.end(key, out, class, spent)
+		if asks && (out != nil || spent) {
+			d.share(ctx, c, p, key, out, class)
+		}
 		d.Count(outcome)
 		if out != nil {
 			send(out)

@@ -238,7 +238,7 @@ func TestBusy(t *testing.T) {
 	w.mu.Lock()
 	w.entered = nil
 	w.mu.Unlock()
-	until(t, "those at work to be done", func() bool { return w.count(radius.Challenged) >= 128 })
+	until(t, "those at work to be done", func() bool { return w.count(radius.Challenged)+w.count(radius.Unanswered) >= 128 })
 	again := w.call(t)
 	if p := again.send(signed(request("tanaka", pw))); p.Code != wire.CodeAccessChallenge {
 		t.Errorf("asked again: %v", p.Code)

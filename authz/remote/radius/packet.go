@@ -153,11 +153,18 @@ func addNumber(p *wire.Packet, t wire.Type, n uint32) {
 // reply is the answer to a request in bytes: Message-Authenticator first, then what
 // it says, then the attributes of proxies, as they came and in their order (RFC 2865
 // section 5.33).
+//
+// An Accounting-Response has none (RFC 2869 section 5.14 knows it of Access packets
+// alone): it says nothing that could be turned round, and FreeRADIUS, which reckons it
+// over an empty authenticator there, drops one that is reckoned as in an Access-Accept.
 func reply(to, with *wire.Packet) ([]byte, error) {
 	for _, a := range to.Attributes {
 		if a.Type == rfc2865.ProxyState_Type {
 			with.Attributes = append(with.Attributes, a)
 		}
+	}
+	if with.Code == wire.CodeAccountingResponse {
+		return with.Encode()
 	}
 	return sign(with)
 }

@@ -157,3 +157,36 @@ func TestRecent(t *testing.T) {
 		t.Error("one at work was pushed out")
 	}
 }
+
+// TestAnswerSigned: the Message-Authenticator of gear's answer may go by the request's
+// authenticator or by an empty one, and by nothing else.
+func TestAnswerSigned(t *testing.T) {
+	request, err := disconnectRequest(key, Remote{UserName: "tanaka"}, time.Unix(0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		over [16]byte
+		ok   bool
+	}{
+		{"the request's (RFC 5176)", [16]byte(request[4:headerLength]), true},
+		{"an empty one (FreeRADIUS)", [16]byte{}, true},
+		{"another", [16]byte{1}, false},
+	} {
+		p := &wire.Packet{Code: wire.CodeDisconnectACK, Identifier: request[1], Secret: key, Authenticator: [16]byte(request[4:headerLength])}
+		value := make([]byte, macLength)
+		p.Attributes = wire.Attributes{{Type: rfc2869.MessageAuthenticator_Type, Attribute: value}}
+		raw, err := p.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		copy(value, signature(raw, headerLength+2, tt.over, key))
+		if raw, err = p.Encode(); err != nil {
+			t.Fatal(err)
+		}
+		if got := answerTo(request, raw, key) != nil; got != tt.ok {
+			t.Errorf("over %s: taken %t", tt.name, got)
+		}
+	}
+}
