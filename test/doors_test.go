@@ -144,6 +144,7 @@ func TestDoorsClose(t *testing.T) {
 					t.Fatalf("%s is closed to tanaka before anything happened", door.name)
 				}
 			}
+			gear := lender{Dev: d}.remotely(t, tanaka.Login)
 			directoryDo(t, d, tt.do(tanaka))
 			d.Advance(t, 30*time.Second)
 			for _, door := range doors {
@@ -154,6 +155,7 @@ func TestDoorsClose(t *testing.T) {
 			if s, a := harness.NewClient(d.URL).Password(t, tanaka.Login, tanaka.Password); a.Status != 401 {
 				t.Errorf("signing in: %d %q", a.Status, s.State)
 			}
+			gear.shut(t)
 		})
 	}
 }
@@ -226,6 +228,8 @@ func TestDoorsCloseOnSuspension(t *testing.T) {
 			t.Parallel()
 			d := harness.StartSample(t)
 			tanaka := d.Person(t, "tanaka")
+			gear := lender{Dev: d}.remotely(t, tanaka.Login)
+			nextStep(t, d)
 			c := signIn(t, d, tanaka)
 			if body, _ := open(t, c, d, app(d)); body == "" {
 				t.Fatal("the application does not open")
@@ -253,6 +257,7 @@ func TestDoorsCloseOnSuspension(t *testing.T) {
 					t.Errorf("%s is open", door.name)
 				}
 			}
+			gear.shut(t)
 			nextStep(t, d)
 			if s, a := halfway.TOTP(t, harness.Code(t, *tanaka.TOTPSecret, halfway.Now(t))); a.Status != 401 {
 				t.Errorf("the sign-in under way went on: %d %q", a.Status, s.State)
@@ -281,7 +286,7 @@ func elsewhere(t *testing.T, d *harness.Dev) func(login string, k standing.Kind)
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := clock.System()
+	now := func() time.Time { return harness.NewClient(d.URL).Now(t) } // the gateways of a store agree about the time
 	sessions := session.New(db, ring, audit.New(db, now), nil, nil, now)
 	return func(login string, k standing.Kind) {
 		t.Helper()

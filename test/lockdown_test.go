@@ -43,6 +43,7 @@ func TestLockDownClosesDoors(t *testing.T) {
 	t.Parallel()
 	d := harness.StartSample(t)
 	tanaka, yoshida, sasaki := d.Person(t, "tanaka"), d.Person(t, "yoshida"), d.Person(t, "sasaki")
+	gear := lender{Dev: d}.remotely(t, tanaka.Login)
 	cio := signIn(t, d, yoshida)
 	halfway := harness.NewClient(d.URL)
 	if s, a := halfway.Password(t, tanaka.Login, tanaka.Password); s.State != "second_factor" {
@@ -52,6 +53,9 @@ func TestLockDownClosesDoors(t *testing.T) {
 		lockOrder("all", "", 60), lockOrder("section", "soumu", 60), lockOrder("zone", "lgwan", 60), lockOrder("person", "tanaka", 60),
 	} {
 		scope := o["scope"].(string)
+		if a := gear.comes(t); a.code != "Access-Accept" {
+			t.Fatalf("%s: the network door is closed before anything happened: %s", scope, a.all)
+		}
 		nextStep(t, d)
 		c := signIn(t, d, tanaka)
 		if body, _ := open(t, c, d, app(d)); body == "" {
@@ -74,6 +78,10 @@ func TestLockDownClosesDoors(t *testing.T) {
 			if door.open(t, d, c.Fork()) {
 				t.Errorf("%s: %s is open", scope, door.name)
 			}
+		}
+		gear.out(t)
+		if a := gear.comes(t); a.code != "Access-Reject" || !strings.Contains(a.message, "緊急停止") {
+			t.Errorf("%s: the network door: %s", scope, a.all)
 		}
 		if s, a := harness.NewClient(d.URL).Password(t, tanaka.Login, tanaka.Password); a.Status != http.StatusForbidden || !strings.Contains(string(a.Body), "75-2") {
 			t.Errorf("%s: signing in: %d %q %s", scope, a.Status, s.State, a.Body)
@@ -100,6 +108,23 @@ func TestLockDownClosesDoors(t *testing.T) {
 		if a := c.Fork().Do(t, "GET", "/api/v1/session", nil); a.Status != http.StatusUnauthorized {
 			t.Errorf("%s: what it ended came back: %d", scope, a.Status)
 		}
+	}
+	// Of who is outside alone: whoever is inside goes on.
+	if a := gear.comes(t); a.code != "Access-Accept" {
+		t.Fatalf("the network door after the last was lifted: %s", a.all)
+	}
+	nextStep(t, d)
+	inside := signIn(t, d, tanaka)
+	l := lockAs(t, cio, lockOrder("remote", "", 60))
+	gear.out(t)
+	if a := gear.comes(t); a.code != "Access-Reject" || !strings.Contains(a.message, "緊急停止") {
+		t.Errorf("the network door, of remote access: %s", a.all)
+	}
+	if a := inside.Do(t, "GET", "/api/v1/session", nil); a.Status != http.StatusOK {
+		t.Errorf("a lock-down of remote access ended a session inside: %d", a.Status)
+	}
+	if a := cio.Do(t, "DELETE", "/api/v1/lockdown/"+l.ID, map[string]string{"reason": "確認が済んだ"}); a.Status != http.StatusNoContent {
+		t.Fatalf("lifting: %d %s", a.Status, a.Body)
 	}
 	nextStep(t, d)
 	signIn(t, d, tanaka) // and so the right passwords that were refused held nobody

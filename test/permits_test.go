@@ -458,9 +458,13 @@ func permitOthers(t *testing.T, d lender) {
 func TestDoorsFromOutside(t *testing.T) {
 	t.Parallel()
 	d := newLender(t)
-	tanaka := d.in(t, "tanaka")
+	tanaka, gear := d.in(t, "tanaka"), d.byGear(t, "tanaka")
 	shut := func(when string, clients ...*harness.Client) {
 		t.Helper()
+		gear.out(t)
+		if a := gear.comes(t); a.code != "Access-Reject" || !strings.Contains(a.message, "許可を申請") {
+			t.Errorf("%s the network door answers %s", when, a.all)
+		}
 		c, s, a := d.away(t, "tanaka")
 		if a.Status != 403 {
 			t.Errorf("%s the sign-in answers %d %q", when, a.Status, s.State)
@@ -490,6 +494,9 @@ func TestDoorsFromOutside(t *testing.T) {
 			shut("waiting,")
 		}
 		d.in(t, "yoshida").permit("/"+m.ID+"/approve", nil, 200)
+		if a := gear.comes(t); a.code != "Access-Accept" {
+			t.Errorf("with a permit the network door answers %s", a.all)
+		}
 		c := d.comesIn(t, "tanaka")
 		if body, _ := open(t, c, d.Dev, app(d.Dev)); body == "" {
 			t.Fatal("the application does not open")

@@ -15,6 +15,8 @@ import (
 	rad "layeh.com/radius"
 	"layeh.com/radius/rfc2865"
 
+	"sekisho/cmd/sekisho/folder"
+	"sekisho/policy/store"
 	"sekisho/test/harness"
 )
 
@@ -27,18 +29,77 @@ func gearOf(t *testing.T, d *harness.Dev, login, password string, more ...string
 	return radclient(t, d.RADIUS.Addr, d.RADIUS.Secret, pap(login, password, more...))
 }
 
+// A gearDoor is the network door for somebody who has a live permit.
+type gearDoor struct {
+	lender
+	login string
+	wrong string // what a wrong password is told
+	db    *store.DB
+}
+
+// remotely gives somebody a permit for remote access, and has them let in by gear once.
+func (d lender) remotely(t *testing.T, login string) gearDoor {
+	t.Helper()
+	m := d.in(t, login).permit("", d.remote(t, nil), 201).is(t, "pending")
+	d.in(t, "yoshida").permit("/"+m.ID+"/approve", saying{"comment": "可"}, 200).is(t, "approved")
+	g := d.byGear(t, login)
+	if a := g.comes(t); a.code != "Access-Accept" {
+		t.Fatalf("%s has a permit: %s", login, a.all)
+	}
+	return g
+}
+
+// byGear is the network door for somebody.
+func (d lender) byGear(t *testing.T, login string) gearDoor {
+	t.Helper()
+	db, err := store.Open(t.Context(), store.Config{Path: folder.Folder(d.Folder).Store()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return gearDoor{d, login, gearOf(t, d.Dev, "nobody-at-all", "wrong").message, db}
+}
+
+// comes has them bring password and code by the gear.
+func (g gearDoor) comes(t *testing.T) radAnswer {
+	t.Helper()
+	nextStep(t, g.Dev)
+	p := g.Person(t, g.login)
+	return gearOf(t, g.Dev, g.login, p.Password+","+harness.Code(t, *p.TOTPSecret, g.now(t)), "Calling-Station-Id = "+outside(t, g.Dev))
+}
+
+// shut is that they are refused as a stranger is, and that nobody is inside by the gear.
+func (g gearDoor) shut(t *testing.T) {
+	t.Helper()
+	if a := g.comes(t); a.code != "Access-Reject" || a.message != g.wrong {
+		t.Errorf("the network door, with a live permit: %s", a.all)
+	}
+	g.out(t)
+}
+
+// out waits until every session by the gear is to end.
+func (g gearDoor) out(t *testing.T) {
+	t.Helper()
+	harness.Until(t, "the session by the gear to end", func() bool { return g.through(t) == 0 })
+}
+
+// through counts who is inside by the gear.
+func (g gearDoor) through(t *testing.T) (n int) {
+	t.Helper()
+	if err := g.db.QueryRow(t.Context(), `SELECT COUNT(*) FROM remote_session WHERE cut_at = 0 AND ended_at = 0`).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // TestRADIUSPermit: by the network door nobody comes in without a live permit, which
 // says for how long; revoked, gear is told to end the session.
 func TestRADIUSPermit(t *testing.T) {
 	t.Parallel()
 	d := newLender(t)
 	suzuki, cio := d.in(t, "suzuki"), d.in(t, "yoshida")
-	p := d.Person(t, "suzuki")
-	comes := func() radAnswer {
-		t.Helper()
-		nextStep(t, d.Dev)
-		return gearOf(t, d.Dev, "suzuki", p.Password+","+harness.Code(t, *p.TOTPSecret, d.now(t)), "Calling-Station-Id = "+outside(t, d.Dev))
-	}
+	p, door := d.Person(t, "suzuki"), d.byGear(t, "suzuki")
+	comes := func() radAnswer { t.Helper(); return door.comes(t) }
 	refused := func(when string) {
 		t.Helper()
 		if a := comes(); a.code != "Access-Reject" || !strings.Contains(a.message, "許可を申請") {
@@ -84,6 +145,15 @@ func TestRADIUSPermit(t *testing.T) {
 		return slices.Contains(actions(t, d.Dev), "remote.cut")
 	})
 	refused("after it was revoked")
+	m = d.in(t, "suzuki").permit("", d.remote(t, saying{"until": d.now(t).Add(time.Hour).Format(time.RFC3339)}), 201)
+	cio = d.in(t, "yoshida")
+	cio.permit("/"+m.ID+"/approve", saying{"comment": "可"}, 200).is(t, "approved")
+	if a := comes(); a.code != "Access-Accept" || door.through(t) != 1 {
+		t.Fatalf("with another permit: %s", a.all)
+	}
+	d.Advance(t, time.Hour)
+	refused("after it expired")
+	door.out(t)
 	for _, action := range []string{"remote.admitted", "sign_in"} {
 		if !slices.Contains(actions(t, d.Dev), action) {
 			t.Errorf("the trail has no %s", action)
