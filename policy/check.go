@@ -27,6 +27,7 @@ func check(p *Policy, d *document) {
 	c.applications()
 	c.clients()
 	c.privileges()
+	c.sharedIDs()
 	c.permits()
 	c.lockDown()
 	c.passkeys()

@@ -21,6 +21,7 @@ var (
 	cardType     = reflect.TypeFor[CardAuthority]()
 	clientType   = reflect.TypeFor[Client]()
 	lentType     = reflect.TypeFor[Privilege]()
+	sharedType   = reflect.TypeFor[SharedID]()
 	permitType   = reflect.TypeFor[PermitKind]()
 	stepType     = reflect.TypeFor[PermitStep]()
 	fieldType    = reflect.TypeFor[PermitField]()
@@ -139,6 +140,8 @@ func startFrom(v reflect.Value, n *node) {
 		fill(v, "clients[]", "")
 	case lentType:
 		fill(v, "privileges[]", "")
+	case sharedType:
+		fill(v, "shared_ids[]", "")
 	case permitType:
 		fill(v, "permits[]", "")
 		for _, k := range standardPermits() {
@@ -269,7 +272,7 @@ func choicesAt(path string) ([]string, bool) {
 	switch path {
 	case "profile":
 		return Profiles(), true
-	case "zones[].id", "networks[].zone", "terminals[].zone", "applications[].zone", "clients[].zone", "zone_matrix.crossings[].from", "zone_matrix.crossings[].to", "cards[].zones[]", "permits[].confirm[].zone":
+	case "zones[].id", "networks[].zone", "terminals[].zone", "applications[].zone", "clients[].zone", "shared_ids[].zone", "zone_matrix.crossings[].from", "zone_matrix.crossings[].to", "cards[].zones[]", "permits[].confirm[].zone":
 		return texts(ZoneIDs()), true
 	case "zone_matrix.model":
 		var ids []string
@@ -284,7 +287,7 @@ func choicesAt(path string) ([]string, bool) {
 	case "classes[].acr{}", "applications[].acr", "applications[].paths[].acr", "clients[].acr":
 		return texts(ACRs()), true
 	case "posts[].id", "applications[].posts[]", "clients[].posts[]", "passkey.demands[].posts[]",
-		"personnel.viewers[]", "privileges[].eligible.posts[]", "privileges[].approvers.posts[]", "approval.deputies[].post", "approval.duty[].posts[]", "permits[].askers[]", "permits[].steps[].posts[]":
+		"personnel.viewers[]", "privileges[].eligible.posts[]", "shared_ids[].eligible.posts[]", "privileges[].approvers.posts[]", "approval.deputies[].post", "approval.duty[].posts[]", "permits[].askers[]", "permits[].steps[].posts[]":
 		return texts(PostIDs()), true
 	case "privileges[].gives[].kind":
 		return GiftKinds(), true

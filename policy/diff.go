@@ -128,6 +128,8 @@ func nameOf(item any) string {
 		return v.ID
 	case Privilege:
 		return v.ID
+	case SharedID:
+		return v.ID
 	case Gift:
 		return v.name()
 	case Hours:

@@ -79,7 +79,7 @@ func TestDiff(t *testing.T) {
 func TestDiffSeesEveryField(t *testing.T) {
 	flat := flatten(mustParse(t, string(example(t))))
 	for _, s := range Settings() {
-		key := strings.NewReplacer("zones[]", "zones[lgwan]", "demands[]", "demands[cio]", "cards[]", "cards[shokuin]", "applications[]", "applications[kyuyo]", "paths[]", "paths[/payment]", "clients[]", "clients[renkei]", "privileges[]", "privileges[juki-batch]", "permits[]", "permits[software]", "steps[]", "steps[security_manager,system_administrator]", "fields[]", "fields[software]", "[]", "").Replace(s.Path)
+		key := strings.NewReplacer("zones[]", "zones[lgwan]", "demands[]", "demands[cio]", "cards[]", "cards[shokuin]", "applications[]", "applications[kyuyo]", "paths[]", "paths[/payment]", "clients[]", "clients[renkei]", "privileges[]", "privileges[juki-batch]", "shared_ids[]", "shared_ids[yoyaku]", "permits[]", "permits[software]", "steps[]", "steps[security_manager,system_administrator]", "fields[]", "fields[software]", "[]", "").Replace(s.Path)
 		if _, ok := flat[key]; !ok {
 			t.Errorf("setting %s is not in a difference", s.Path)
 		}
@@ -98,6 +98,7 @@ func TestDiffSeesEveryField(t *testing.T) {
 		"privileges[juki-batch].ticket", "privileges[juki-batch].two_person", "privileges[server-admin].eligible.groups", "privileges[server-admin].eligible.persons",
 		"privileges[server-admin].gives[ephemeral tmp-].under", "privileges[server-admin].gives[ephemeral tmp-].groups",
 		"privileges[switch-admin].gives[account uid=adm-switch,ou=admins,dc=pref,dc=example].account",
+		"shared_ids[yoyaku].name.ja", "shared_ids[yoyaku].account", "shared_ids[yoyaku].eligible.posts", "shared_ids[yoyaku].zone",
 		"permits[zone_crossing].askers", "permits[remote_access].articles", "permits[remote_access].name.ja", "permits[exchange].steps[security_officer].posts",
 		"clients[renkei].posts", "clients[renkei].acr", "clients[renkei].jwks", "clients[renkei].service.owner", "clients[renkei].service.scopes",
 	} {

@@ -119,6 +119,7 @@ type Policy struct {
 	Applications    []Application   `yaml:"applications"`
 	Clients         []Client        `yaml:"clients"`
 	Privileges      []Privilege     `yaml:"privileges"`
+	SharedIDs       []SharedID      `yaml:"shared_ids"`
 	Deviations      []Deviation     `yaml:"deviations"`
 	Banner          Words           `yaml:"banner"`
 	Acknowledgement Acknowledgement `yaml:"acknowledgement"`

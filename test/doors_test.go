@@ -61,6 +61,14 @@ var doors = slices.Concat(openIDDoors, []door{
 	{"POST /permits", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
 		return c.Do(t, "POST", "/api/v1/permits", map[string]any{"kind": "outside_work", "place": "自宅", "work": "文書の作成", "measures": "画面を見せない", "reason": "在宅", "until": "2000-01-01"}).Status == 422
 	}},
+	{"GET /shared-ids", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		return c.Do(t, "GET", "/api/v1/shared-ids", nil).Status == 200
+	}},
+	// What tanaka has already, or somebody else has, is open too.
+	{"POST /shared-ids/checkout", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		a := c.Do(t, "POST", "/api/v1/shared-ids/hoso/checkout", map[string]any{"reason": "放送", "minutes": 5})
+		return a.Status == 201 || a.Status == 409
+	}},
 	{"what is lent to me", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
 		return c.Do(t, "GET", "/leases", nil).Status == 200
 	}},

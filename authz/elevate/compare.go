@@ -93,6 +93,10 @@ func (b *Book) compare(ctx context.Context) error {
 			}
 		}
 	}
+	for _, s := range b.Policy().SharedIDs { // open without anybody who has it, it names nobody (article 46-1)
+		key := policy.CanonicalDN(s.Account)
+		ids[key], spelt[key] = lendable{s.ID, true}, s.Account
+	}
 	var problems []error
 	for _, key := range slices.Sorted(maps.Keys(groups)) {
 		if err := b.compareGroup(ctx, spelt[key], groups[key]); err != nil {

@@ -146,6 +146,10 @@ var ends = []end{
 		`UPDATE personnel_import SET state = 'dropped', ended_at = $now, undo_matter = '' WHERE state IN ('proposed', 'approved', 'undoing')`,
 	}, "carried out, or undone, since, perhaps: what is still wanted is proposed anew, and finds what is so already"},
 	{"lease_secret", []string{`DELETE FROM lease_secret`}, "those IDs are taken back"},
+	{"shared_checkout", []string{
+		`UPDATE shared_checkout SET state = 'ended', ended_at = $now, version = version + 1 WHERE state IN ('starting', 'active')`,
+	}, "given back since, perhaps: their passwords are changed, see elevation_effect"},
+	{"shared_secret", []string{`DELETE FROM shared_secret`}, "those passwords are changed"},
 	{"key_holder", []string{`DELETE FROM key_holder`}, "those gateways are gone"},
 	{"ephemeral_value", []string{`DELETE FROM ephemeral_value`}, "sign-ins under way end"},
 	{"claim", []string{`DELETE FROM claim`}, "whoever held it is gone"},

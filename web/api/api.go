@@ -90,6 +90,7 @@ type Services struct {
 	Permits  Permits // nil: nothing is permitted
 	Reports  Reports // nil: there are none
 	Sealed   Sealed  // nil: no emergency ID lies in an envelope
+	Shared   Shared  // nil: no ID is shared
 	// Note enters one act on the trail in a transaction of its own. The act is
 	// not done if the entry is not made.
 	Note func(ctx context.Context, e audit.Entry) error
@@ -139,7 +140,7 @@ type operation struct {
 }
 
 func (v *service) operations() []operation {
-	return slices.Concat(v.ownOperations(), v.keyOperations(), v.peopleOperations(), v.terminalOperations(), v.tokenOperations(), v.lockDownOperations(), v.reportOperations(), v.deskOperations(), v.permitOperations(), v.reviewOperations(), v.sealedOperations())
+	return slices.Concat(v.ownOperations(), v.keyOperations(), v.peopleOperations(), v.terminalOperations(), v.tokenOperations(), v.lockDownOperations(), v.reportOperations(), v.deskOperations(), v.permitOperations(), v.reviewOperations(), v.sealedOperations(), v.sharedOperations())
 }
 
 // ownOperations are about oneself, the policy and the trail.

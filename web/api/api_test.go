@@ -335,7 +335,7 @@ func TestRefusalsOfWhatIsMine(t *testing.T) {
 		{"POST", "/api/v1/policy/proposals/x/approve", ``, charter.ErrNoProposal, 404, "not_found"},
 		{"POST", "/api/v1/policy/proposals/x/approve", ``, charter.ErrStale, 409, "stale"},
 		{"GET", "/api/v1/audit", ``, nil, 403, "forbidden"},
-		{"GET", "/api/v1/shared-ids", ``, nil, 404, "not_found"},
+		{"GET", "/api/v1/nowhere", ``, nil, 404, "not_found"},
 		{"PATCH", "/api/v1/session", ``, nil, 405, "method_not_allowed"},
 	} {
 		w.next = tt.err

@@ -44,7 +44,8 @@ func (d *Desk) Findings(ctx context.Context, o signin.Origin, cookie string) ([]
 	for _, f := range found {
 		v, ok := r.p.Privilege(f.Privilege)
 		if !ok {
-			v = policy.Privilege{ID: f.Privilege}
+			s, _ := r.p.SharedID(f.Privilege)
+			v = policy.Privilege{ID: f.Privilege, Name: s.Name}
 		}
 		one := Finding{
 			ID: f.ID, Kind: string(f.Kind), Privilege: d.privilege(reader{p: r.p, now: r.now}, v), Account: f.Login, Object: f.Place, SeenAt: f.FoundAt, LastAt: f.SeenAt,

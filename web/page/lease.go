@@ -369,7 +369,7 @@ func (h *house) useLines(r *web.Request, list []desk.Use) []useLine {
 
 type secretPage struct {
 	Rooms           []room
-	ID, Name        string
+	Back, Name      string // where it goes on; what was lent
 	Login, Password string
 	Until           template.HTML
 	Left            clockFace
@@ -380,7 +380,7 @@ type secretPage struct {
 func (h *house) secretOnce(w http.ResponseWriter, r *web.Request, step signin.Step, l desk.Lease) error {
 	now := h.srv.Now()
 	p := secretPage{
-		Rooms: h.counters(r, step, ""), ID: l.ID, Name: r.Say(l.Privilege.Name), Login: l.Account.Login, Password: string(l.Account.Password.Reveal()),
+		Rooms: h.counters(r, step, ""), Back: leasePath(l.ID), Name: r.Say(l.Privilege.Name), Login: l.Account.Login, Password: string(l.Account.Password.Reveal()),
 		Until: h.tongue(r).near(l.EndsAt, now), Left: face(l.EndsAt.Sub(now)),
 	}
 	w.Header().Set("Cache-Control", "no-store")

@@ -83,7 +83,7 @@ func (h *house) counters(r *web.Request, step signin.Step, here string) []room {
 		name, says string
 		all        bool
 	}{
-		{"leases", g.say("leases.title"), true}, {"approvals", g.say("approvals.title"), true}, {"reviews", reviews, all},
+		{"leases", g.say("leases.title"), true}, {"shared", g.say("shared.title"), h.shares(r, step)}, {"approvals", g.say("approvals.title"), true}, {"reviews", reviews, all},
 		{"live", g.say("live.title"), all}, {"findings", g.say("findings.title"), all},
 		{"lockdown", g.say("lock.title"), h.LockDown != nil && guards(r.Policy().PostsOf(step.Person.Groups))},
 		{"sealed", g.say("sealed.title"), h.Sealed != nil && keeps(r.Policy(), r.Policy().PostsOf(step.Person.Groups))},

@@ -21,6 +21,7 @@ type livePage struct {
 	NowSays  template.HTML
 	Findings int
 	Remote   []remoteLine
+	Shared   []sharedLive
 	Articles []policy.Article
 }
 
@@ -82,8 +83,14 @@ func (h *house) live(w http.ResponseWriter, r *web.Request) error {
 	if p.Remote, err = h.remote(r); err != nil {
 		return h.turned(w, r, err, "/live")
 	}
+	if p.Shared, err = h.sharedLive(r); err != nil {
+		return h.turned(w, r, err, "/live")
+	}
 	v := h.view(r, step, p)
-	v.Wide, v.Ticks, v.Notice = true, len(p.Lanes) > 0, h.deskDone(r)
+	v.Wide, v.Ticks, v.Notice = true, len(p.Lanes)+len(p.Shared) > 0, h.deskDone(r)
+	if r.URL.Query().Get("done") == "shared_end" {
+		v.Notice = notice{Says: h.tongue(r).say("live.shared_end"), Tone: "good"}
+	}
 	return h.show(w, r, http.StatusOK, "live", v)
 }
 

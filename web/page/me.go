@@ -120,7 +120,7 @@ func (h *house) mine(r *web.Request, step signin.Step) mePage {
 		LastFrom: s.Previous.From, Failures: s.Previous.FailuresSince,
 		Zone: zoneName(r, s.Zone), From: s.From, Outside: s.Outside, Terminal: h.terminalName(r, s), Since: g.near(s.StartedAt, now),
 		Mail: step.Person.Mail, AckText: r.Say(pol.Acknowledgement.Text), AckURL: guideline(pol),
-		Apps: h.apps(r, step), Office: h.office(r, posts),
+		Apps: h.apps(r, step), Office: h.office(r, step, posts),
 	}
 	p.Strength, p.StrengthExplained = strength(g, s.ACR)
 	if at := s.Previous.At; !at.IsZero() {
@@ -224,7 +224,7 @@ func (h *house) apps(r *web.Request, step signin.Step) []link {
 
 // office are the pages that some posts have beside everybody's, where they are
 // mounted. It is a list of doors, too.
-func (h *house) office(r *web.Request, posts []policy.PostID) []link {
+func (h *house) office(r *web.Request, step signin.Step, posts []policy.PostID) []link {
 	g := h.tongue(r)
 	var links []link
 	routes := h.srv.Routes()
@@ -234,6 +234,9 @@ func (h *house) office(r *web.Request, posts []policy.PostID) []link {
 		}
 	}
 	add("/leases", g.say("leases.title"))
+	if h.shares(r, step) {
+		add("/shared", g.say("shared.title"))
+	}
 	add("/permits", g.say("permits.title"))
 	if h.Desk != nil && looks(r.Policy(), posts) {
 		add("/approvals", g.say("approvals.title"))

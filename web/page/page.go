@@ -32,8 +32,8 @@ import (
 	"sekisho/web"
 )
 
-// Services are what the pages speak to. Charter, Terminal, Desk, Permits, LockDown and
-// Sealed may be nil: then there is no such page.
+// Services are what the pages speak to. Charter, Terminal, Desk, Permits, LockDown,
+// Sealed and Shared may be nil: then there is no such page.
 type Services struct {
 	Steps    Steps
 	Presence Presence
@@ -46,6 +46,7 @@ type Services struct {
 	Permits  Permits
 	LockDown LockDown
 	Sealed   Sealed
+	Shared   Shared
 	// Welcome says whether anybody could come in from where a request comes from. nil:
 	// from the networks of the zones that are served.
 	Welcome func(ctx context.Context, o signin.Origin) error
@@ -137,6 +138,9 @@ func Mount(srv *web.Server, s Services) {
 	}
 	if s.Sealed != nil {
 		h.mountSealed()
+	}
+	if s.Shared != nil {
+		h.mountShared()
 	}
 	if s.Charter != nil {
 		srv.Mount("GET /policy", h.policy)

@@ -45,6 +45,7 @@ import (
 	"sekisho/authz/report"
 	"sekisho/authz/restore"
 	"sekisho/authz/sealed"
+	sharing "sekisho/authz/shared"
 	"sekisho/authz/statute"
 	"sekisho/cmd/sekisho/say"
 	"sekisho/directory"
@@ -97,6 +98,7 @@ type House struct {
 	Leases    *grant.Book
 	Permits   *permit.Book
 	Sealed    *sealed.Book
+	SharedIDs *sharing.Book
 	Orders    *lockdown.Orders
 	LockDown  *lockdown.Service
 	Lifecycle *lifecycle.Book
@@ -213,7 +215,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 			return h.Permits.Reachable(ctx, z, outside)
 		},
 		Succeeded: func(ctx context.Context, tx *store.Tx, from string, to session.Session) error {
-			if err := h.Leases.Succeed(ctx, tx, from, to); err != nil {
+			if err := (lentAll{h.Leases, h.SharedIDs}).succeed(ctx, tx, from, to); err != nil {
 				return err
 			}
 			return h.OpenID.Succeed(ctx, tx, from, to)
@@ -241,6 +243,11 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 		Stop: cfg.Stop,
 	})
 	h.Leases.Open(h.Approvals)
+	h.SharedIDs = sharing.New(sharing.House{
+		DB: h.DB, Trail: h.Trail, Policy: rules, Presence: h.Approvals, Effects: h.Effects, People: h.Watch, Sessions: h.Sessions,
+		Sealing: h.Sealing, Now: now, Barred: h.Orders.HitsPerson, Stop: cfg.Stop,
+	})
+	lost := lentAll{h.Leases, h.SharedIDs}
 	h.Statutes = statute.Open(h.Charter, h.Approvals)
 	h.Restores = restore.Open(restore.House{DB: h.DB, Policy: rules, Book: h.Approvals, People: h.Directory, Notices: h.Notices, Now: now})
 	// What is permitted: who comes in from outside, and what crosses between zones.
@@ -270,18 +277,18 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	// What administrators do to others.
 	h.Stock = totp.NewTokens(h.DB, h.Sealing, now, func() policy.TOTPRules { return rules().TOTP })
 	h.Lifecycle = lifecycle.New(lifecycle.House{
-		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Sessions: h.Sessions, Leases: h.Leases, Permits: h.Permits, Matters: h.Approvals,
+		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Sessions: h.Sessions, Leases: lost, Permits: h.Permits, Matters: h.Approvals,
 		Notices: h.Notices, Factors: []lifecycle.Keeper{h.TOTP, h.Passkeys, h.Cards}, Sealed: h.Sealed, Own: cfg.Directory.BindDN, Forget: h.Watch, Now: now, Log: h.log,
 	})
-	h.People = people.New(people.House{In: h.Signin, Account: h.Account, Directory: h.Directory, Stock: h.Stock, Shares: h.OpenID, Approvals: h.Approvals, Leases: h.Leases, Dormancy: h.Lifecycle, Permits: h.Permits})
+	h.People = people.New(people.House{In: h.Signin, Account: h.Account, Directory: h.Directory, Stock: h.Stock, Shares: h.OpenID, Approvals: h.Approvals, Leases: lost, Dormancy: h.Lifecycle, Permits: h.Permits})
 	h.Personnel = personnel.New(personnel.House{
-		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Sessions: h.Sessions, Leases: h.Leases, Permits: h.Permits, Matters: h.Approvals,
+		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Sessions: h.Sessions, Leases: lost, Permits: h.Permits, Matters: h.Approvals,
 		Notices: h.Notices, Own: cfg.Directory.BindDN, Forget: h.Watch, Now: now, Log: h.log, Stop: cfg.Stop,
 	})
 	h.Reports = report.New(report.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Version: h.Charter.Version, Lifecycle: h.Lifecycle, Presence: h.Approvals, SectionOf: h.sectionOf, Now: now,
 	})
-	h.LockDown = lockdown.NewService(lockdown.House{Orders: h.Orders, In: h.Signin, Directory: h.Directory, Leases: h.Leases})
+	h.LockDown = lockdown.NewService(lockdown.House{Orders: h.Orders, In: h.Signin, Directory: h.Directory, Leases: lost})
 
 	// The way in.
 	h.Mail = mail.New(mail.Config{
@@ -298,11 +305,11 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	h.shared.measure(h.Registry)
 	in := counted{h.Signin, h.Web.CountSignIn}
 	api.Mount(h.Web, api.Services{
-		SignIn: in, Account: h.Account, Charter: h.Statutes, Trail: h.Trail, People: h.People, LockDown: h.LockDown, Desk: counter, Sealed: h.Sealed, Reports: h.Reports, Sessions: h.Sessions, Permits: h.Permits,
+		SignIn: in, Account: h.Account, Charter: h.Statutes, Trail: h.Trail, People: h.People, LockDown: h.LockDown, Desk: counter, Sealed: h.Sealed, Shared: h.SharedIDs, Reports: h.Reports, Sessions: h.Sessions, Permits: h.Permits,
 		Note: h.note, Once: api.Answers{DB: h.DB, Now: now}, Seal: h.Sealing,
 	})
 	page.Mount(h.Web, page.Services{
-		Steps: in, Presence: in, Factors: h.Account, Account: h.Account, Charter: h.Statutes, People: h.People, Desk: counter, Permits: counter, LockDown: h.LockDown, Sealed: h.Sealed,
+		Steps: in, Presence: in, Factors: h.Account, Account: h.Account, Charter: h.Statutes, People: h.People, Desk: counter, Permits: counter, LockDown: h.LockDown, Sealed: h.Sealed, Shared: h.SharedIDs,
 		More: admits.more, Terminal: h.Signin, Welcome: h.Signin.Welcomes,
 	})
 	h.Gate = gate.Mount(h.Web, gate.Services{
@@ -404,7 +411,7 @@ func (h *House) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, work := range []func(context.Context){
 		h.Seal.Run, h.Charter.Run, h.keys.run, h.keys.reseal, h.Tokens.Run, h.Sessions.Run, h.Watch.Run, h.Account.Run, h.Mail.Run, h.Herald.Run,
-		h.Effects.Run, h.Leases.Run, h.Permits.Run, h.Statutes.Run, h.Lifecycle.Run, func(ctx context.Context) { h.Approvals.Run(ctx, h.complain) },
+		h.Effects.Run, h.Leases.Run, h.SharedIDs.Run, h.Permits.Run, h.Statutes.Run, h.Lifecycle.Run, func(ctx context.Context) { h.Approvals.Run(ctx, h.complain) },
 		func(ctx context.Context) { h.Restores.Run(ctx, h.complain) },
 		h.keepTime, h.enterDenials, h.shared.run,
 		func(ctx context.Context) {

@@ -37,6 +37,7 @@ func (g *Ground) register() custody.Register {
 			{Ring: custody.Sealing, Table: "password_history", Column: "digest", Key: "key_id", What: policy.Words{JA: "パスワード履歴", EN: "former passwords"}},
 			{Ring: custody.Sealing, Table: "recovery_code", Column: "mac", Key: "key_id", Ends: "ends_at", What: policy.Words{JA: "復旧コード", EN: "recovery codes"}},
 			{Ring: custody.Sealing, Table: "lease_secret", Column: "sealed", Row: "lease", What: policy.Words{JA: "貸し出したIDのパスワード（まだ示していないもの）", EN: "passwords of lent IDs that were not shown yet"}},
+			{Ring: custody.Sealing, Table: "shared_secret", Column: "sealed", Row: "tenure", What: policy.Words{JA: "使用中の共用IDのパスワード", EN: "passwords of shared IDs in use"}},
 			{Ring: custody.Session, Table: "session", Column: "handle_mac", Key: "handle_key", Where: "ended_at = 0", Ends: "expires_at", What: policy.Words{JA: "セッション", EN: "sessions"}},
 			{Ring: custody.Session, Table: "remote_session", Column: "class_mac", Key: "class_key", Where: "ended_at = 0", Ends: "ends_at", What: policy.Words{JA: "リモートアクセスのセッション", EN: "remote sessions"}},
 			{

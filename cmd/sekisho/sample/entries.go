@@ -39,9 +39,9 @@ func Entries(now time.Time, s *Secrets, add func(dn string, attributes map[strin
 // directory has it.
 const AdminsDN = "ou=admins," + BaseDN
 
-// Lendable are the groups and IDs that the sample's privileges lend. Nobody is a
+// Lendable are the groups and IDs that the sample lends and shares. Nobody is a
 // member of a group but the one that stands for nobody, which keeps it from being
-// empty; the named ID is closed and has no password that anybody knows.
+// empty; the IDs are closed and have no password that anybody knows.
 func Lendable(add func(dn string, attributes map[string][]string) error) error {
 	for _, cn := range []string{"db-admins", "juki-batch", "server-admins"} {
 		err := add("cn="+cn+",ou=groups,"+BaseDN, map[string][]string{
@@ -51,11 +51,19 @@ func Lendable(add func(dn string, attributes map[string][]string) error) error {
 			return err
 		}
 	}
-	return add("uid=adm-switch,"+AdminsDN, map[string][]string{
-		"objectClass": {"top", "person", "organizationalPerson", "inetOrgPerson", "shadowAccount"},
-		"uid":         {"adm-switch"}, "cn": {"通信機器管理"}, "sn": {"adm-switch"}, "employeeType": {"service"},
-		"pwdAccountLockedTime": {"000001010000Z"}, // until it is lent
-	})
+	for _, id := range []struct{ login, name, kind string }{
+		{"adm-switch", "通信機器管理", "service"}, {"hoso", "庁内放送", "shared"}, {"yoyaku", "会議室の予約", "shared"},
+	} {
+		err := add("uid="+id.login+","+AdminsDN, map[string][]string{
+			"objectClass": {"top", "person", "organizationalPerson", "inetOrgPerson", "shadowAccount"},
+			"uid":         {id.login}, "cn": {id.name}, "sn": {id.login}, "employeeType": {id.kind},
+			"pwdAccountLockedTime": {"000001010000Z"}, // until it is lent
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p Person) entry(now time.Time, password string) map[string][]string {

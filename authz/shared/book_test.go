@@ -1,0 +1,476 @@
+package shared
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	goldap "github.com/go-ldap/ldap/v3"
+
+	"sekisho/authn/account"
+	"sekisho/authn/session"
+	"sekisho/authn/signin"
+	"sekisho/authn/standing"
+	"sekisho/authz/approval"
+	"sekisho/directory"
+	"sekisho/directory/ldap"
+	"sekisho/policy"
+	"sekisho/policy/clock"
+	"sekisho/policy/store"
+	"sekisho/test/slapd"
+)
+
+func TestOneAtATime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	tanaka, suzuki := w.as("tanaka"), w.as("suzuki")
+	g := w.out(tanaka, "one", 30)
+	if want := t0.Add(30 * time.Minute); !g.EndsAt.Equal(want) {
+		t.Errorf("it ends at %v, want %v", g.EndsAt, want)
+	}
+	w.works("one", g.Password, true)
+	if no := w.refused(second(w.checkOut(suzuki, "one", 30)), "taken"); !strings.Contains(no.Says.JA, "tanaka") {
+		t.Errorf("the refusal does not say who has it: %s", no.Says.JA)
+	}
+	w.refused(second(w.checkOut(tanaka, "one", 30)), "has_it")
+	list, err := w.List(t.Context(), signin.Origin{}, suzuki)
+	if err != nil || len(list) != 3 || len(list[0].Held) != 1 || list[0].Mine.ID != "" || list[0].Refused == nil || list[1].Refused != nil {
+		t.Errorf("suzuki is shown %+v, %v", list, err)
+	}
+	if c := w.back(tanaka, "one"); c.State(t0) != Ended {
+		t.Errorf("given back, it is %s", c.State(t0))
+	}
+	w.back(tanaka, "one") // the answer to the first may have been lost
+	w.settle()
+	w.works("one", g.Password, false)
+	again := w.out(suzuki, "one", 0)
+	if string(again.Password.Reveal()) == string(g.Password.Reveal()) || !again.EndsAt.Equal(t0.Add(30*time.Minute)) {
+		t.Error("the same password twice, or not the usual time")
+	}
+	w.works("one", again.Password, true)
+	for action, want := range map[string]int{"shared.checking_out": 2, "shared.checked_out": 2, "shared.checked_in": 1, "elevation.applied": 2, "elevation.undone": 1} {
+		if got := w.entries(`"action":"` + action + `"`); got != want {
+			t.Errorf("%d entries of %s, want %d", got, action, want)
+		}
+	}
+	if w.entries(`"actor":"tanaka","action":"shared.checked_out","object":"shared:one"`, "46-1", `"account":"one"`, `"person":"tanaka"`) != 1 {
+		t.Error("the trail does not say who had it")
+	}
+	if n := w.count(`SELECT COUNT(*) FROM shared_secret`); n != 0 {
+		t.Errorf("%d passwords are kept of an ID that one person has", n)
+	}
+	if _, err := w.CheckIn(t.Context(), signin.Origin{}, w.as("mori"), "one"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("giving back what one never had: %v", err)
+	}
+	past, err := w.Past(t.Context(), signin.Origin{}, tanaka, 5)
+	if err != nil || len(past) != 1 || past[0].Shared != "one" {
+		t.Errorf("tanaka's past is %+v, %v", past, err)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// Several have one password; the last one to give it back changes it.
+func TestSeveral(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first, next := w.out(w.as("tanaka"), "two", 30), w.out(w.as("suzuki"), "two", 60)
+	if string(first.Password.Reveal()) != string(next.Password.Reveal()) {
+		t.Fatal("two passwords for one ID")
+	}
+	w.refused(second(w.checkOut(w.as("mori"), "two", 5)), "taken")
+	w.back("tanaka", "two")
+	w.settle()
+	w.works("two", next.Password, true)
+	if third := w.out("mori", "two", 10); string(third.Password.Reveal()) != string(next.Password.Reveal()) {
+		t.Error("who joins is told another password")
+	}
+	w.clock.Advance(10 * time.Minute)
+	w.settle()
+	w.works("two", next.Password, true)
+	w.clock.Advance(50*time.Minute - time.Second)
+	w.as("suzuki")
+	w.works("two", next.Password, true)
+	w.clock.Advance(time.Second)
+	w.settle()
+	w.works("two", next.Password, false)
+	w.state(first.Checkout, Ended)
+	w.state(next.Checkout, Expired)
+	if n := w.count(`SELECT COUNT(*) FROM shared_secret`); n != 0 {
+		t.Errorf("%d passwords are kept when nobody has them", n)
+	}
+	if again := w.out(w.as("tanaka"), "two", 5); string(again.Password.Reveal()) == string(next.Password.Reveal()) {
+		t.Error("the password was not changed")
+	}
+}
+
+// Of those who ask at the same moment one has it (F2).
+func TestOneWins(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, login := range []string{"tanaka", "suzuki", "mori"} {
+		w.as(login)
+	}
+	for range 3 {
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		won := map[string]Given{}
+		for _, login := range []string{"tanaka", "suzuki", "mori", "tanaka", "suzuki", "mori"} {
+			wg.Go(func() {
+				g, err := w.checkOut(login, "one", 30)
+				mu.Lock()
+				defer mu.Unlock()
+				var no *Refusal
+				switch {
+				case err == nil:
+					won[login+g.ID] = g
+				case !errors.As(err, &no) || no.Is != Conflict:
+					t.Errorf("who came too late is answered %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		if len(won) != 1 {
+			t.Fatalf("%d have it", len(won))
+		}
+		for _, g := range won {
+			w.works("one", g.Password, true)
+			w.back(g.By.Login, "one")
+			w.settle()
+			w.works("one", g.Password, false)
+		}
+	}
+}
+
+// TestEveryEnd: whatever ends it, the password is good for nothing afterwards.
+func TestEveryEnd(t *testing.T) {
+	t.Parallel()
+	endOf := func(w *world, c Checkout) {
+		w.must(w.db.WithTx(w.Context(), func(tx *store.Tx) error {
+			return second(w.EndFor(w.Context(), tx, []directory.PersonID{c.By.ID}, "yamamoto", "suspended"))
+		}))
+	}
+	for _, tt := range []struct {
+		name string
+		do   func(w *world, c Checkout)
+		want State
+		why  string
+	}{
+		{"its time", func(w *world, _ Checkout) { w.clock.Advance(30 * time.Minute) }, Expired, ""},
+		{"sign-out", func(w *world, c Checkout) {
+			w.must(w.db.WithTx(w.Context(), func(tx *store.Tx) error {
+				return w.sessions.EndAll(w.Context(), tx, c.By.ID, c.By.Login, "", "signed out")
+			}))
+		}, Ended, "the session is over"},
+		{"a suspension", endOf, Revoked, "suspended"},
+		{"a suspension that nobody told of", func(w *world, c Checkout) {
+			w.must(w.db.WithTx(w.Context(), func(tx *store.Tx) error {
+				return standing.Set(w.Context(), tx, c.By.ID, standing.Suspended, w.clock.Now(), time.Time{}, "x", "y")
+			}))
+		}, Revoked, "the holder may use nothing"},
+		{"a lock-down", func(w *world, c Checkout) { w.mu.Lock(); w.barred = c.By.ID; w.mu.Unlock() }, Revoked, "a lock-down"},
+		{"another post", func(w *world, c Checkout) {
+			w.policy.SharedIDs[1].Eligible = policy.Eligible{Persons: []string{"mori"}}
+		}, Revoked, "no longer eligible"},
+		{"it is shared no more", func(w *world, _ Checkout) { w.policy.SharedIDs[1].ID = "three" }, Revoked, "it is not shared any more"},
+		{"somebody ends it", func(w *world, c Checkout) {
+			w.must(second(w.End(w.Context(), signin.Origin{}, w.as("yamamoto"), c.ID, "不審な操作")))
+		}, Revoked, "不審な操作"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			g := w.out(w.as("tanaka"), "two", 30)
+			w.works("two", g.Password, true)
+			url := w.url
+			account, _ := w.policy.SharedID("two")
+			tt.do(w, g.Checkout)
+			w.settle()
+			if c := w.state(g.Checkout, tt.want); c.EndReason != tt.why || c.EndedAt.IsZero() {
+				t.Errorf("it ended at %v because of %q, want %q", c.EndedAt, c.EndReason, tt.why)
+			}
+			conn, err := goldap.DialURL(url)
+			w.must(err)
+			defer conn.Close()
+			if conn.Bind(account.Account, string(g.Password.Reveal())) == nil {
+				t.Error("it binds still")
+			}
+			if n := w.count(`SELECT COUNT(*) FROM shared_secret`); n != 0 {
+				t.Errorf("%d passwords are kept", n)
+			}
+		})
+	}
+	t.Run("for all who have it", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		g, other := w.out(w.as("tanaka"), "two", 30), w.out(w.as("suzuki"), "two", 30)
+		endOf(w, g.Checkout)
+		w.settle()
+		w.works("two", other.Password, false)
+		w.state(other.Checkout, Revoked)
+		if w.entries(`"action":"shared.revoked"`, `"person":"suzuki"`) != 1 {
+			t.Error("the trail does not say that suzuki lost it")
+		}
+	})
+	t.Run("but what outlives its session", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		g := w.out(w.as("tanaka"), "kept", 30)
+		w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error {
+			return w.sessions.EndAll(t.Context(), tx, g.By.ID, "tanaka", "", "signed out")
+		}))
+		w.settle()
+		w.works("kept", g.Password, true)
+	})
+	t.Run("and no gate of ours alive", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		g := w.out(w.as("tanaka"), "one", 30)
+		w.must(w.effects.Undo(t.Context()))
+		w.clock.Advance(30 * time.Minute)
+		w.works("one", g.Password, false) // the directory keeps to the end itself
+	})
+}
+
+// TestDies: whatever dies between the steps, nobody has a password that nobody is on
+// record for, and the ID can be had again (F1).
+func TestDies(t *testing.T) {
+	t.Parallel()
+	for _, point := range []string{PointIntended, PointApplied, PointStarted, PointOver} {
+		t.Run(point, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			tanaka := w.as("tanaka")
+			w.stop = point
+			g, err := w.checkOut(tanaka, "one", 30)
+			if point == PointOver {
+				w.must(err)
+				if _, err := w.CheckIn(t.Context(), signin.Origin{}, tanaka, "one"); !errors.Is(err, errDied) {
+					t.Fatalf("giving back: %v", err)
+				}
+			} else if !errors.Is(err, errDied) {
+				t.Fatalf("checking out: %v", err)
+			}
+			w.stop = ""
+			w.clock.Advance(startWithin + 3*time.Second)
+			w.settle()
+			held, err := open(t.Context(), w.db, `1 = 1`)
+			w.must(err)
+			if point == PointStarted { // the answer was lost, and it is theirs
+				if len(held) != 1 || held[0].state != Active {
+					t.Fatalf("held: %+v", held)
+				}
+				w.back(tanaka, "one")
+				w.settle()
+			} else if len(held) != 0 {
+				t.Errorf("held: %+v", held)
+			}
+			p, err := w.dir.Lent(t.Context(), "one")
+			if err != nil || !p.Account.Disabled {
+				t.Errorf("it is open in the directory, and nobody has it: %v", err)
+			}
+			if !g.Password.IsEmpty() {
+				w.works("one", g.Password, false)
+			}
+			w.works("one", w.out(w.as("suzuki"), "one", 30).Password, true)
+		})
+	}
+}
+
+func TestDirectoryAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	tanaka := w.as("tanaka")
+	g := w.out(tanaka, "two", 30)
+	at := w.server.Addr()
+	w.must(w.server.Close())
+	if no := w.refused(second(w.checkOut(tanaka, "one", 30)), "away"); no.Is != Away {
+		t.Errorf("the refusal is %q", no.Is)
+	}
+	w.back(tanaka, "two")
+	if err := w.effects.Undo(t.Context()); !errors.Is(err, directory.ErrAway) {
+		t.Errorf("undoing without a directory: %v", err)
+	}
+	w.open(at)
+	w.clock.Advance(time.Minute)
+	w.settle()
+	w.works("two", g.Password, false)
+	w.works("one", w.out(w.as("tanaka"), "one", 30).Password, true)
+	if w.entries(`"action":"shared.failed"`) != 1 {
+		t.Error("the trail does not say that it failed")
+	}
+}
+
+func TestCheckOutRefusals(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	tanaka := w.as("tanaka")
+	w.refused(second(w.checkOut(tanaka, "none", 30)), "unknown")
+	w.refused(second(w.checkOut(w.as("kimura"), "one", 30)), "not_eligible")
+	w.refused(second(w.checkOut(tanaka, "one", 121)), "minutes")
+	if w.entries(`"actor":"kimura","action":"shared.refused","object":"shared:one"`, "not_eligible") != 1 {
+		t.Error("the trail does not say who was refused")
+	}
+	w.change(tanaka, func(a *approval.Approver) { a.Zone = policy.Internet })
+	w.refused(second(w.checkOut(tanaka, "one", 30)), "zone")
+	var need *account.StepUp
+	for name, do := range map[string]func(*approval.Approver){
+		"weaker": func(a *approval.Approver) { a.ACR = policy.AAL1 },
+		"older":  func(a *approval.Approver) { a.AuthAt = t0.Add(-15*time.Minute - time.Second) },
+		"never":  func(a *approval.Approver) { a.AuthAt = time.Time{} },
+	} {
+		w.change(w.as("tanaka"), do)
+		if _, err := w.checkOut(tanaka, "one", 30); !errors.As(err, &need) || need.Required != policy.AAL2 || need.MaxAge != 15*time.Minute {
+			t.Errorf("a sign-in that is %s: %v", name, err)
+		}
+	}
+	w.as("tanaka")
+	w.barred = w.signed[tanaka].Person.ID
+	if _, err := w.checkOut(tanaka, "one", 30); !errors.Is(err, session.ErrNone) {
+		t.Errorf("under a lock-down: %v", err)
+	}
+	w.barred = ""
+	w.change(tanaka, func(a *approval.Approver) { a.Usable = false })
+	if _, err := w.checkOut(tanaka, "one", 30); !errors.Is(err, session.ErrNone) {
+		t.Errorf("who may use nothing: %v", err)
+	}
+	if _, err := w.checkOut("", "one", 30); !errors.Is(err, session.ErrNone) && !errors.Is(err, signin.ErrNone) {
+		t.Errorf("nobody: %v", err)
+	}
+	if n := w.count(`SELECT COUNT(*) FROM shared_checkout`); n != 0 {
+		t.Errorf("%d check-outs of what was refused", n)
+	}
+}
+
+func TestOthersUse(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.out(w.as("tanaka"), "one", 30)
+	end := func(cookie, reason string) error {
+		return second(w.End(t.Context(), signin.Origin{}, cookie, g.ID, reason))
+	}
+	w.refused(end(w.as("suzuki"), "x"), "no_post")
+	w.refused(end(w.as("inoue"), "x"), "reads_only")
+	w.refused(end(w.as("yamamoto"), ""), "required")
+	w.change("yamamoto", func(a *approval.Approver) { a.ACR = policy.AAL2 })
+	var need *account.StepUp
+	if err := end("yamamoto", "x"); !errors.As(err, &need) {
+		t.Errorf("ending it with less than what acts about others take: %v", err)
+	}
+	w.works("one", g.Password, true)
+	if _, err := w.Live(t.Context(), signin.Origin{}, "suzuki"); w.refused(err, "no_post") == nil {
+		t.Error("staff see who has what")
+	}
+	for login, may := range map[string]bool{"inoue": false, "yamamoto": true} {
+		seen, err := w.Live(t.Context(), signin.Origin{}, login)
+		if err != nil || len(seen) != 1 || seen[0].By.Login != "tanaka" || seen[0].Name.EN != "Public address" || seen[0].MayEnd != may {
+			t.Errorf("%s sees %+v, %v", login, seen, err)
+		}
+	}
+	held, err := w.Borrowers(t.Context(), w.db)
+	if err != nil || len(held) != 1 || held[0] != g.By.ID {
+		t.Errorf("who would lose something: %v, %v", held, err)
+	}
+}
+
+// What is had goes along when its holder signs in again in the same browser.
+func TestSucceed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.out(w.as("tanaka"), "one", 30)
+	w.as("tanaka")
+	next := session.Session{ID: w.signed["tanaka"].SessionID, Person: g.By.ID}
+	w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error {
+		if err := w.Succeed(t.Context(), tx, g.Session, next); err != nil {
+			return err
+		}
+		return w.sessions.EndAll(t.Context(), tx, g.By.ID, "tanaka", next.ID, "signed in again")
+	}))
+	w.settle()
+	w.state(g.Checkout, Active)
+	w.works("one", g.Password, true)
+}
+
+// An ID that is open and that nobody has is a finding, and closed.
+func TestOpenedByHand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.out(w.as("tanaka"), "two", 30)
+	p, err := w.dir.Lent(t.Context(), "one")
+	w.must(err)
+	w.must(w.dir.OpenLent(t.Context(), p, text("By-somebody-12345"), t0.Add(time.Hour)))
+	w.must(w.effects.Compare(t.Context()))
+	w.works("one", text("By-somebody-12345"), false)
+	w.works("two", g.Password, true)
+	found, err := w.effects.Findings(t.Context(), 10)
+	if err != nil || len(found) != 1 || found[0].Privilege != "one" || found[0].RemovedAt.IsZero() {
+		t.Errorf("found %+v, %v", found, err)
+	}
+}
+
+func TestRunEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); w.Run(ctx) }()
+	g := w.out(w.as("tanaka"), "one", 30)
+	w.clock.Advance(30 * time.Minute)
+	for {
+		c, err := read(t.Context(), w.db, g.ID)
+		w.must(err)
+		if c.state == Expired {
+			break
+		}
+		w.must(clock.Wait(t.Context(), 10*time.Millisecond)) // until the loop has come round
+	}
+	stop()
+	<-done
+}
+
+// TestOnSlapd is a life on a real OpenLDAP: its password binds while somebody has it,
+// and the one of before and after does not.
+func TestOnSlapd(t *testing.T) {
+	t.Parallel()
+	s := slapd.Start(t, slapd.Options{})
+	w := &world{TB: t, clock: clock.NewFake(clock.System()()), folder: t.TempDir(), policy: rules(), signed: map[string]approval.Approver{}, url: s.URL}
+	var err error
+	w.dir, err = ldap.Open(t.Context(), ldap.Config{
+		Servers: []string{s.LDAPSURL}, CAFile: s.CAFile, BindDN: s.ServiceDN, BindPassword: text(s.ServicePassword), BaseDN: s.BaseDN,
+		LentDN: "ou=admins," + s.BaseDN, OpTimeout: 5 * time.Second,
+	}, w.clock.Now)
+	w.must(err)
+	t.Cleanup(w.dir.Close)
+	w.build()
+	for _, login := range []string{"tanaka", "suzuki"} {
+		_, err := w.dir.Create(t.Context(), directory.NewPerson{Login: login, Name: login, Kind: directory.KindStaff})
+		w.must(err)
+	}
+	for i, id := range []string{"one", "two"} {
+		p, err := w.dir.CreateLent(t.Context(), "", directory.NewPerson{Login: id, Name: id, Password: text("Former-word-1234")})
+		w.must(err)
+		w.must(w.dir.CloseLent(t.Context(), p, text("Nobody-knows-12345")))
+		w.policy.SharedIDs[i].Account, w.policy.SharedIDs[i].Eligible = p.DN, policy.Eligible{Persons: []string{"tanaka", "suzuki"}}
+	}
+	g := w.out(w.as("tanaka"), "one", 30)
+	w.works("one", g.Password, true)
+	w.works("one", text("Former-word-1234"), false)
+	w.refused(second(w.checkOut(w.as("suzuki"), "one", 30)), "taken")
+	w.back("tanaka", "one")
+	w.settle()
+	w.works("one", g.Password, false)
+	first, next := w.out("tanaka", "two", 30), w.out("suzuki", "two", 60)
+	w.back("tanaka", "two")
+	w.settle()
+	w.works("two", first.Password, true)
+	w.clock.Advance(time.Hour)
+	w.settle()
+	w.works("two", next.Password, false)
+	// Nobody signs in at the gate with it: it is not among the people.
+	if p, err := w.dir.Find(t.Context(), "one"); !errors.Is(err, directory.ErrNotFound) {
+		t.Errorf("it is found among the people: %+v, %v", p, err)
+	}
+}
