@@ -2,15 +2,12 @@ package report
 
 import (
 	"encoding/csv"
-	"errors"
 	"fmt"
 	"html/template"
 	"io"
 	"slices"
 	"strconv"
 	"time"
-
-	"github.com/xuri/excelize/v2"
 
 	"sekisho/policy"
 )
@@ -187,83 +184,6 @@ func Text(v any) string {
 		return v.In(japan).Format("2006-01-02 15:04")
 	}
 	return fmt.Sprint(v)
-}
-
-// WriteXLSX writes a workbook with a sheet for each, whose cells have the types that
-// they are: numbers add up, dates sort, and texts are texts, whatever they begin with.
-func (r Report) WriteXLSX(to io.Writer, lang string) (err error) {
-	f := excelize.NewFile()
-	defer func() { err = errors.Join(err, f.Close()) }()
-	bold, err := f.NewStyle(&excelize.Style{Font: &excelize.Font{Bold: true}})
-	if err != nil {
-		return err
-	}
-	form := "yyyy-mm-dd hh:mm"
-	dated, err := f.NewStyle(&excelize.Style{CustomNumFmt: &form})
-	if err != nil {
-		return err
-	}
-	for i, s := range r.Sheets {
-		name := s.Name.In(lang)
-		if i == 0 {
-			err = f.SetSheetName("Sheet1", name)
-		} else {
-			_, err = f.NewSheet(name)
-		}
-		if err != nil {
-			return err
-		}
-		if err := write(f, s, name, lang, bold, dated); err != nil {
-			return fmt.Errorf("writing the sheet %s: %w", name, err)
-		}
-	}
-	return f.Write(to)
-}
-
-func write(f *excelize.File, s Sheet, name, lang string, bold, dated int) error {
-	w, err := f.NewStreamWriter(name)
-	if err != nil {
-		return err
-	}
-	if err := w.SetPanes(&excelize.Panes{Freeze: true, YSplit: 1, TopLeftCell: "A2", ActivePane: "bottomLeft"}); err != nil {
-		return err
-	}
-	head := make([]any, len(s.Columns))
-	for i, c := range s.Columns {
-		head[i] = excelize.Cell{StyleID: bold, Value: c.Says.In(lang)}
-	}
-	if err := w.SetRow("A1", head); err != nil {
-		return err
-	}
-	for n, row := range s.Rows {
-		cells := make([]any, len(row))
-		for i, v := range row {
-			switch v := v.(type) {
-			case time.Time:
-				if !v.IsZero() {
-					// A sheet knows no zones: what it shows is Japan's time.
-					local := v.In(japan)
-					cells[i] = excelize.Cell{StyleID: dated, Value: time.Date(local.Year(), local.Month(), local.Day(), local.Hour(), local.Minute(), local.Second(), 0, time.UTC)}
-				}
-			case Figure:
-				cells[i] = v.N
-			case Coded:
-				cells[i] = v.Says
-			case Ref:
-				cells[i] = v.Says
-			default:
-				cells[i] = v
-			}
-		}
-		at, err := excelize.CoordinatesToCellName(1, n+2)
-		if err != nil {
-			return err
-		}
-		if err := w.SetRow(at, cells); err != nil {
-			return err
-		}
-	}
-	return w.Flush()
 }
 
 var printed = template.Must(template.New("").Parse(`<!DOCTYPE html>
