@@ -77,6 +77,9 @@ func (c serveCmd) Run(ctx context.Context, t *terminal) error {
 		defer tracer.Close() // after the house: the last requests are in it
 		cfg.Trace, cfg.Spans = tracer.Request, tracer.Span
 	}
+	// To collect while the house is built is to look through the same few megabytes again
+	// and again; the goal of memory (main) holds meanwhile.
+	percent := debug.SetGCPercent(-1)
 	h, err := house.Open(ctx, cfg, t.system)
 	if err != nil {
 		return err
@@ -105,6 +108,7 @@ func (c serveCmd) Run(ctx context.Context, t *terminal) error {
 
 	// Building the house leaves as much garbage as a gate holds afterwards, more where
 	// the tables were just made. What is not needed again goes back before anybody comes.
+	debug.SetGCPercent(percent)
 	debug.FreeOSMemory()
 
 	systemd := theSupervisor()

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"sekisho/authn/account"
@@ -116,10 +117,11 @@ func Mount(srv *web.Server, s Services) {
 	for _, op := range ops {
 		srv.Mount(op.method+" "+op.path, op.handle)
 	}
-	doc := document(srv, ops)
+	// Made when it is first asked for: few do, and it is a quarter of what a start takes.
+	doc := sync.OnceValue(func() []byte { return document(srv, ops) })
 	srv.Mount("GET /api/openapi.json", func(w http.ResponseWriter, _ *web.Request) error {
 		w.Header().Set("Content-Type", "application/json")
-		_, err := w.Write(doc)
+		_, err := w.Write(doc())
 		return err
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"embed"
 	"fmt"
 	"strings"
+	"sync"
 	"text/template"
 	"time"
 
@@ -24,7 +25,7 @@ type Letters struct {
 // A language has its own words for everything in a letter.
 type language struct {
 	lang  string
-	words *template.Template
+	words func() *template.Template // read when the first letter is written
 }
 
 // wordsFor are the words that a template chooses by name: those of the kinds of
@@ -40,18 +41,23 @@ var wordsFor = map[string]map[string]string{
 func NewLetters(gate string) *Letters {
 	l := &Letters{gate: gate}
 	for _, lang := range []string{"ja", "en"} {
-		words := template.New("").Option("missingkey=error").Funcs(template.FuncMap{
-			"factor": func(kind string) string {
-				if w, ok := wordsFor[lang][kind]; ok {
-					return w
-				}
-				return wordsFor[lang][""]
-			},
-			"at": language{lang: lang}.at,
-		})
-		l.languages = append(l.languages, language{lang, template.Must(words.ParseFS(messageFiles, "messages/"+lang+".txt"))})
+		l.languages = append(l.languages, language{lang, sync.OnceValue(func() *template.Template { return wordsIn(lang) })})
 	}
 	return l
+}
+
+// wordsIn reads a language's templates.
+func wordsIn(lang string) *template.Template {
+	words := template.New("").Option("missingkey=error").Funcs(template.FuncMap{
+		"factor": func(kind string) string {
+			if w, ok := wordsFor[lang][kind]; ok {
+				return w
+			}
+			return wordsFor[lang][""]
+		},
+		"at": language{lang: lang}.at,
+	})
+	return template.Must(words.ParseFS(messageFiles, "messages/"+lang+".txt"))
 }
 
 // facts are what the templates speak of. An empty line is left out.
@@ -101,7 +107,7 @@ func (g language) write(n queue.Notice, f facts) (subject, text string, err erro
 			return ""
 		}
 		var b strings.Builder
-		err = g.words.ExecuteTemplate(&b, name, f)
+		err = g.words().ExecuteTemplate(&b, name, f)
 		return b.String()
 	}
 	subject = say(string(n.Kind) + ".subject")
@@ -112,7 +118,7 @@ func (g language) write(n queue.Notice, f facts) (subject, text string, err erro
 // known names the words for who knows of it: most have nothing to do, some kinds
 // ask for something.
 func (g language) known(k queue.Kind) string {
-	if own := string(k) + ".known"; g.words.Lookup(own) != nil {
+	if own := string(k) + ".known"; g.words().Lookup(own) != nil {
 		return own
 	}
 	return "known"

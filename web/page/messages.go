@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/nicksnyder/go-i18n/v2/i18n"
@@ -24,22 +25,26 @@ var languages = []string{"ja", "en"}
 // A tongue says things in one language.
 type tongue struct {
 	lang string
-	loc  *i18n.Localizer
+	loc  func() *i18n.Localizer
 }
 
-// loadTongues reads the catalogues. Each language answers from its own alone: a
-// message missing there is a fault to be found, not to be covered with the
-// other language.
-func loadTongues(files fs.FS) (map[string]*tongue, error) {
+// tonguesOf are the languages of a set of catalogues, each read when something is first
+// said in it: a gate starts before anybody has come. Each language answers from its own
+// alone: a message missing there is a fault to be found, not to be covered with the other
+// language. A catalogue that cannot be read is a fault of this program: it panics, and a
+// test reads them all.
+func tonguesOf(files fs.FS) map[string]*tongue {
 	tongues := make(map[string]*tongue, len(languages))
 	for _, lang := range languages {
-		bundle, err := bundle(files, lang)
-		if err != nil {
-			return nil, fmt.Errorf("reading the messages in %s: %w", lang, err)
-		}
-		tongues[lang] = &tongue{lang: lang, loc: i18n.NewLocalizer(bundle, lang)}
+		tongues[lang] = &tongue{lang: lang, loc: sync.OnceValue(func() *i18n.Localizer {
+			bundle, err := bundle(files, lang)
+			if err != nil {
+				panic("page: reading the messages in " + lang + ": " + err.Error())
+			}
+			return i18n.NewLocalizer(bundle, lang)
+		})}
 	}
-	return tongues, nil
+	return tongues
 }
 
 // bundle merges a language's own file with those of its rooms,
@@ -78,12 +83,12 @@ func (g *tongue) t(key string, pairs ...any) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("message %s: %w", key, err)
 	}
-	return g.loc.Localize(&i18n.LocalizeConfig{MessageID: key, TemplateData: data})
+	return g.loc().Localize(&i18n.LocalizeConfig{MessageID: key, TemplateData: data})
 }
 
 // n says a message that speaks of count things.
 func (g *tongue) n(key string, count int) (string, error) {
-	return g.loc.Localize(&i18n.LocalizeConfig{MessageID: key, PluralCount: count})
+	return g.loc().Localize(&i18n.LocalizeConfig{MessageID: key, PluralCount: count})
 }
 
 // say is t for keys written in this package, which a test has seen to exist in

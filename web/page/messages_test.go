@@ -55,20 +55,17 @@ func TestMessagesMerge(t *testing.T) {
 		"messages/other.ja.json": file(`{"b.title": "乙"}`),
 		"messages/other.en.json": file(`{"b.title": "B"}`),
 	}
-	tongues, err := loadTongues(files)
-	if err != nil {
-		t.Fatal(err)
-	}
+	tongues := tonguesOf(files)
 	if got := tongues["ja"].say("a.title") + tongues["ja"].say("b.title") + tongues["en"].say("b.title"); got != "甲乙B" {
 		t.Errorf("merged messages say %q", got)
 	}
 	files["messages/third.en.json"] = file(`{"b.title": "C"}`)
-	if _, err := loadTongues(files); err == nil || !strings.Contains(err.Error(), "b.title stands in messages/other.en.json and in messages/third.en.json") {
+	if _, err := bundle(files, "en"); err == nil || !strings.Contains(err.Error(), "b.title stands in messages/other.en.json and in messages/third.en.json") {
 		t.Errorf("a key in two files: %v", err)
 	}
 	delete(files, "messages/third.en.json")
 	delete(files, "messages/en.json")
-	if _, err := loadTongues(files); err == nil {
+	if _, err := bundle(files, "en"); err == nil {
 		t.Error("a language without a file of its own is loaded")
 	}
 }

@@ -45,10 +45,7 @@ func mustLoad() pages {
 
 // load finds every page: templates/NAME.html beside layout.html and the parts.
 func load() (pages, error) {
-	tongues, err := loadTongues(messageFiles)
-	if err != nil {
-		return pages{}, err
-	}
+	tongues := tonguesOf(messageFiles)
 	files, err := fs.Glob(templateFiles, "templates/*.html")
 	if err != nil {
 		return pages{}, err
