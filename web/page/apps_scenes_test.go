@@ -3,6 +3,7 @@ package page
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -34,12 +35,15 @@ func (w *world) withApplications() *world {
 	return w
 }
 
-// refusedBy is the page that a door of an application answers with.
+// refusedBy is the page that a door of an application answers with. Each time it is
+// another door, as a scene may be shown again.
 func (w *world) refusedBy(app policy.Application, v authz.Verdict) *answer {
-	w.srv.Mount("GET /door", func(_ http.ResponseWriter, r *web.Request) error {
+	w.doors++
+	door := "/door" + strconv.Itoa(w.doors)
+	w.srv.Mount("GET "+door, func(_ http.ResponseWriter, r *web.Request) error {
 		return w.srv.Refused(r.Policy(), app, v, "/")
 	})
-	return w.get("/door")
+	return w.get(door)
 }
 
 func (w *world) decided(f authz.Facts) (policy.Application, authz.Verdict) {

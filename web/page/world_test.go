@@ -42,6 +42,7 @@ var t0 = time.Date(2026, 4, 1, 0, 5, 0, 0, time.UTC)
 // A world is a real server and, behind the pages, services that answer what a
 // test tells them to and remember what they were asked.
 type world struct {
+	doors int // of applications, see refusedBy
 	*services
 	t      testing.TB
 	srv    *web.Server
