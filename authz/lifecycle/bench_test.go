@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	goldap "github.com/go-ldap/ldap/v3"
 
+	"sekisho/directory"
 	"sekisho/directory/ldap"
 	"sekisho/directory/schema"
 	"sekisho/policy/clock"
@@ -122,4 +124,66 @@ func BenchmarkSweep(b *testing.B) {
 
 func asStopped(err error, into **Stopped) bool {
 	return errors.As(err, into)
+}
+
+// generated is a directory of any number of people, of whom none is in memory but the one
+// that is told.
+type generated struct {
+	Directory
+	n   int
+	now time.Time
+}
+
+func (g *generated) Stream(_ context.Context, each func(directory.Person) error) error {
+	for i := range g.n {
+		used := g.now.AddDate(0, 0, -i%20)
+		if i%20 == 0 {
+			used = g.now.AddDate(0, 0, -200)
+		}
+		login := fmt.Sprintf("p%07d", i)
+		err := each(directory.Person{
+			ID: directory.PersonID("id-" + login), DN: "uid=" + login + ",ou=people," + base, Login: login, Name: "関所 " + login, Section: fmt.Sprintf("s%d", i%100),
+			Kind: directory.KindStaff, Account: directory.Account{CreatedAt: g.now.AddDate(-3, 0, 0), LastUsedAt: used},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// BenchmarkSweepMemory is the heap that is live while everybody is read and judged: it
+// does not grow with the directory.
+func BenchmarkSweepMemory(b *testing.B) {
+	if os.Getenv("SEKISHO_BENCH") != "1" {
+		b.Skip("set SEKISHO_BENCH=1, or run test/run bench")
+	}
+	var least uint64
+	for _, n := range []int{10_000, 100_000, 1_000_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			w := newWorld(b)
+			book := w.gateway(&generated{w.dir, n, w.clock.Now()})
+			var most uint64
+			idle, every := 0, n/20/20
+			_, _, err := book.Look(b.Context(), w.clock.Now(), nil, func(Entry) error {
+				if idle++; idle%every == 0 {
+					runtime.GC()
+					var m runtime.MemStats
+					runtime.ReadMemStats(&m)
+					most = max(most, m.HeapAlloc)
+				}
+				return nil
+			})
+			if stopped := (*Stopped)(nil); err != nil && !asStopped(err, &stopped) || idle != n/20 {
+				b.Fatalf("%d idle, %v", idle, err)
+			}
+			if least == 0 {
+				least = most
+			}
+			if most > 2*least {
+				b.Errorf("%d MiB of heap at %d entries, %d at the fewest", most>>20, n, least>>20)
+			}
+			b.ReportMetric(float64(most)/(1<<20), "heap-MiB")
+		})
+	}
 }

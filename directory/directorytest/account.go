@@ -161,6 +161,16 @@ func (w *world) state() {
 	if got := w.fresh(p).Number; got != "K-0042" {
 		w.Errorf("number = %q", got)
 	}
+	// What answers for an ID of a program is found by it, on every server.
+	other := w.create()
+	w.write(other.DN, one("employeeNumber", "k-0042"))
+	for number, want := range map[string]int{"K-0042": 2, "K-00*": 0, "": 0, "K-0043": 0} {
+		got, err := w.d.Numbered(w.Context(), number)
+		w.yes("Numbered", err)
+		if len(got) != want || want > 0 && !slices.ContainsFunc(got, func(o directory.Person) bool { return o.ID == p.ID && o.Login == p.Login }) {
+			w.Errorf("%d IDs of number %q, want %d: %+v", len(got), number, want, got)
+		}
+	}
 }
 
 func (w *world) inGroups(p directory.Person, want ...string) {
