@@ -30,6 +30,9 @@ type Filter struct {
 	Words, Section string
 	Kind           directory.Kind
 	State          string
+	// Unbegun narrows it to people who may use everything and have not begun: who have
+	// a temporary password that they have not used, or no use yet.
+	Unbegun bool
 }
 
 // A Line is a person in a list, with what an administrator looks for at once.
@@ -37,6 +40,7 @@ type Line struct {
 	Listed
 	ShutOut, NoFactor, Temporary bool
 	LastUsedAt                   time.Time
+	TemporaryEnds                time.Time // of the temporary password; zero where there is none
 }
 
 // A List is one page of people.
@@ -70,7 +74,7 @@ func (s *Service) List(ctx context.Context, o signin.Origin, cookie string, f Fi
 	out := List{Next: after}
 	for range mostRounds {
 		batch := limit
-		if f.State != "" {
+		if f.State != "" || f.Unbegun {
 			batch = MostFound
 		}
 		found, err := s.Directory.Look(ctx, directory.Wanted{Words: f.Words, Section: f.Section, Kind: f.Kind}, out.Next, batch)
@@ -103,6 +107,9 @@ func (s *Service) List(ctx context.Context, o signin.Origin, cookie string, f Fi
 // fits is asked of section and kind, too: not every directory can be.
 func (f Filter) fits(l Line) bool {
 	if f.Section != "" && l.Section != f.Section || f.Kind != "" && l.Kind != f.Kind {
+		return false
+	}
+	if f.Unbegun && (l.State != Active || l.Kind == directory.KindService || !l.Temporary && !l.LastUsedAt.IsZero()) {
 		return false
 	}
 	switch f.State {
@@ -139,6 +146,10 @@ func (s *Service) lines(ctx context.Context, people []directory.Person) ([]Line,
 	}
 	var out []Line
 	for _, p := range people {
+		var ends time.Time
+		if at := p.Account.PasswordChangedAt; p.Account.MustChange && !at.IsZero() {
+			ends = at.Add(s.In.Policy().Password.TemporaryEnd)
+		}
 		out = append(out, Line{
 			Listed: Listed{
 				Login: p.Login, Name: p.Name, Section: p.Section, Kind: p.Kind,
@@ -146,7 +157,7 @@ func (s *Service) lines(ctx context.Context, people []directory.Person) ([]Line,
 			},
 			ShutOut:   shut[p.ID] || p.Account.PasswordLocked,
 			NoFactor:  !factors[p.ID] && p.Kind != directory.KindService,
-			Temporary: p.Account.MustChange, LastUsedAt: p.Account.LastUsedAt,
+			Temporary: p.Account.MustChange, LastUsedAt: p.Account.LastUsedAt, TemporaryEnds: ends,
 		})
 	}
 	return out, nil

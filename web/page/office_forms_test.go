@@ -54,7 +54,7 @@ func TestOfficeSearch(t *testing.T) {
 	o.next = "kato"
 	o.get("/people?q="+url.QueryEscape(" 鈴木 ")+"&after=abe").is(200).says(
 		`value="鈴木"`, `href="/people?after=kato&amp;q=%E9%88%B4%E6%9C%A8"`, `href="/people?q=%E9%88%B4%E6%9C%A8"`, `href="/people?lang=en&amp;q=%E9%88%B4%E6%9C%A8"`, "利用停止中", "未利用のため停止", "休職・育休中", "期限切れ", "ディレクトリで無効")
-	if o.last() != "find {鈴木   } abe 50" {
+	if o.last() != "find {鈴木    false} abe 50" {
 		t.Errorf("did %q", o.last())
 	}
 	// What it is narrowed to goes along to the next page and the other language.
@@ -62,7 +62,7 @@ func TestOfficeSearch(t *testing.T) {
 	a := o.get("/people?section=joho&kind=staff&state=suspended&colour=blue").is(200).says(
 		`href="/people?after=kato&amp;kind=staff&amp;section=joho&amp;state=suspended"`, `href="/people?lang=en&amp;kind=staff&amp;section=joho&amp;state=suspended"`,
 		`<option value="joho" selected>`, `<option value="staff" selected>`, `<option value="suspended" selected>`, "1000人を調べました", "選んだ状態の人").keepsSilentOn("blue")
-	if o.last() != "find { joho staff suspended}  50" {
+	if o.last() != "find { joho staff suspended false}  50" {
 		t.Errorf("did %q", o.last())
 	}
 	for _, s := range people.States() {

@@ -41,6 +41,7 @@ type office struct {
 	read      int
 	subject   people.Detail
 	slip      people.Slip
+	handful   people.Handful
 	terminals []people.TerminalSeen
 	tokens    []totp.Token
 	imported  totp.Imported
@@ -86,6 +87,10 @@ func (d *office) Unlock(_ context.Context, _ signin.Origin, _, login string) err
 func (d *office) TemporaryPassword(_ context.Context, _ signin.Origin, _, login string) (people.Slip, error) {
 	d.do("temporary", login)
 	return d.slip, d.actErr
+}
+func (d *office) TemporaryPasswords(_ context.Context, _ signin.Origin, _ string, logins []string) (people.Handful, error) {
+	d.do("slips", logins)
+	return d.handful, d.actErr
 }
 func (d *office) RecoveryCode(_ context.Context, _ signin.Origin, _, login string) (people.Slip, error) {
 	d.do("recovery", login)

@@ -34,6 +34,7 @@ type People interface {
 	EndLeave(ctx context.Context, o signin.Origin, cookie, login, reason string) error
 	Unlock(ctx context.Context, o signin.Origin, cookie, login string) error
 	TemporaryPassword(ctx context.Context, o signin.Origin, cookie, login string) (people.Slip, error)
+	TemporaryPasswords(ctx context.Context, o signin.Origin, cookie string, logins []string) (people.Handful, error)
 	RecoveryCode(ctx context.Context, o signin.Origin, cookie, login string) (people.Slip, error)
 	RemoveFactor(ctx context.Context, o signin.Origin, cookie, login, factorID string) error
 	Terminals(ctx context.Context, o signin.Origin, cookie string) ([]people.TerminalSeen, error)
@@ -57,6 +58,7 @@ type People interface {
 func (h *house) mountOffice() {
 	m := h.srv.Mount
 	m("GET /people", h.people)
+	h.mountSlips()
 	m("GET /people/{login}", h.person)
 	m("GET /people/{login}/suspend", h.actForm(suspending))
 	m("POST /people/{login}/suspend", h.suspend)
@@ -116,6 +118,7 @@ func (h *house) rooms(r *web.Request, step signin.Step, here string) []room {
 		name, says string
 	}{
 		{authz.ViewPeople, "people", g.say("people.title")},
+		{authz.TemporaryPassword, "slips", g.say("slips.title")},
 		{authz.ViewTerminals, "terminals", g.say("terminals.title")},
 		{authz.ViewTokens, "tokens", g.say("tokens.title")},
 		{authz.ViewApplications, "applications", g.say("app.title")},

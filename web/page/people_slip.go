@@ -48,11 +48,14 @@ func (h *house) givePassword(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return h.actError(w, r, step, givingPassword, err)
 	}
-	return h.slip(w, r, step, slip, func(g *tongue, url string) (string, []string) {
-		return g.say("slip.password"), []string{
-			g.say("slip.password_use", "URL", url), g.say("slip.password_letters"), g.say("slip.password_change"),
-			g.say("slip.password_second"), g.say("slip.password_shred")}
-	})
+	return h.slip(w, r, step, slip, h.passwordPaper)
+}
+
+// passwordPaper is what the paper of a temporary password is called and says.
+func (h *house) passwordPaper(g *tongue, url string) (title string, steps []string) {
+	return g.say("slip.password"), []string{
+		g.say("slip.password_use", "URL", url), g.say("slip.password_letters"), g.say("slip.password_change"),
+		g.say("slip.password_second"), g.say("slip.password_shred")}
 }
 
 // giveCode gives somebody who has lost a factor a code for the way to a new one.
@@ -74,6 +77,15 @@ func (h *house) giveCode(w http.ResponseWriter, r *web.Request) error {
 
 // slip shows the paper. says are its title and its steps in a language.
 func (h *house) slip(w http.ResponseWriter, r *web.Request, step signin.Step, s people.Slip, says func(g *tongue, url string) (title string, steps []string)) error {
+	p := h.paper(r, step, s, says)
+	v := h.view(r, step, p)
+	// Nothing here can be shown a second time, in whatever language.
+	v.Switch = switchURL(r, p.Back)
+	return h.show(w, r, http.StatusOK, "slip", v)
+}
+
+// paper is one slip, in both languages.
+func (h *house) paper(r *web.Request, step signin.Step, s people.Slip, says func(g *tongue, url string) (title string, steps []string)) slipPage {
 	p := slipPage{
 		Back: personPath(s.Login), Login: s.Login, Secret: string(s.Secret.Reveal()),
 	}
@@ -94,8 +106,5 @@ func (h *house) slip(w http.ResponseWriter, r *web.Request, step signin.Step, s 
 		})
 	}
 	p.Kind, _ = says(h.tongue(r), "")
-	v := h.view(r, step, p)
-	// Nothing here can be shown a second time, in whatever language.
-	v.Switch = switchURL(r, p.Back)
-	return h.show(w, r, http.StatusOK, "slip", v)
+	return p
 }

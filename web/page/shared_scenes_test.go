@@ -121,7 +121,7 @@ func init() {
 func TestSharedPages(t *testing.T) {
 	w := atCloset(newWorld(t))
 	w.get("/shared").is(200).says(`href="/shared" aria-current="true"`, "窓口 &lt;b&gt;", `data-left="1200"`, "佐々木", "小川さんが使っています", `action="/shared/hoso/checkout"`,
-		`value="30"`, `href="/signin?acr=phr`, `action="/shared/mado/checkin"`, "いっしょに使っている人：ogawa").keepsSilentOn(`action="/shared/kagi/checkout"`, `action="/shared/yoyaku/checkout"`)
+		`value="30"`, `href="/signin?acr=phr`, `action="/shared/mado/checkin"`, "いっしょに使っている人：ogawa", "同時に2人まで").keepsSilentOn(`action="/shared/kagi/checkout"`, `action="/shared/yoyaku/checkout"`)
 	a := w.post("/shared/hoso/checkout", "reason", " 放送 ", "minutes", "３０").is(200).says("Abcd-efgh-2345", ">hoso<", `href="/shared"`, "今だけ表示されます")
 	if a.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("a page with a password may be kept: %q", a.Header.Get("Cache-Control"))
