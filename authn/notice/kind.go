@@ -69,7 +69,7 @@ const (
 	// Of permits. Detail kind is the kind of permit.
 	PermitRevoked Kind = "permit_revoked" // Detail: by, kind, reason
 	PermitEnding  Kind = "permit_ending"  // soon: ask again. Detail: kind, until
-	PermitReview  Kind = "permit_review"  // to who decided it. Detail: kind, person
+	PermitReview  Kind = "permit_review"  // to who may review it. Detail: kind, person
 	RemoteBegan   Kind = "remote_began"   // to who asked for the permit, where the policy says so. Detail: kind, person, from
 	RemoteOver    Kind = "remote_over"    // likewise
 

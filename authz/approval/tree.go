@@ -1,6 +1,7 @@
 package approval
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -173,6 +174,31 @@ func (q question) open(k int, step Step) bool {
 // eligible asks of somebody what has nothing to do with their post.
 func (q question) eligible(h Holder) bool {
 	return why(q, h) == Allowed
+}
+
+// Oversees reports whether somebody has their say, now, over what a rule has decided for
+// a section: by a post of one of its steps where that reaches the section, in place of
+// who holds it, or from above (articles 11 to 15). The CIO and the CSIRT have it
+// everywhere (articles 11-4, 75-2). Who audits has it nowhere.
+func Oversees(p *policy.Policy, r Rule, section string, by Holder, now time.Time) bool {
+	if slices.ContainsFunc(by.Posts, func(id policy.PostID) bool { post, ok := p.Post(id); return ok && post.Audits }) {
+		return false
+	}
+	if slices.Contains(by.Posts, policy.CIO) || slices.Contains(by.Posts, policy.CSIRT) {
+		return true
+	}
+	m := Matter{Section: section}
+	return slices.ContainsFunc(r.Steps, func(s Step) bool {
+		return slices.ContainsFunc(ladder(s, r.Strict), func(up rung) bool { return len(up.capacities(p, m, by, r.Strict, now)) > 0 })
+	})
+}
+
+// Overseers are all who have their say over what a rule has decided for a section.
+func (b *Book) Overseers(ctx context.Context, r Rule, section string) ([]Holder, error) {
+	p, now := b.Policy(), b.Now()
+	// The CSIRT is named by no step.
+	all, err := b.whoMay(ctx, p, Rule{Steps: append(slices.Clone(r.Steps), Step{Posts: []policy.PostID{policy.CSIRT}}), Strict: r.Strict})
+	return slices.DeleteFunc(all, func(h Holder) bool { return !Oversees(p, r, section, h, now) || !h.Person.Account.Usable(now) }), err
 }
 
 // section is of whom the matter is asked for.

@@ -57,16 +57,33 @@ func (b *Book) Ask(ctx context.Context, by By, w Wish) (Permit, error) {
 	if err != nil {
 		return Permit{}, err
 	}
-	id := idOf(by.Person.ID, w.Key)
-	if m, ok, err := b.again(ctx, b.DB, id, by, w); ok || err != nil {
+	if m, ok, err := b.again(ctx, b.DB, idOf(by.Person.ID, w.Key), by, w); ok || err != nil {
 		return m, err
 	}
+	r, err := b.consider(ctx, by, k, w)
+	if err != nil {
+		return Permit{}, err
+	}
+	return b.ask(ctx, by, k, r)
+}
+
+// A request is a wish that was read, and of which it is known that enough people could
+// decide it.
+type request struct {
+	w          Wish
+	m          Permit
+	considered approval.Considered
+}
+
+// consider reads a wish and asks whether it could be decided. It changes nothing but
+// that a refusal by rule is entered on the trail.
+func (b *Book) consider(ctx context.Context, by By, k policy.PermitKind, w Wish) (request, error) {
 	m, err := b.wanted(ctx, by, k, w)
 	if err != nil {
-		return Permit{}, b.refuse(ctx, by, k, err)
+		return request{}, b.refuse(ctx, by, k, err)
 	}
 	now := b.Now().UTC().Truncate(time.Microsecond)
-	m.ID, m.AskedAt, m.Zone, m.PolicyVersion, m.wish, m.state = id, now, by.Zone, b.Version(), w.digest(), Pending
+	m.ID, m.AskedAt, m.Zone, m.PolicyVersion, m.wish, m.state = idOf(by.Person.ID, w.Key), now, by.Zone, b.Version(), w.digest(), Pending
 	p := b.Policy()
 	lapses := now.Add(p.Approval.LapseAfter)
 	if m.Until.Before(lapses) {
@@ -76,18 +93,21 @@ func (b *Book) Ask(ctx context.Context, by By, w Wish) (Permit, error) {
 		Kind: matterKind(k.ID), Subject: subject(m), Requester: m.Requester, RequesterPosts: by.Posts, Beneficiary: m.Person,
 		BeneficiaryPosts: m.posts, Nobody: k.Enforces == policy.EnforcesCrossing, Zone: by.Zone, Reason: m.Reason, LapsesAt: lapses, Rule: ruleOf(k), Articles: articles(k, m.Contractor),
 		Unheard: unheard(p, k, m),
-		Detail:  map[string]string{"permit": id, "kind": k.ID, "from": m.From.Format(time.RFC3339), "until": m.Until.Format(time.RFC3339)},
+		Detail:  map[string]string{"permit": m.ID, "kind": k.ID, "from": m.From.Format(time.RFC3339), "until": m.Until.Format(time.RFC3339)},
 	})
-	if err != nil {
-		return Permit{}, err
-	}
+	return request{w, m, considered}, err
+}
+
+// ask stores a request with its matter.
+func (b *Book) ask(ctx context.Context, by By, k policy.PermitKind, r request) (Permit, error) {
+	m, now := r.m, r.m.AskedAt
 	var out Permit
-	err = b.DB.WithTx(ctx, func(tx *store.Tx) error {
+	err := b.DB.WithTx(ctx, func(tx *store.Tx) error {
 		out = m
 		if err := b.still(ctx, tx, by); err != nil {
 			return err
 		}
-		if was, ok, err := b.again(ctx, tx, id, by, w); ok || err != nil {
+		if was, ok, err := b.again(ctx, tx, m.ID, by, r.w); ok || err != nil {
 			out = was
 			return err
 		}
@@ -97,7 +117,7 @@ func (b *Book) Ask(ctx context.Context, by By, w Wish) (Permit, error) {
 			rule, says := refuseTerminal(k, named)
 			return &Invalid{Faults: []Fault{{"terminal", rule, says}}, Articles: k.Articles}
 		}
-		asked, err := b.Matters.Ask(ctx, tx, considered)
+		asked, err := b.Matters.Ask(ctx, tx, r.considered)
 		if err != nil {
 			return err
 		}
@@ -144,6 +164,11 @@ func (b *Book) wanted(ctx context.Context, by By, k policy.PermitKind, w Wish) (
 	}
 	r := room{p: p, k: k, now: now, whose: whose, hired: Hired(p, whose)}
 	var err error
+	if w.Renews != "" {
+		if r.before, err = read(ctx, b.DB, w.Renews); err != nil && !errors.Is(err, ErrNotFound) {
+			return Permit{}, err
+		}
+	}
 	if r.terminal, err = b.standingOf(ctx, b.DB, k, w.Stated); err != nil {
 		return Permit{}, err
 	}

@@ -35,6 +35,7 @@ type Matters interface {
 	Cancel(ctx context.Context, by approval.Approver, id, comment string) (approval.View, error)
 	Void(ctx context.Context, tx *store.Tx, id, why string) error
 	Decisions(ctx context.Context, in store.Reader, id string) ([]approval.Decision, error)
+	Overseers(ctx context.Context, r approval.Rule, section string) ([]approval.Holder, error)
 	Get(ctx context.Context, id string) (approval.View, error)
 	Pending(ctx context.Context, by approval.Approver) ([]approval.View, error)
 	Verdict(ctx context.Context, v approval.View, by approval.Approver) (approval.Verdict, error)

@@ -36,13 +36,16 @@ func Columns(k policy.PermitKind) []string {
 type Line struct {
 	Line   int
 	Permit Permit
+	Known  bool // it had been asked for before, by the same line of a file
 	Err    error
 }
 
 // Import asks for a permit for each line of a CSV file: nothing in it is given without
-// whoever decides. Lists are separated by spaces. A line that cannot be taken lets the
-// others go on; a header that cannot be read takes none. try only looks.
-func (b *Book) Import(ctx context.Context, by By, kind string, in io.Reader, try bool) ([]Line, error) {
+// whoever decides. Lists are separated by spaces. The whole file is looked through
+// first, also for whether enough people could decide each line, and where a line cannot
+// be taken nothing is asked for. A line that the same person has brought before asks
+// nothing anew, so that a file whose answer was lost can be taken in again.
+func (b *Book) Import(ctx context.Context, by By, kind string, in io.Reader) ([]Line, error) {
 	if err := b.signed(by); err != nil {
 		return nil, err
 	}
@@ -50,6 +53,42 @@ func (b *Book) Import(ctx context.Context, by By, kind string, in io.Reader, try
 	if err != nil {
 		return nil, err
 	}
+	wishes, err := wishes(k, in)
+	if err != nil {
+		return nil, err
+	}
+	lines, requests, bad := make([]Line, len(wishes)), make([]request, len(wishes)), false
+	seen := map[string]bool{}
+	for i, w := range wishes {
+		lines[i].Line = i + 2
+		if seen[w.Key] { // two lines that say the same ask once
+			lines[i].Known = true
+			continue
+		}
+		seen[w.Key] = true
+		lines[i].Permit, lines[i].Known, lines[i].Err = b.again(ctx, b.DB, idOf(by.Person.ID, w.Key), by, w)
+		if !lines[i].Known && lines[i].Err == nil {
+			requests[i], lines[i].Err = b.consider(ctx, by, k, w)
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		bad = bad || lines[i].Err != nil
+	}
+	if bad {
+		return lines, nil
+	}
+	for i, r := range requests {
+		if !lines[i].Known {
+			lines[i].Permit, lines[i].Err = b.ask(ctx, by, k, r)
+		}
+	}
+	return lines, nil
+}
+
+// wishes reads a file into what each line asks for. A header or a line that cannot be
+// read takes none.
+func wishes(k policy.PermitKind, in io.Reader) ([]Wish, error) {
 	r := csv.NewReader(in)
 	r.FieldsPerRecord, r.ReuseRecord = -1, false
 	head, err := r.Read()
@@ -64,20 +103,20 @@ func (b *Book) Import(ctx context.Context, by By, kind string, in io.Reader, try
 				EN: "The first line has a column “" + name + "” that cannot be used. Columns: " + strings.Join(Columns(k), ", ")}}}}
 		}
 	}
-	var out []Line
+	var out []Wish
 	for line := 2; ; line++ {
 		record, err := r.Read()
 		if errors.Is(err, io.EOF) {
 			return out, nil
 		}
 		if err != nil || len(record) > len(head) {
-			return out, unreadable(line)
+			return nil, unreadable(line)
 		}
 		if len(out) == mostRows {
-			return out, &Invalid{Faults: []Fault{{"file", "too_many", policy.Words{
+			return nil, &Invalid{Faults: []Fault{{"file", "too_many", policy.Words{
 				JA: "一度に" + strconv.Itoa(mostRows) + "行までです。", EN: "At most " + strconv.Itoa(mostRows) + " lines at once."}}}}
 		}
-		w := Wish{Kind: kind, Stated: Stated{}}
+		w := Wish{Kind: k.ID, Stated: Stated{}}
 		for i, value := range record {
 			value = unguard(strings.TrimSpace(value))
 			switch name := head[i]; name {
@@ -99,13 +138,9 @@ func (b *Book) Import(ctx context.Context, by By, kind string, in io.Reader, try
 				}
 			}
 		}
-		one := Line{Line: line}
-		if try {
-			one.Permit, one.Err = b.wanted(ctx, by, k, w)
-		} else {
-			one.Permit, one.Err = b.Ask(ctx, by, w)
-		}
-		out = append(out, one)
+		w.Key = "line" // a digest is that of a wish with a key
+		w.Key = "line " + w.digest()
+		out = append(out, w)
 	}
 }
 

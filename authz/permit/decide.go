@@ -82,6 +82,7 @@ func (b *Book) Settle(ctx context.Context, tx *store.Tx, a approval.Matter, to a
 	if err != nil {
 		return err
 	}
+	m.Deciders = deciders(made)
 	e := b.entry(m, By{}, "permit."+string(m.state), "")
 	e.Detail["matter"] = a.ID
 	for _, d := range made {
@@ -123,19 +124,27 @@ func (b *Book) Decide(ctx context.Context, by By, id string, yes bool, comment s
 const mostAtOnce = 200
 
 // DecideAll decides several with one fresh sign-in, each by itself: with a decision
-// and an entry on the trail of its own. What refuses one lets the others go on; a
-// sign-in that is too old refuses all.
+// and an entry on the trail of its own. What refuses one lets the others go on. A sign-in
+// that is too old refuses all; where it grows old between two, the first stay decided and
+// the rest are answered with that.
 func (b *Book) DecideAll(ctx context.Context, by By, ids []string, yes bool, comment string, confirmed []string) ([]Outcome, error) {
 	if len(ids) == 0 || len(ids) > mostAtOnce {
 		return nil, &Invalid{Faults: []Fault{{"ids", "number", policy.Words{
 			JA: "1件から" + strconv.Itoa(mostAtOnce) + "件までを選んでください。", EN: "Choose 1 to " + strconv.Itoa(mostAtOnce) + "."}}}}
 	}
 	out := make([]Outcome, 0, len(ids))
+	var stop error // why nothing more is decided
 	for _, id := range unique(ids) {
+		if stop != nil {
+			out = append(out, Outcome{ID: id, Err: stop})
+			continue
+		}
 		m, err := b.Decide(ctx, by, id, yes, comment, confirmed)
 		var fresh *approval.StepUp
 		if errors.As(err, &fresh) || errors.Is(err, session.ErrNone) || ctx.Err() != nil {
-			return out, err
+			if stop = err; len(out) == 0 {
+				return nil, err
+			}
 		}
 		out = append(out, Outcome{id, m, err})
 	}

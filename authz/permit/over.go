@@ -56,8 +56,7 @@ func (b *Book) End(ctx context.Context, by By, id, comment string) (Permit, erro
 	})
 }
 
-// Revoke takes a permit away: whoever decides its kind, the CIO and the CSIRT may
-// (articles 11-4, 63-1, 75-2). What waits still is taken off the table.
+// Revoke takes a permit away; see MayRevoke (articles 11-4, 63-1, 75-2). What waits still is taken off the table.
 func (b *Book) Revoke(ctx context.Context, by By, id, comment string) (Permit, error) {
 	m, comment, err := b.overseen(ctx, by, id, comment, true, nil)
 	if err != nil {
@@ -84,7 +83,7 @@ func (b *Book) Revoke(ctx context.Context, by By, id, comment string) (Permit, e
 // overseen is a permit for whoever acts on it by a post, with their comment: they may
 // take it away, and have proved themselves lately. also asks what else must be true;
 // nil: nothing.
-func (b *Book) overseen(ctx context.Context, by By, id, comment string, needed bool, also func(Permit) error) (Permit, string, error) {
+func (b *Book) overseen(ctx context.Context, by By, id, comment string, needed bool, also func(policy.PermitKind, Permit) error) (Permit, string, error) {
 	comment, err := words("comment", comment, needed)
 	if err != nil {
 		return Permit{}, "", err
@@ -94,9 +93,9 @@ func (b *Book) overseen(ctx context.Context, by By, id, comment string, needed b
 		return Permit{}, "", err
 	}
 	k, _ := b.Policy().Permit(m.Kind)
-	err = MayRevoke(b.Policy(), k, by.Posts)
+	err = MayRevoke(b.Policy(), k, m, by.Holder, b.Now())
 	if err == nil && also != nil {
-		err = also(m)
+		err = also(k, m)
 	}
 	if err != nil {
 		return Permit{}, "", b.refuse(ctx, by, k, err)
@@ -107,29 +106,55 @@ func (b *Book) overseen(ctx context.Context, by By, id, comment string, needed b
 	return m, comment, nil
 }
 
-// MayRevoke says whether somebody who holds these posts may take a permit of a kind
-// away, and look through those there are.
-func MayRevoke(p *policy.Policy, k policy.PermitKind, posts []policy.PostID) error {
-	for _, id := range posts {
+// MayRevoke says whether somebody may take a permit away, and have it done: whoever has
+// their say over what decided it, for the section whose it is. The CIO and the CSIRT may
+// anywhere.
+func MayRevoke(p *policy.Policy, k policy.PermitKind, m Permit, by approval.Holder, now time.Time) error {
+	for _, id := range by.Posts {
 		if post, ok := p.Post(id); ok && post.Audits {
 			return refused(ReadsOnly, "監査の役割を持つ方は、閲覧だけができます。", "Whoever audits reads and changes nothing.", "16-2", "82-2")
 		}
 	}
-	for _, id := range posts {
-		if id == policy.CIO || id == policy.CSIRT || slices.ContainsFunc(k.Steps, func(s policy.PermitStep) bool { return slices.Contains(s.Posts, id) }) {
-			return nil
+	if approval.Oversees(p, ruleOf(k), m.Person.Section, by, now) {
+		return nil
+	}
+	return refused(NoPost, "この操作は、あなたの役割では行えません。この許可の室課で決める役割の方、CSIRT又は最高情報統括責任者に依頼してください。",
+		"Your post does not include this. Ask whoever decides such permits for this section, the CSIRT or the CIO.", k.Articles...)
+}
+
+// MayReview says whether somebody may look a permit through: as MayRevoke, and neither
+// whose it is nor who asked for or decided it, whichever of their IDs they use (article
+// 16-1).
+func MayReview(p *policy.Policy, k policy.PermitKind, m Permit, deciders []Ref, by approval.Holder, now time.Time) error {
+	me := approval.Ref(by.Person)
+	switch {
+	case m.Person.Same(me), m.Requester.Same(me):
+		return refused(NotTheirs, "自分の許可、自分が申請した許可は、自分では点検できません。ほかの方に依頼してください。", "Nobody reviews their own permit, or one they asked for. Ask somebody else who may.", "16-1")
+	case slices.ContainsFunc(deciders, func(d Ref) bool { return d.Same(me) }):
+		return refused(Decided, "自分が決めた許可は、自分では点検できません。決定に関わっていない方（CSIRTなど）に依頼してください。", "Nobody reviews a permit that they decided. Ask somebody who had no part in it, such as the CSIRT.", "16-1")
+	}
+	return MayRevoke(p, k, m, by, now)
+}
+
+// deciders are who had their say, one way or the other.
+func deciders(made []approval.Decision) []Ref {
+	var out []Ref
+	for _, d := range made {
+		if d.By.ID != "" { // a standing decision is nobody's
+			out = append(out, d.By)
 		}
 	}
-	return refused(NoPost, "この操作は、あなたの役割では行えません。", "Your post does not include this.", k.Articles...)
+	return out
 }
 
 // Review writes down that a permit was looked at, and goes on.
 func (b *Book) Review(ctx context.Context, by By, id, comment string) (Permit, error) {
-	_, comment, err := b.overseen(ctx, by, id, comment, false, func(m Permit) error {
-		if m.concerns(approval.Ref(by.Person)) {
-			return refused(NotTheirs, "自分の許可は、自分では点検できません。", "Nobody reviews their own permit.", "16-1")
+	_, comment, err := b.overseen(ctx, by, id, comment, false, func(k policy.PermitKind, m Permit) error {
+		made, err := b.Decisions(ctx, m)
+		if err != nil {
+			return err
 		}
-		return nil
+		return MayReview(b.Policy(), k, m, deciders(made), by.Holder, b.Now())
 	})
 	if err != nil {
 		return Permit{}, err
@@ -159,7 +184,7 @@ func (b *Book) Record(ctx context.Context, by By, id string, d Done) (Permit, er
 		return Permit{}, err
 	}
 	k, _ := b.Policy().Permit(m.Kind)
-	if err := MayRevoke(b.Policy(), k, by.Posts); err != nil && !m.concerns(approval.Ref(by.Person)) {
+	if err := MayRevoke(b.Policy(), k, m, by.Holder, b.Now()); err != nil && !m.concerns(approval.Ref(by.Person)) {
 		return Permit{}, b.refuse(ctx, by, k, err)
 	}
 	now := b.Now().UTC().Truncate(time.Microsecond)

@@ -94,6 +94,7 @@ type Permit struct {
 	AskedAt   time.Time
 	LapsesAt  time.Time
 	DecidedAt time.Time
+	Deciders  []Ref    // who had their say
 	Confirmed []string // what whoever said yes has confirmed
 	EndedAt   time.Time
 	EndedBy   Ref // the zero Ref: nobody, it was time

@@ -22,6 +22,7 @@ const (
 	WrongState   Reason = "wrong_state"   // it has gone on, or is over
 	AccountEnds  Reason = "account_ends"  // the ID can be used no more
 	OtherRequest Reason = "other_request" // the key was used for another request
+	Decided      Reason = "decided"       // they had a part in its decision
 	NotRecorded  Reason = "not_recorded"  // the kind keeps no record of what was done
 )
 

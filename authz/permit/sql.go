@@ -27,6 +27,7 @@ type body struct {
 
 	LapsesAt   int64    `json:"lapses_at,omitempty"`
 	DecidedAt  int64    `json:"decided_at,omitempty"`
+	Deciders   []Ref    `json:"deciders,omitempty"`
 	Confirmed  []string `json:"confirmed,omitempty"`
 	EndedAt    int64    `json:"ended_at,omitempty"`
 	EndedBy    Ref      `json:"ended_by"`
@@ -43,7 +44,7 @@ func (m Permit) body() ([]byte, error) {
 	at := store.Micros
 	b := body{
 		Person: m.Person, Requester: m.Requester, Contractor: m.Contractor, Reason: m.Reason, Stated: m.Stated, Zone: m.Zone, Renews: m.Renews,
-		PolicyVersion: m.PolicyVersion, Wish: m.wish, LapsesAt: at(m.LapsesAt), DecidedAt: at(m.DecidedAt), Confirmed: m.Confirmed,
+		PolicyVersion: m.PolicyVersion, Wish: m.wish, LapsesAt: at(m.LapsesAt), DecidedAt: at(m.DecidedAt), Deciders: m.Deciders, Confirmed: m.Confirmed,
 		EndedAt: at(m.EndedAt), EndedBy: m.EndedBy, EndReason: m.EndReason, ReviewedAt: at(m.ReviewedAt), ReviewedBy: m.ReviewedBy,
 		ToldRenew: m.toldRenew, ToldDue: at(m.toldDue),
 	}
@@ -79,7 +80,7 @@ func scan(row store.Row) (Permit, error) {
 	at := store.FromMicros
 	m.state, m.AskedAt, m.From, m.Until, m.UsedAt = State(state), at(asked), at(starts), at(ends), at(used)
 	m.Person, m.Requester, m.Contractor, m.Reason, m.Stated, m.Zone, m.Renews = b.Person, b.Requester, b.Contractor, b.Reason, b.Stated, b.Zone, b.Renews
-	m.PolicyVersion, m.wish, m.LapsesAt, m.DecidedAt, m.Confirmed = b.PolicyVersion, b.Wish, at(b.LapsesAt), at(b.DecidedAt), b.Confirmed
+	m.PolicyVersion, m.wish, m.LapsesAt, m.DecidedAt, m.Deciders, m.Confirmed = b.PolicyVersion, b.Wish, at(b.LapsesAt), at(b.DecidedAt), b.Deciders, b.Confirmed
 	m.EndedAt, m.EndedBy, m.EndReason, m.ReviewedAt, m.ReviewedBy = at(b.EndedAt), b.EndedBy, b.EndReason, at(b.ReviewedAt), b.ReviewedBy
 	m.toldRenew, m.toldDue = b.ToldRenew, at(b.ToldDue)
 	if b.Done != nil {

@@ -68,6 +68,12 @@ func (b *Book) Tidy(ctx context.Context) error {
 }
 
 func (b *Book) tidy(ctx context.Context, seen Permit) (ended bool, err error) {
+	var review []directory.PersonID
+	if k, _ := b.Policy().Permit(seen.Kind); k.ReviewDays > 0 && seen.State(b.Now()) == Approved {
+		if review, err = b.reviewers(ctx, seen); err != nil {
+			return false, err
+		}
+	}
 	err = b.DB.WithTx(ctx, func(tx *store.Tx) error {
 		ended = false
 		m, err := read(ctx, tx, seen.ID)
@@ -102,7 +108,7 @@ func (b *Book) tidy(ctx context.Context, seen Permit) (ended bool, err error) {
 			}
 		default:
 			m.toldDue = m.ReviewDue(k, now)
-			if err := b.tellDeciders(ctx, tx, m); err != nil {
+			if err := b.tellReviewers(ctx, tx, m, review); err != nil {
 				return err
 			}
 		}
@@ -111,17 +117,36 @@ func (b *Book) tidy(ctx context.Context, seen Permit) (ended bool, err error) {
 	return ended, err
 }
 
-// tellDeciders tells those who said yes that a permit is to be looked at.
-func (b *Book) tellDeciders(ctx context.Context, tx *store.Tx, m Permit) error {
-	made, err := b.Matters.Decisions(ctx, tx, m.Matter)
+// mostTold bounds how many people hear that a permit is to be looked at.
+const mostTold = 20
+
+// reviewers are those who may look a permit through. They are read from the directory,
+// before the transaction that tells them.
+func (b *Book) reviewers(ctx context.Context, m Permit) ([]directory.PersonID, error) {
+	p, now := b.Policy(), b.Now()
+	k, _ := p.Permit(m.Kind)
+	made, err := b.Decisions(ctx, m)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, d := range made {
-		if d.Yes && d.By.ID != "" {
-			if err := b.tell(ctx, tx, m, d.By.ID, notice.PermitReview, map[string]string{"person": m.Person.Name}); err != nil {
-				return err
-			}
+	all, err := b.Matters.Overseers(ctx, ruleOf(k), m.Person.Section)
+	if err != nil {
+		return nil, err
+	}
+	var out []directory.PersonID
+	for _, h := range all {
+		if MayReview(p, k, m, deciders(made), h, now) == nil && len(out) < mostTold {
+			out = append(out, h.Person.ID)
+		}
+	}
+	return out, nil
+}
+
+// tellReviewers tells them.
+func (b *Book) tellReviewers(ctx context.Context, tx *store.Tx, m Permit, who []directory.PersonID) error {
+	for _, to := range who {
+		if err := b.tell(ctx, tx, m, to, notice.PermitReview, map[string]string{"person": m.Person.Name}); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -55,6 +55,7 @@ type room struct {
 	whose    directory.Person
 	hired    bool      // whose is a contractor
 	terminal Standing  // of the terminal that was named
+	before   Permit    // the one that it is said to follow; the zero Permit: there is none
 	cap      time.Time // a terminal's own permit ends then; zero: it has none
 }
 
@@ -99,6 +100,10 @@ func (r room) read(w Wish) (Permit, error) {
 		}
 	}
 	r.term(w, &m, &bad)
+	if w.Renews != "" && !Follows(r.before, r.k.ID, approval.Ref(r.whose), r.now) {
+		bad.add("renews", "other", "続けられるのは、同じ人の同じ種類の許可で、有効なもの又は終わって"+strconv.Itoa(followsDays)+"日以内のものだけです。続けるのでなければ、新しく申請してください。",
+			"Only a permit of the same kind and person can be followed that is in force, or ended within "+strconv.Itoa(followsDays)+" days. Otherwise ask for a new one.")
+	}
 	if r.k.Enforces == policy.EnforcesCrossing && len(bad) == 0 {
 		r.crossing(m, &bad)
 	}
@@ -240,6 +245,25 @@ func refuseTerminal(k policy.PermitKind, is Standing) (rule string, says policy.
 		return "unknown", policy.Words{JA: "この端末機は登録されていません。先に端末機を登録してください。", EN: "This terminal is not enrolled. Enrol it first."}
 	}
 	return "", policy.Words{}
+}
+
+// followsDays is how long after its end a permit can still be followed by another.
+const followsDays = 90
+
+// Follows reports whether a permit of a kind and a person may be said to follow this
+// one: it was theirs, of that kind, and is in force or ended lately, by its time or
+// given back. What was taken away is not renewed: it is asked for anew.
+func Follows(before Permit, kind string, whose Ref, now time.Time) bool {
+	switch before.State(now) {
+	case Approved:
+	case Expired, Ended:
+		if !now.Before(before.EndsAt().AddDate(0, 0, followsDays)) {
+			return false
+		}
+	default:
+		return false
+	}
+	return before.Kind == kind && before.Person.Same(whose)
 }
 
 // misspelt reports whether a name is an enrolled terminal's by another spelling: what

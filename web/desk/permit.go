@@ -212,8 +212,10 @@ type PermitList struct {
 
 // A Decided is what became of one of several requests.
 type Decided struct {
-	ID  string
-	Err error // nil: it was decided
+	ID   string
+	Name policy.Words // of what was asked for
+	For  Who
+	Err  error // nil: it was decided
 }
 
 // A BadLine is one line of a file that was not taken.
@@ -226,6 +228,7 @@ type BadLine struct {
 // An Imported is what became of a file: all of it was taken, or nothing.
 type Imported struct {
 	Added int
+	Known int // lines that had been taken in before: nothing was asked for anew
 	Bad   []BadLine
 }
 

@@ -372,7 +372,7 @@ func valueOf(p *policy.Policy, f policy.PermitField, values []string) policy.Wor
 func (d *Desk) mayPermit(r reader, k policy.PermitKind, m permit.Permit, out *Permit) {
 	me, yes := approval.Ref(r.Person), Answer{OK: true}
 	concerns := m.Person.Same(me) || m.Requester.Same(me)
-	keeps := permit.MayRevoke(r.p, k, r.Posts) == nil
+	keeps := permit.MayRevoke(r.p, k, m, r.Holder, r.now) == nil
 	switch out.State {
 	case Pending:
 		if concerns {
@@ -385,7 +385,7 @@ func (d *Desk) mayPermit(r reader, k policy.PermitKind, m permit.Permit, out *Pe
 			out.May[PermitEnd] = yes
 		} else if keeps {
 			out.May[PermitRevoke] = Answer{OK: true, StepUp: r.toOversee()}
-			if k.ReviewDays > 0 {
+			if k.ReviewDays > 0 && permit.MayReview(r.p, k, m, m.Deciders, r.Holder, r.now) == nil {
 				out.May[PermitReview] = Answer{OK: true, StepUp: r.toOversee()}
 			}
 		}
@@ -394,7 +394,7 @@ func (d *Desk) mayPermit(r reader, k policy.PermitKind, m permit.Permit, out *Pe
 		out.May[PermitDone] = yes
 	}
 	ahead := !r.now.Before(m.Until.AddDate(0, 0, -max(k.AheadDays, 1)))
-	if concerns && (out.State == Approved && ahead || out.State == Expired) && mayAsk(r, k).OK {
+	if concerns && permit.Follows(m, m.Kind, m.Person, r.now) && (out.State != Approved || ahead) && mayAsk(r, k).OK {
 		out.May[PermitRenew] = yes
 	}
 }
@@ -639,7 +639,7 @@ func (d *Desk) DecideAll(ctx context.Context, o signin.Origin, cookie string, ma
 		return nil, err
 	}
 	var ids []string
-	asks := map[string]string{} // the matter of each permit
+	asks := map[string]Decided{} // the matter of each permit
 	for _, id := range matters {
 		view, err := d.Approvals.Get(ctx, id)
 		if err != nil {
@@ -648,7 +648,8 @@ func (d *Desk) DecideAll(ctx context.Context, o signin.Origin, cookie string, ma
 		if !slices.Contains(permit.Kinds(), view.Kind) {
 			return nil, approval.ErrNotFound // what is about something else is decided by itself
 		}
-		ids, asks[view.Detail["permit"]] = append(ids, view.Detail["permit"]), id
+		k, _ := r.p.Permit(view.Detail["kind"])
+		ids, asks[view.Detail["permit"]] = append(ids, view.Detail["permit"]), Decided{ID: id, Name: k.Name, For: who(view.For())}
 	}
 	became, err := d.Permits.DecideAll(ctx, r.By, ids, yes, comment, confirmed)
 	if err != nil {
@@ -656,7 +657,9 @@ func (d *Desk) DecideAll(ctx context.Context, o signin.Origin, cookie string, ma
 	}
 	var out []Decided
 	for _, one := range became {
-		out = append(out, Decided{asks[one.ID], said(one.Err)})
+		became := asks[one.ID]
+		became.Err = said(one.Err)
+		out = append(out, became)
 	}
 	return out, nil
 }
@@ -671,27 +674,22 @@ func (d *Desk) ImportPermits(ctx context.Context, o signin.Origin, cookie, kind 
 	if need := r.toOversee(); need != nil {
 		return Imported{}, need
 	}
-	for _, try := range []bool{true, false} {
-		lines, err := d.Permits.Import(ctx, r.By, kind, strings.NewReader(string(data)), try)
-		if err != nil {
-			return Imported{}, said(err)
-		}
-		var out Imported
-		for _, l := range lines {
-			if l.Err == nil {
-				out.Added++
-				continue
-			}
+	lines, err := d.Permits.Import(ctx, r.By, kind, strings.NewReader(string(data)))
+	if err != nil {
+		return Imported{}, said(err)
+	}
+	var out Imported
+	for _, l := range lines {
+		switch {
+		case l.Err != nil:
 			out.Bad = append(out.Bad, badLines(l)...)
-		}
-		if !try || len(out.Bad) > 0 {
-			if try {
-				out.Added = 0
-			}
-			return out, nil
+		case l.Known:
+			out.Known++
+		case l.Permit.ID != "":
+			out.Added++
 		}
 	}
-	return Imported{}, nil
+	return out, nil
 }
 
 // badLines says what is wrong with a line.

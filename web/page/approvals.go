@@ -18,8 +18,10 @@ import (
 type approvalsPage struct {
 	Rooms       []room
 	Cards       []matterCard
-	Several     bool   // more than one can be decided at once
-	Comment     string // on them
+	Outcomes    []outcomeLine // of several that were just decided
+	Gone        bool          // there is no session any more
+	Several     bool          // more than one can be decided at once
+	Comment     string        // on them
 	Witness     []leaseLine
 	Countersign []leaseLine
 	Judge       []leaseLine
@@ -54,6 +56,9 @@ type matterCard struct {
 	Together       bool // it may be decided with others
 	Chosen         bool
 }
+
+// An outcomeLine is what became of one of several requests.
+type outcomeLine struct{ What, For, Became, Wrong string }
 
 type factLine struct{ Label, Value string }
 
@@ -117,6 +122,7 @@ func (h *house) decideAll(w http.ResponseWriter, r *web.Request) error {
 	if len(ids) == 0 {
 		faults = append(faults, Fault{"", g.say("approvals.none_chosen")})
 	}
+	var outcomes []outcomeLine
 	if len(faults) == 0 {
 		became, err := h.Permits.DecideAll(r.Context(), r.Origin, r.Cookie, ids, answer == "yes", comment, nil)
 		if err != nil {
@@ -127,27 +133,40 @@ func (h *house) decideAll(w http.ResponseWriter, r *web.Request) error {
 			faults = said.Faults
 		}
 		var left []string
+		did, notice := g.say("approvals.outcome_yes"), "approved_all"
+		if answer == "no" {
+			did, notice = g.say("approvals.outcome_no"), "denied_all"
+		}
 		for _, one := range became {
-			if one.Err == nil {
-				continue
+			line := outcomeLine{What: r.Say(one.Name), For: nameOf(one.For), Became: did}
+			if one.Err != nil {
+				left = append(left, one.ID)
+				line.Became, line.Wrong = g.say("approvals.outcome_left"), r.Say(web.ProblemOf(one.Err).Detail)
 			}
-			left = append(left, one.ID)
-			faults = append(faults, Fault{"", r.Say(web.ProblemOf(one.Err).Detail)})
+			outcomes = append(outcomes, line)
 		}
 		if err == nil && len(left) == 0 {
-			done := "approved_all"
-			if answer == "no" {
-				done = "denied_all"
+			return redirect(w, r, "/approvals", url.Values{"done": {notice}, "n": {strconv.Itoa(len(became))}})
+		}
+		if len(left) > 0 {
+			says, err := g.n("approvals.left", len(left))
+			if err != nil {
+				return err
 			}
-			return redirect(w, r, "/approvals", url.Values{"done": {done}, "n": {strconv.Itoa(len(became))}})
+			faults = append(faults, Fault{"", says})
 		}
 		ids = left
 	}
 	p, err := h.approvalsPage(r, step)
-	if err != nil {
+	switch {
+	case err != nil && len(outcomes) == 0:
 		return h.turned(w, r, err, "/approvals")
+	case none(err): // the session ended in between: what it decided is told all the same
+		step, p = signin.Step{}, approvalsPage{Gone: true}
+	case err != nil:
+		return err
 	}
-	p.Comment = r.PostForm.Get("comment")
+	p.Outcomes, p.Comment = outcomes, r.PostForm.Get("comment")
 	for i, c := range p.Cards {
 		p.Cards[i].Chosen = slices.Contains(ids, c.ID)
 	}

@@ -37,6 +37,7 @@ type permitAskPage struct {
 	Rooms            []room
 	Kind, Name, Says string
 	Renews           string // the permit that it follows; "" for none
+	Key              string // of the form
 	Groups           []formGroup
 	Deciders         []string
 	Enforced, Remote bool
@@ -184,7 +185,7 @@ func (h *house) permitAskPage(r *web.Request, step signin.Step, f desk.PermitFor
 	g := h.tongue(r)
 	p := permitAskPage{
 		Rooms: h.gates(r, step, "/permits"), Kind: f.ID, Name: r.Say(f.Name), Says: r.Say(f.Says), Renews: typed.Get("renew"), Deciders: inWords(r, f.Deciders),
-		Enforced: f.Enforced, Remote: f.ID == desk.RemoteAccess, Done: f.Done, Articles: f.Articles,
+		Enforced: f.Enforced, Remote: f.ID == desk.RemoteAccess, Done: f.Done, Articles: f.Articles, Key: keptKey(r),
 	}
 	if r.Origin.Outside {
 		p.Outside = r.Origin.Source.String()
@@ -429,7 +430,7 @@ func (h *house) placed(r *web.Request, groups []formGroup, faults []Fault) {
 // of it; the rules are the book's.
 func (h *house) readWish(r *web.Request, f desk.PermitForm) (desk.PermitWish, []Fault) {
 	g, in := h.tongue(r), formReader{h: h, r: r}
-	wish := desk.PermitWish{Kind: f.ID, Renews: in.get("renew"), Reason: in.line("reason", mostReason, true), Stated: map[string][]string{}}
+	wish := desk.PermitWish{Kind: f.ID, Renews: in.get("renew"), Reason: in.line("reason", mostReason, true), Stated: map[string][]string{}, Key: keyOf(r, "")}
 	if f.Others {
 		wish.Person = in.line("person", mostID, false)
 	}

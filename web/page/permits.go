@@ -331,7 +331,12 @@ func (h *house) permitDone(r *web.Request) notice {
 	case "renewed":
 		return counted(g.n("permit.done_renewed", number(q.Get("n"))))
 	case "imported":
-		return counted(g.n("permit.done_imported", number(q.Get("n"))))
+		taken := counted(g.n("permit.done_imported", number(q.Get("n"))))
+		if known := number(q.Get("known")); known > 0 {
+			before := counted(g.n("permit.done_known", known))
+			taken.Says = strings.TrimSpace(taken.Says + " " + before.Says)
+		}
+		return taken
 	}
 	return notice{}
 }

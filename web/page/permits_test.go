@@ -5,11 +5,13 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"sekisho/authn/account"
+	"sekisho/authn/session"
 	"sekisho/policy"
 	"sekisho/web"
 	"sekisho/web/desk"
@@ -73,6 +75,9 @@ func TestAskForPermits(t *testing.T) {
 				return
 			}
 			a.leadsTo("/permits/p4?done=asked")
+			for i := range w.permits.asked { // whether it is the same twice is TestAPermitFormSentTwice
+				w.permits.asked[i].Key = ""
+			}
 			if len(w.permits.asked) != 1 || !same(w.permits.asked[0], tt.want) {
 				t.Errorf("asked for %+v, want %+v", w.permits.asked, tt.want)
 			}
@@ -193,6 +198,14 @@ func TestDecideTogether(t *testing.T) {
 	w.permits.became = []desk.Decided{{ID: "m10"}, {ID: "m11", Err: web.Say(web.CodeState, policy.Words{JA: "すでに却下されています。", EN: "Denied already."})}}
 	w.send(http.MethodPost, "/approvals", url.Values{"csrf_token": {token(w.cookie)}, "id": {"m10", "m11"}, "answer": {"yes"}}).is(422).
 		says("すでに却下されています。", `value="m11" form="all" checked`).keepsSilentOn(`value="m10" form="all" checked`)
+	// A sign-in that grew old in between: what was decided is told, line by line.
+	w = withRequests(newWorld(t))
+	w.permits.became = []desk.Decided{{ID: "m10", Name: remoteKind.Name, For: sasaki}, {ID: "m11", Name: crossingKind.Name, For: yamada, Err: freshly}}
+	two := url.Values{"csrf_token": {token(w.cookie)}, "id": {"m10", "m11"}, "answer": {"no"}, "comment": {"不要"}}
+	w.send(http.MethodPost, "/approvals", two).is(422).says("却下しました", "佐々木", "まだ決まっていません", "より新しい本人確認が必要", "1件が決まっていません。", `value="m11" form="all" checked`)
+	// A session that ended in between: the same, and the way to sign in.
+	w.permits.became[1].Err, w.desk.lookErr = session.ErrNone, session.ErrNone
+	w.send(http.MethodPost, "/approvals", two).is(422).says("却下しました", "まだ決まっていません", `href="/signin?rd=%2Fapprovals"`).keepsSilentOn(`form="all"`)
 	// An old sign-in is mended first, once for all.
 	w = withRequests(newWorld(t))
 	w.permits.actErr = freshly
@@ -230,6 +243,8 @@ func TestRegisters(t *testing.T) {
 	if len(w.permits.did) != before {
 		t.Errorf("did %q", w.permits.did[before:])
 	}
+	w.permits.taken.Added, w.permits.taken.Known = 1, 1
+	w.get(w.bring("/registers/dispose/import", "a,b\n1,2\n").Header.Get("Location")).is(200).says("1件を取り込みました。", "前に取り込んだ1件は、そのままです。")
 	w.get("/registers/none").is(404)
 	// Who reads nothing of others reads no file of it either.
 	w = atTollbooth(newWorld(t))
@@ -245,6 +260,58 @@ func TestRegisters(t *testing.T) {
 	w.now.Session.AuthAt = t0.Add(-time.Hour)
 	if to := w.get("/registers/dispose/import").is(http.StatusSeeOther).Header.Get("Location"); !strings.HasPrefix(to, "/signin?") || !strings.Contains(to, url.QueryEscape("/registers/dispose/import")) {
 		t.Errorf("leads to %s", to)
+	}
+}
+
+var hiddenKey = regexp.MustCompile(`name="key" value="([^"]+)"`)
+
+// TestAPermitFormSentTwice: a form says who it is, and a second click of the same form
+// says the same; what is asked for otherwise is another request.
+func TestAPermitFormSentTwice(t *testing.T) {
+	w := atTollbooth(newWorld(t))
+	form := func(path string) string {
+		t.Helper()
+		m := hiddenKey.FindStringSubmatch(w.get(path).is(200).body)
+		if m == nil {
+			t.Fatalf("the form at %s has no key", path)
+		}
+		return m[1]
+	}
+	ask := func(key, reason string) string {
+		t.Helper()
+		w.post("/permits/new", "kind", "dispose", "key", key, "reason", reason, "stated-asset", "調査票", "stated-class", "2", "from", "2026-05-01", "until", "2026-06-01").is(303)
+		return w.permits.asked[len(w.permits.asked)-1].Key
+	}
+	path := "/permits/new?kind=dispose"
+	one, two := form(path), form(path)
+	first := ask(one, "期限")
+	if first == "" || ask(one, "期限") != first {
+		t.Error("the same form is two requests")
+	}
+	for name, key := range map[string]string{"another form": ask(two, "期限"), "another reason": ask(one, "別の理由")} {
+		if key == "" || key == first {
+			t.Errorf("%s is the same request", name)
+		}
+	}
+	if got := ask("", "期限"); got != "" {
+		t.Errorf("a form without a key has %q", got)
+	}
+	// A form that comes back with a fault keeps its key.
+	if got := hiddenKey.FindStringSubmatch(w.post("/permits/new", "kind", "dispose", "key", one, "reason", "").is(422).body); got == nil || got[1] != one {
+		t.Errorf("the form comes back as %q", got)
+	}
+	// Renewals of one form are told apart by what they renew.
+	key := form("/permits/renew")
+	w.permits.asked = nil
+	for range 2 {
+		w.send(http.MethodPost, "/permits/renew", url.Values{"csrf_token": {token(w.cookie)}, "key": {key}, "id": {"p1", "p2"}, "until": {"2028-03-31"}})
+	}
+	keys := map[string]int{}
+	for _, one := range w.permits.asked {
+		keys[one.Key]++
+	}
+	if len(keys) != len(w.permits.asked)/2 || len(keys) == 0 || keys[""] > 0 {
+		t.Errorf("renewals have the keys %v", keys)
 	}
 }
 

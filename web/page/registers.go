@@ -276,7 +276,11 @@ func (h *house) registerImport(w http.ResponseWriter, r *web.Request) error {
 		taken, err := h.Permits.ImportPermits(r.Context(), r.Origin, r.Cookie, kind.ID, []byte(text))
 		switch {
 		case err == nil && len(taken.Bad) == 0:
-			return redirect(w, r, p.Path, url.Values{"done": {"imported"}, "n": {strconv.Itoa(taken.Added)}})
+			to := url.Values{"done": {"imported"}, "n": {strconv.Itoa(taken.Added)}}
+			if taken.Known > 0 {
+				to.Set("known", strconv.Itoa(taken.Known))
+			}
+			return redirect(w, r, p.Path, to)
 		case err == nil:
 			says, err := g.n("register.bad_lines", len(taken.Bad))
 			if err != nil {

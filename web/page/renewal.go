@@ -21,6 +21,7 @@ type renewalsPage struct {
 	Lines    []renewalLine
 	Reason   string
 	Until    string // the day that is proposed
+	Key      string // of the form
 	Today    string
 	Articles []policy.Article
 }
@@ -53,7 +54,7 @@ func (h *house) renewalsPage(r *web.Request, step signin.Step) (renewalsPage, []
 		return renewalsPage{}, nil, err
 	}
 	now := h.srv.Now()
-	p := renewalsPage{Rooms: h.gates(r, step, "/permits/renew"), Today: dayOf(now), Articles: []policy.Article{"63-1", "63-2(1)"}}
+	p := renewalsPage{Rooms: h.gates(r, step, "/permits/renew"), Today: dayOf(now), Key: keptKey(r), Articles: []policy.Article{"63-1", "63-2(1)"}}
 	var last time.Time
 	for _, one := range list.Permits {
 		// What was never used is not proposed: the fewest who need it (article
@@ -107,12 +108,20 @@ func (h *house) renew(w http.ResponseWriter, r *web.Request) error {
 	asked := 0
 	if len(faults) == 0 {
 		var gone []string
+		for _, id := range ids { // sent twice, it was asked for by the first
+			if slices.ContainsFunc(permits, func(p desk.Permit) bool { return p.ID == id }) {
+				continue
+			}
+			if one, err := h.Permits.Permit(r.Context(), r.Origin, r.Cookie, id); err == nil && one.Renewed != "" {
+				asked++
+			}
+		}
 		for i, one := range permits {
 			if !slices.Contains(ids, one.ID) {
 				continue
 			}
 			wish := one.Wish
-			wish.Kind, wish.Renews, wish.From, wish.Until = one.Kind, one.ID, one.Until, until.AddDate(0, 0, 1)
+			wish.Kind, wish.Renews, wish.From, wish.Until, wish.Key = one.Kind, one.ID, one.Until, until.AddDate(0, 0, 1), keyOf(r, one.ID)
 			if reason != "" {
 				wish.Reason = reason
 			}
