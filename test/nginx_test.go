@@ -319,6 +319,31 @@ func TestNginx(t *testing.T) {
 		}
 		f.last()
 	})
+	t.Run("a refusal leads to why", func(t *testing.T) {
+		stolen := ""
+		for _, k := range c.HTTP.Jar.Cookies(mustParse(t, page)) {
+			stolen += k.Name + "=" + k.Value
+		}
+		away := f.visitor(t, "127.200.7.7") // of no network of ours
+		if a := away.Do(t, "GET", page, nil, "Cookie", stolen); a.Status != 403 || a.Header.Get("Location") != "" {
+			t.Errorf("a script: %d %q", a.Status, a.Header.Get("Location"))
+		}
+		a := away.Do(t, "GET", page, nil, "Cookie", stolen, "Accept", "text/html,*/*")
+		if a.Status != 302 || !strings.HasPrefix(a.Header.Get("Location"), f.PublicURL+"/handover?") {
+			t.Fatalf("a browser: %d %q", a.Status, a.Header.Get("Location"))
+		}
+		gate := ""
+		for _, k := range c.HTTP.Jar.Cookies(mustParse(t, f.PublicURL)) {
+			gate += k.Name + "=" + k.Value + "; "
+		}
+		a = away.Do(t, "GET", a.Header.Get("Location"), nil, "Cookie", gate, "Accept", "text/html,*/*", "Accept-Language", "ja")
+		if a.Status != 403 || !strings.Contains(string(a.Body), `href="/permits/new?application=app&amp;kind=remote_access"`) || !strings.Contains(string(a.Body), "「許可」の画面（/permits）") {
+			t.Errorf("why: %d %s", a.Status, a.Body)
+		}
+		if f.last() != nil {
+			t.Error("the application was reached")
+		}
+	})
 	t.Run("end", func(t *testing.T) {
 		if a := c.Do(t, "DELETE", "/api/v1/session", nil); a.Status != 204 {
 			t.Fatalf("signing out: %d %s", a.Status, a.Body)

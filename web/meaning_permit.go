@@ -43,10 +43,14 @@ func ofPermit(err error) (Problem, bool) {
 	return Problem{}, false
 }
 
-// PermitURL leads to the form that asks for a permit, where it is mounted.
+// PermitURL leads to the form that asks for a permit, where it is mounted; app may be "".
 func (s *Server) PermitURL(kind authz.PermitKind, app string) string {
 	if kind == "" || !slices.Contains(s.routes, "GET "+PermitPath) {
 		return ""
 	}
-	return PermitPath + "?" + url.Values{"kind": {string(kind)}, "application": {app}}.Encode()
+	q := url.Values{"kind": {string(kind)}}
+	if app != "" {
+		q.Set("application", app)
+	}
+	return PermitPath + "?" + q.Encode()
 }

@@ -2,7 +2,6 @@ package web
 
 import (
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 
@@ -38,8 +37,8 @@ func (s *Server) NextURL(app policy.Application, v authz.Verdict, back string) s
 	switch {
 	case v.Reason == authz.Synced:
 		return "/me"
-	case v.Ask != "" && slices.Contains(s.routes, "GET "+PermitPath):
-		return PermitPath + "?" + url.Values{"kind": {string(v.Ask)}, "application": {app.ID}}.Encode()
+	case s.PermitURL(v.Ask, app.ID) != "":
+		return s.PermitURL(v.Ask, app.ID)
 	case v.StepUp != "":
 		return signInURL(v.StepUp, v.Fresh, back)
 	}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"sekisho/authn/signin"
+	"sekisho/authz"
 	"sekisho/policy"
 )
 
@@ -192,6 +194,9 @@ var errPanic = errors.New("panic; see the line before")
 // fail answers with an error, once, for whoever is reading.
 func (s *Server) fail(w http.ResponseWriter, r *Request, err error) {
 	p := ProblemOf(err)
+	if way := (*signin.NoPassage)(nil); p.Next.URL == "" && errors.As(err, &way) {
+		p.Next.URL = s.PermitURL(authz.PermitKind(way.Ask), "")
+	}
 	if p.RetryAfter > 0 {
 		// Rounded up: a client that comes back a moment early is held again.
 		secs := int64((p.RetryAfter + time.Second - 1) / time.Second)

@@ -462,3 +462,29 @@ func TestOverAConnection(t *testing.T) {
 		t.Errorf("a body of 1 MiB: %d %s", status, code)
 	}
 }
+
+// TestNoPassageLeadsToTheForm: whoever is refused for want of a permit is led to where
+// one is asked for, once that is mounted.
+func TestNoPassageLeadsToTheForm(t *testing.T) {
+	t.Parallel()
+	for _, mounted := range []bool{false, true} {
+		s, _ := newServer(t, nil)
+		s.Mount("GET /api/v1/x", func(http.ResponseWriter, *Request) error {
+			return &signin.NoPassage{Reason: "no_remote", Says: policy.Words{JA: "許可が必要です。", EN: "It takes a permit."}, Articles: []policy.Article{"63-1"}, Ask: "remote_access"}
+		})
+		want := ""
+		if mounted {
+			s.Mount("GET "+PermitPath, func(http.ResponseWriter, *Request) error { return nil })
+			want = PermitPath + "?kind=remote_access"
+		}
+		for lang, says := range map[string]string{"ja": "「許可」の画面（/permits）", "en": "“Permits” (/permits)"} {
+			_, code, body := problem(t, send(s, "GET", "/api/v1/x", "", "Accept-Language: "+lang))
+			next, _ := body["next"].(map[string]any)
+			url, _ := next["url"].(string)
+			detail, _ := next["detail"].(string)
+			if code != CodeForbidden || next["step"] != "ask_permit" || url != want || !strings.Contains(detail, says) {
+				t.Errorf("%s, mounted %t: %v", lang, mounted, body)
+			}
+		}
+	}
+}

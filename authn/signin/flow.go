@@ -31,7 +31,10 @@ type flow struct {
 	Replaces string             `json:"replaces"` // session this browser had before
 	// ReplacesOf is whose sign-in alone replaces that session; "" for whoever's.
 	ReplacesOf directory.PersonID `json:"replaces_of,omitempty"`
-	Ends       time.Time          `json:"ends"`
+	// Apart: it began in another place than this sign-in, so nothing that hung on it
+	// goes along.
+	Apart bool      `json:"apart,omitempty"`
+	Ends  time.Time `json:"ends"`
 	// Since is when the password behind this sign-in was known to be the one in
 	// force. A change or a report of it after that ends the sign-in.
 	Since time.Time `json:"since"`
@@ -343,7 +346,7 @@ func (s *Service) finish(ctx context.Context, o Origin, cookie string, f *flow, 
 				return err
 			}
 		}
-		if replaces != "" && s.Succeeded != nil {
+		if replaces != "" && !f.Apart && s.Succeeded != nil {
 			if err := s.Succeeded(ctx, tx, replaces, n); err != nil {
 				return err
 			}
@@ -429,6 +432,7 @@ func (s *Service) former(ctx context.Context, cookie string, f *flow) error {
 		return fmt.Errorf("finding the session before: %w", err)
 	case n.App == "":
 		f.Replaces = n.ID
+		f.Apart = s.foreign(f.Zone, f.Outside) && (n.Zone != f.Zone || n.Outside != f.Outside)
 	}
 	return nil
 }

@@ -50,6 +50,9 @@ func (s *Service) BeginPasskey(ctx context.Context, o Origin, cookie, _ string) 
 	fresh := ""
 	step, err := s.Current(ctx, o, cookie)
 	switch {
+	case step.CSRF != "" && (errors.Is(err, ErrNone) || errors.As(err, new(*NoPassage))):
+		// A session of another place: the browser keeps it until somebody has
+		// signed in here.
 	case errors.Is(err, ErrNone) && s.opening(cookie):
 		// Another window of this browser has asked already. Its question stays
 		// good beside this one: each is its own ticket.

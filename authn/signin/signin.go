@@ -405,6 +405,9 @@ func (s *Service) Acknowledge(ctx context.Context, o Origin, cookie, version str
 
 // Current says what a cookie stands for: a session, or a sign-in under way.
 // ErrNone means neither.
+//
+// A session that opens nothing where it is used (ErrNone, or *NoPassage) is answered
+// with its CSRF token all the same: its browser may sign in anew from there.
 func (s *Service) Current(ctx context.Context, o Origin, cookie string) (Step, error) {
 	switch session.KindOf(cookie) {
 	case session.KindSession:
@@ -420,7 +423,7 @@ func (s *Service) Current(ctx context.Context, o Origin, cookie string) (Step, e
 			return Step{}, away(err)
 		}
 		if err := s.elsewhere(ctx, o, n, p); err != nil {
-			return Step{}, err
+			return Step{CSRF: s.Sessions.CSRF(cookie)}, err
 		}
 		// The session was looked at as it began; this request may come from elsewhere.
 		if s.Barred != nil && (n.Zone != o.Zone || n.Outside != o.Outside) {

@@ -271,6 +271,33 @@ func TestDecideAllGrowsOld(t *testing.T) {
 	}
 }
 
+// TestTally: what is counted is what is in force, begins later or waits at that time.
+func TestTally(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.given("tanaka", remote(), "cho")
+	w.given("mori", remote(func(w *Wish) { w.From = "2026-12-01" }), "cho")
+	w.given("tanaka", privately(), "endo")
+	w.asks("mori", remote(func(w *Wish) { w.Until = "2026-11-28" }))
+	counted := func() string {
+		t.Helper()
+		all, err := w.Tally(t.Context())
+		w.must(err)
+		return fmt.Sprint(all)
+	}
+	if got := counted(); got != "map[private_terminal:{1 0 0} remote_access:{1 1 1}]" {
+		t.Errorf("counted %s", got)
+	}
+	w.past(7 * 24 * time.Hour) // what waited is over, what was to begin has
+	if got := counted(); got != "map[private_terminal:{1 0 0} remote_access:{2 0 0}]" {
+		t.Errorf("a week later: %s", got)
+	}
+	w.past(365 * 24 * time.Hour)
+	if got := counted(); got != "map[]" {
+		t.Errorf("a year later: %s", got)
+	}
+}
+
 // stopping is the engine with a sign-in that grows old after so many decisions.
 type stopping struct {
 	Matters

@@ -203,20 +203,6 @@ func unlist[K comparable](in map[K][]authz.Permit, key K, id string) {
 	in[key] = rest
 }
 
-// LiveNow counts what is in force here and opens something, for the meter.
-func (b *Book) LiveNow() int {
-	now := b.Now()
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	n := 0
-	for _, m := range b.held {
-		if !now.Before(m.Since) && now.Before(m.Until) {
-			n++
-		}
-	}
-	return n
-}
-
 // fresh reports whether what is held in memory may be gone by: the last poll that
 // succeeded is young enough, by the clock and by the ticks, for the clock stands still
 // while it waits for a machine's that was set back.

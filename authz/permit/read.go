@@ -151,3 +151,31 @@ func Between(ctx context.Context, in store.Reader, kind string, from, to time.Ti
 		}
 	}
 }
+
+// A Tally is how many permits of a kind there are that something may still come of.
+type Tally struct {
+	Live    int // in force
+	Ahead   int // approved, and not begun
+	Pending int
+}
+
+// Tally counts them by kind, of all gateways of the store.
+func (b *Book) Tally(ctx context.Context) (map[string]Tally, error) {
+	type line struct {
+		kind string
+		Tally
+	}
+	all, err := store.All(ctx, b.DB, "permits", func(row store.Row) (line, error) {
+		var l line
+		err := row.Scan(&l.kind, &l.Live, &l.Ahead, &l.Pending)
+		return l, err
+	}, `
+		SELECT kind, SUM(CASE WHEN state = 'approved' AND starts_at <= $1 THEN 1 ELSE 0 END), SUM(CASE WHEN state = 'approved' AND starts_at > $1 THEN 1 ELSE 0 END),
+		       SUM(CASE WHEN state = 'pending' THEN 1 ELSE 0 END)
+		FROM   permit WHERE state IN ('approved', 'pending') AND ends_at > $1 GROUP BY kind`, store.Micros(b.Now()))
+	out := map[string]Tally{}
+	for _, l := range all {
+		out[l.kind] = l.Tally
+	}
+	return out, err
+}

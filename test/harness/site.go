@@ -91,7 +91,7 @@ zones:
   - id: lgwan
 {{.Zone}}
 networks:
-  - {cidr: 127.0.0.0/8, zone: lgwan}
+  - {cidr: 127.0.0.0/9, zone: lgwan} # the rest of loopback is outside
   - {cidr: 10.2.0.0/16, zone: lgwan}
 posts:
   - {id: staff, group: "cn=staff,ou=groups,{{.BaseDN}}"}

@@ -13,7 +13,8 @@ import (
 )
 
 // ServeHTTP is GET /auth/check: 200 with who it is, 401 with where to sign in
-// when that would help, 403 when it would not. Whoever is no trusted proxy is
+// when that would help, 403 when it would not. Where somebody reads a page, the 403
+// names in Location the one that says why, and what they can do about it. Whoever is no trusted proxy is
 // told nothing at all.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
@@ -46,12 +47,15 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !helps(a.verdict) {
 			g.counts.refused.Inc()
 			g.deny(a, source)
+			if a.app.ID != "" && reads(q, r.Header) {
+				h.Set("Location", g.issuer+web.HandoverPath(a.app.ID, web.AppOrigin(g.srv.PublicURL(), a.app)+q.uri))
+			}
 			w.WriteHeader(http.StatusForbidden)
 			return
 		}
 		g.counts.signIn.Inc()
 		h.Set("Location", g.signInURL(a, q.uri))
-		if q.redirect && (q.method == http.MethodGet || q.method == http.MethodHead) && acceptsHTML(r.Header) {
+		if q.redirect && reads(q, r.Header) {
 			w.WriteHeader(http.StatusSeeOther)
 			return
 		}
@@ -109,6 +113,11 @@ func (g *Gate) signInURL(a answer, uri string) string {
 		to += "&max_age=" + strconv.Itoa(int(max(0, fresh-freshMargin)/time.Second))
 	}
 	return to
+}
+
+// reads reports whether somebody would see a page in answer to their request.
+func reads(q question, h http.Header) bool {
+	return (q.method == http.MethodGet || q.method == http.MethodHead) && acceptsHTML(h)
 }
 
 func acceptsHTML(h http.Header) bool {

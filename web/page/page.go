@@ -176,14 +176,15 @@ func (h *house) onward(w http.ResponseWriter, r *web.Request, step signin.Step) 
 	return nil
 }
 
-// current is what the reader's cookie stands for; the zero Step for nothing.
+// current is what the reader's cookie stands for; for nothing, a Step in no state. It
+// has the token of a session that opens nothing from here, for signing in anew.
 func (h *house) current(r *web.Request) (signin.Step, error) {
 	if r.Cookie == "" {
 		return signin.Step{}, nil
 	}
 	step, err := h.Presence.Current(r.Context(), r.Origin, r.Cookie)
 	if none(err) {
-		return signin.Step{}, nil
+		return signin.Step{CSRF: step.CSRF}, nil
 	}
 	return step, err
 }

@@ -26,10 +26,14 @@ type signinPage struct {
 // and as recently as whoever sent them here asks.
 func (h *house) signinForm(w http.ResponseWriter, r *web.Request) error {
 	step, err := h.current(r)
+	why := notice{Says: h.why(r)}
+	if no := (*signin.NoPassage)(nil); errors.As(err, &no) && step.CSRF != "" {
+		// The session of inside opens nothing here. Whoever has a permit signs in anew.
+		why, err = notice{Says: h.tongue(r).say("notice.outside", "Why", r.Say(no.Says)), Tone: "warn"}, nil
+	}
 	if err != nil {
 		return err
 	}
-	why := notice{Says: h.why(r)}
 	if step.State == authn.SignedIn && step.Session != nil {
 		stronger := r.StepUp() != "" && !step.Session.ACR.AtLeast(r.StepUp())
 		older := tooOld(r.URL.Query().Get("max_age"), h.srv.Now().Sub(step.Session.AuthAt))

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -40,6 +41,22 @@ func TestStepsLeadToTheirPages(t *testing.T) {
 			w.get("/me").leadsTo(path)
 		})
 	}
+}
+
+// TestSignInFormOutside: a browser with a session of inside gets the form outside, with
+// the token that goes with its cookie, and is told what becomes of that session.
+func TestSignInFormOutside(t *testing.T) {
+	w := newWorld(t).signedIn()
+	w.nowErr = &signin.NoPassage{Reason: "no_remote", Says: policy.Words{JA: "庁外からの利用には許可が必要です。", EN: "A permit is needed."}}
+	page := w.get("/signin").is(http.StatusOK).says("庁外からの利用には許可が必要です。", "サインインし直してください", `name="password"`, `value="`+token(w.cookie)+`"`)
+	if page.cookieSet() != "" {
+		t.Errorf("the cookie became %q", page.cookieSet())
+	}
+	w.get("/me").is(http.StatusForbidden)
+	w.step = signin.Step{State: authn.SecondFactor, Cookie: "new"}
+	w.post("/signin", "login", "tanaka", "password", "pw").leadsTo("/signin/totp")
+	w.nowErr = errors.New("the store is away")
+	w.get("/signin").is(http.StatusInternalServerError)
 }
 
 func TestSigningInLeadsOn(t *testing.T) {

@@ -120,6 +120,9 @@ func (s *services) ConfirmTerminal(context.Context, signin.Origin, string) (sign
 	return s.step, s.err
 }
 func (s *services) Current(_ context.Context, _ signin.Origin, cookie string) (signin.Step, error) {
+	if errors.As(s.nowErr, new(*signin.NoPassage)) {
+		return signin.Step{CSRF: token(cookie)}, s.nowErr
+	}
 	if s.nowErr != nil {
 		return signin.Step{}, s.nowErr
 	}

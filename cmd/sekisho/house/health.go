@@ -110,8 +110,9 @@ func (h *House) measure(cfg Config) {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value)
 	}
 	h.sessions = prometheus.NewGauge(prometheus.GaugeOpts{Name: "sekisho_sessions", Help: "Sessions that have neither ended nor run out, of all gateways of the store; asked once a minute."})
+	h.permits = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sekisho_permits", Help: "Permits that are in force, approved for later, or wait, of all gateways of the store; asked once a minute."}, []string{"kind", "state"})
 	h.Registry.MustRegister(
-		h.sessions, h.cards, waterLevels{h, places(cfg)},
+		h.sessions, h.permits, h.cards, waterLevels{h, places(cfg)},
 		gauge("sekisho_sessions_held", "Sessions that have a copy in memory here.", func() float64 { return float64(h.Sessions.Held()) }),
 		gauge("sekisho_privileged_sessions", "Privileged sessions that are open, as this gateway knows.", func() float64 { return float64(h.Sessions.Raised()) }),
 		gauge("sekisho_session_poll_age_seconds", "Age of what this gateway knows of sessions ended elsewhere.", func() float64 { return h.Sessions.PollAge().Seconds() }),
@@ -178,14 +179,25 @@ func (w waterLevels) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// countSessions asks the store how many live.
-func (h *House) countSessions(ctx context.Context) {
-	n, err := h.Sessions.Live(ctx)
-	if err != nil {
+// countStored asks the store how many sessions and permits live.
+func (h *House) countStored(ctx context.Context) {
+	if n, err := h.Sessions.Live(ctx); err != nil {
 		h.complain(ctx, "counting sessions", err)
+	} else {
+		h.sessions.Set(float64(n))
+	}
+	all, err := h.Permits.Tally(ctx)
+	if err != nil {
+		h.complain(ctx, "counting permits", err)
 		return
 	}
-	h.sessions.Set(float64(n))
+	h.permits.Reset() // a kind that the policy has no more
+	for _, k := range h.Charter.Current().Permits {
+		n := all[k.ID]
+		h.permits.WithLabelValues(k.ID, "live").Set(float64(n.Live))
+		h.permits.WithLabelValues(k.ID, "ahead").Set(float64(n.Ahead))
+		h.permits.WithLabelValues(k.ID, "pending").Set(float64(n.Pending))
+	}
 }
 
 // lookAtFiles looks at what others renew, and says when it was not renewed.

@@ -124,6 +124,7 @@ type House struct {
 	life     *life
 	lookout  *lookout
 	sessions prometheus.Gauge
+	permits  *prometheus.GaugeVec
 	cards    *renewals
 	gear     []*net.UDPConn
 	drain    time.Duration
@@ -437,8 +438,8 @@ func (h *House) Run(ctx context.Context) {
 			every(ctx, examineEvery, func() { h.Web.Examine(ctx) })
 		},
 		func(ctx context.Context) {
-			h.countSessions(ctx)
-			every(ctx, countEvery, func() { h.countSessions(ctx) })
+			h.countStored(ctx)
+			every(ctx, countEvery, func() { h.countStored(ctx) })
 		},
 		func(ctx context.Context) {
 			every(ctx, 5*time.Second, func() { h.complain(ctx, "telling of a sealed key", h.LockDown.TellSealed(ctx)) })
