@@ -25,6 +25,7 @@ package permit
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"sekisho/authz"
@@ -177,14 +178,35 @@ func (m Permit) ReviewDue(k policy.PermitKind, now time.Time) time.Time {
 	if k.ReviewDays <= 0 || m.State(now) != Approved {
 		return time.Time{}
 	}
-	last := m.DecidedAt
-	if m.ReviewedAt.After(last) {
-		last = m.ReviewedAt
-	}
-	if due := last.AddDate(0, 0, k.ReviewDays); due.Before(m.Until) {
+	if due := m.looked().AddDate(0, 0, k.ReviewDays); due.Before(m.Until) {
 		return due
 	}
 	return time.Time{}
+}
+
+// Owes reports whether it is still to be written down that something was done under it
+// (article 26-2).
+func (m Permit) Owes(k policy.PermitKind, now time.Time) bool {
+	state := m.State(now)
+	return k.Done && m.Done.Wrote.IsZero() && !m.DecidedAt.IsZero() && (state == Approved || state == Expired || state == Ended)
+}
+
+// looked is when it was last decided or reviewed; zero: not yet.
+func (m Permit) looked() time.Time {
+	if m.ReviewedAt.After(m.DecidedAt) {
+		return m.ReviewedAt
+	}
+	return m.DecidedAt
+}
+
+// words are what somebody types to find it, in small letters.
+func (m Permit) words() string {
+	return strings.ToLower(strings.Join([]string{m.Person.Name, m.Person.Login, m.Requester.Name, m.Requester.Login, m.Stated.One("company"), m.Stated.One("subcontractor"), m.Reason}, "\n"))
+}
+
+// opens are the applications that it names, each between blanks.
+func (m Permit) opens() string {
+	return " " + strings.Join(slices.Concat(m.Stated["applications"], m.Stated["application"]), " ") + " "
 }
 
 // renewAt is when its holder is told that it will end; zero: not.

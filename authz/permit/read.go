@@ -3,10 +3,8 @@ package permit
 import (
 	"context"
 	"slices"
-	"time"
 
 	"sekisho/authz/approval"
-	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/store"
 )
@@ -44,85 +42,6 @@ func (b *Book) Get(ctx context.Context, by By, id string) (Permit, error) {
 		}
 	}
 	return m, nil
-}
-
-// A Filter says which permits are listed. Zero fields do not restrict.
-type Filter struct {
-	Kind      string
-	State     State
-	Mine      bool // whose it is, or who asked
-	ToApprove bool // that wait for the reader's word
-	Person    directory.PersonID
-	Unused    bool // never used
-	Review    bool // whose review is due
-	Ends      time.Time
-	Keep      func(Permit) bool // what else must be true of one; nil: nothing
-	After     string            // the id of the last one before
-	Limit     int               // 0: 100
-}
-
-// List is permits, those asked for last first, as far as they concern the reader.
-// What is over by itself is listed as what it is, whatever its row says.
-func (b *Book) List(ctx context.Context, by By, f Filter) (out []Permit, next string, err error) {
-	if err := b.signed(by); err != nil {
-		return nil, "", err
-	}
-	if f.Limit <= 0 || f.Limit > 1000 {
-		f.Limit = 100
-	}
-	p, now, own := b.Policy(), b.Now(), !b.Sees(by)
-	var waits map[string]bool
-	if f.ToApprove {
-		waits = map[string]bool{}
-		views, err := b.Matters.Pending(ctx, by)
-		if err != nil {
-			return nil, "", err
-		}
-		for _, v := range views {
-			waits[v.ID] = true
-		}
-		if own = false; len(waits) == 0 {
-			return nil, "", nil
-		}
-	}
-	at, id := store.Micros(now.Add(24*time.Hour)), ""
-	if f.After != "" {
-		last, err := read(ctx, b.DB, f.After)
-		if err != nil {
-			return nil, "", err
-		}
-		at, id = store.Micros(last.AskedAt), last.ID
-	}
-	me := ""
-	if f.Mine || own {
-		me = string(by.Person.ID)
-	}
-	for {
-		page, err := list(ctx, b.DB, `
-			(asked_at < $1 OR asked_at = $1 AND id > $2) AND ($3 = '' OR kind = $3) AND ($4 = '' OR person_id = $4 OR requester_id = $4)
-			AND ($5 = '' OR person_id = $5) ORDER BY asked_at DESC, id LIMIT 500`, at, id, f.Kind, me, string(f.Person))
-		if err != nil {
-			return nil, "", err
-		}
-		for _, m := range page {
-			at, id = store.Micros(m.AskedAt), m.ID
-			k, _ := p.Permit(m.Kind)
-			due := m.ReviewDue(k, now)
-			switch {
-			case f.State != "" && m.State(now) != f.State, waits != nil && !waits[m.Matter], f.Unused && !m.UsedAt.IsZero(),
-				f.Review && (due.IsZero() || due.After(now)), !f.Ends.IsZero() && m.Until.After(f.Ends),
-				f.Keep != nil && !f.Keep(m):
-				continue
-			}
-			if len(out) == f.Limit {
-				return out, out[len(out)-1].ID, nil
-			}
-			out = append(out, m)
-		}
-		if len(page) < 500 {
-			return out, "", nil
-		}
-	}
 }
 
 // Decisions are what was said on a permit.

@@ -102,10 +102,12 @@ func insert(ctx context.Context, tx *store.Tx, m Permit, due, now time.Time) err
 		return fmt.Errorf("storing a permit: %w", err)
 	}
 	_, err = tx.Exec(ctx, `
-		INSERT INTO permit (id, kind, person_id, requester_id, application, terminal, enforced, state, version, asked_at, starts_at, ends_at, due_at, matter, changed_at, body)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $11, $12, $13, $14, $15)`,
+		INSERT INTO permit (id, kind, person_id, requester_id, application, terminal, enforced, state, version, asked_at, starts_at, ends_at, due_at, matter, changed_at, body,
+		                    section, applications, words, lapses_at, decided_at, looked_at, done_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`,
 		m.ID, m.Kind, string(m.Person.ID), string(m.Requester.ID), m.Stated.One("application"), m.Stated.One("terminal"), flag(enforced(m.Kind)), string(m.state),
-		store.Micros(m.AskedAt), store.Micros(m.From), store.Micros(m.Until), store.Micros(due), m.Matter, store.Micros(now), string(text))
+		store.Micros(m.AskedAt), store.Micros(m.From), store.Micros(m.Until), store.Micros(due), m.Matter, store.Micros(now), string(text),
+		m.Person.Section, m.opens(), m.words(), store.Micros(m.LapsesAt), store.Micros(m.DecidedAt), store.Micros(m.looked()), store.Micros(m.Done.Wrote))
 	if err != nil {
 		return fmt.Errorf("storing a permit: %w", err)
 	}
@@ -120,9 +122,10 @@ func save(ctx context.Context, tx *store.Tx, m Permit, due, now time.Time) error
 		return fmt.Errorf("storing a permit: %w", err)
 	}
 	err = tx.ExecOne(ctx, `
-		UPDATE permit SET state = $1, version = version + 1, due_at = $2, changed_at = $3, body = $4
+		UPDATE permit SET state = $1, version = version + 1, due_at = $2, changed_at = $3, body = $4, lapses_at = $7, decided_at = $8, looked_at = $9, done_at = $10
 		WHERE  id = $5 AND version = $6`,
-		string(m.state), store.Micros(due), store.Micros(now), string(text), m.ID, m.version)
+		string(m.state), store.Micros(due), store.Micros(now), string(text), m.ID, m.version,
+		store.Micros(m.LapsesAt), store.Micros(m.DecidedAt), store.Micros(m.looked()), store.Micros(m.Done.Wrote))
 	if err != nil {
 		return fmt.Errorf("storing permit %s: %w", m.ID, err)
 	}

@@ -22,6 +22,8 @@ const (
 	tidyEvery  = 5 * time.Second
 	tidyBatch  = 100
 	flushEvery = 3 // of tidyEvery
+	// forgetEvery is some twelve hours.
+	forgetEvery = 8640
 )
 
 // Run tidies, and writes down when permits were used, until ctx ends.
@@ -35,6 +37,9 @@ func (b *Book) Run(ctx context.Context) {
 		note("tidying permits", b.Tidy(ctx))
 		if n%flushEvery == 0 {
 			note("writing down when permits were used", b.Flush(ctx))
+		}
+		if n%forgetEvery == 1 {
+			note("forgetting old uses of permits", b.forget(ctx))
 		}
 	}
 	if err := b.Flush(context.WithoutCancel(ctx)); err != nil {
@@ -199,10 +204,53 @@ func (b *Book) Flush(ctx context.Context) error {
 
 func (b *Book) used(ctx context.Context, tx *store.Tx, id string, u use) error {
 	_, err := tx.Exec(ctx, `UPDATE permit SET used_at = $1, used_from = $2 WHERE id = $3 AND used_at < $1`, store.Micros(u.at), u.from, id)
+	if err == nil {
+		// Whichever of two gateways comes first, the day begins with the first use and
+		// ends with the last.
+		_, err = tx.Exec(ctx, `
+			INSERT INTO permit_use (permit, day, first_at, last_at, last_from)
+			SELECT $1, $2, $3, $3, $4 WHERE EXISTS (SELECT 1 FROM permit WHERE id = $1)
+			ON CONFLICT (permit, day) DO UPDATE SET
+				first_at  = CASE WHEN excluded.first_at < permit_use.first_at THEN excluded.first_at ELSE permit_use.first_at END,
+				last_from = CASE WHEN excluded.last_at > permit_use.last_at THEN excluded.last_from ELSE permit_use.last_from END,
+				last_at   = CASE WHEN excluded.last_at > permit_use.last_at THEN excluded.last_at ELSE permit_use.last_at END`,
+			id, policy.DayInJapan(u.at), store.Micros(u.at), u.from)
+	}
 	if err != nil {
 		return fmt.Errorf("writing down when a permit was used: %w", err)
 	}
 	return nil
+}
+
+// A Use is a day of Japan on which a permit was used.
+type Use struct {
+	Day         string
+	First, Last time.Time
+	From        string // the address that it was last used from
+}
+
+// usesKept is how long each day's use is kept: a fiscal year, and a month to look back
+// on it when the permit is asked for again.
+const usesKept = 400 * 24 * time.Hour
+
+// Uses are the days on which a permit was used, the last first, so many at most. It asks
+// nobody who reads them: whoever reads the permit may.
+func (b *Book) Uses(ctx context.Context, id string, most int) ([]Use, error) {
+	return store.All(ctx, b.DB, "uses of a permit", func(row store.Row) (Use, error) {
+		var u Use
+		var first, last int64
+		err := row.Scan(&u.Day, &first, &last, &u.From)
+		u.First, u.Last = store.FromMicros(first), store.FromMicros(last)
+		return u, err
+	}, `SELECT day, first_at, last_at, last_from FROM permit_use WHERE permit = $1 ORDER BY day DESC LIMIT $2`, id, most)
+}
+
+// forget takes away what was used too long ago to be of use.
+func (b *Book) forget(ctx context.Context) error {
+	return b.DB.WithTx(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `DELETE FROM permit_use WHERE last_at < $1`, store.Micros(b.Now().Add(-usesKept)))
+		return err
+	})
 }
 
 // Came writes down, in the transaction that begins a session from outside or from

@@ -86,6 +86,7 @@ var kept = map[string]string{
 	"sweep_count":       "likewise",
 	"lifecycle_finding": "found again, or closed, by the next sweep",
 	"tombstone":         "it only narrows; whose login was deleted since is known to the trail's export",
+	"permit_use":        "what was used since is not known",
 	"outside_use":       "told again with the next file",
 
 	"personnel_line": "what was planned, and found, of each person",

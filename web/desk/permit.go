@@ -157,6 +157,7 @@ type Permit struct {
 	Asked     []Who
 
 	UsedAt  time.Time // zero: never
+	Uses    []PermitUse
 	Soon    bool      // its end is near
 	Renewed string    // the permit that follows it; "" for none
 	DoneAt  time.Time // zero: not recorded yet
@@ -167,6 +168,13 @@ type Permit struct {
 
 	Mine bool
 	May  map[PermitAct]Answer
+}
+
+// A PermitUse is a day on which a permit was used; of the last of them, on its page
+// alone.
+type PermitUse struct {
+	First, Last time.Time
+	From        string
 }
 
 // Live reports whether the permit permits anything at a time.

@@ -31,9 +31,9 @@ type Network interface {
 
 // Bounds of what is gathered about permits.
 const (
-	mostRead    = 10_000 // permits read for one list or count
-	pageRead    = 500    // of them at a time
-	mostOffered = 500    // terminals that a form suggests
+	pageRead    = 500 // of somebody's own, to see which follow which
+	mostDays    = 31  // days of use that a permit's page shows
+	mostOffered = 500 // terminals that a form suggests
 )
 
 // PermitKinds are the kinds of the policy, with what the reader may do.
@@ -252,7 +252,7 @@ func (d *Desk) permit(ctx context.Context, r reader, m permit.Permit, whole bool
 	}
 	state := m.State(r.now)
 	out.Soon = state == permit.Approved && k.RenewDays > 0 && !r.now.Before(m.Until.AddDate(0, 0, -k.RenewDays))
-	out.OwesIt = owes(k, m, r.now)
+	out.OwesIt = m.Owes(k, r.now)
 	d.mayPermit(r, k, m, &out)
 	if !whole {
 		return out, nil
@@ -303,12 +303,6 @@ func (d *Desk) permitCard(ctx context.Context, r reader, c approval.Card, out *C
 	}
 	out.Facts = append(out.Facts, used)
 	return nil
-}
-
-// owes reports whether it is still to be written down that something was done.
-func owes(k policy.PermitKind, m permit.Permit, now time.Time) bool {
-	state := m.State(now)
-	return k.Done && m.Done.Wrote.IsZero() && !m.DecidedAt.IsZero() && (state == permit.Approved || state == permit.Expired || state == permit.Ended)
 }
 
 func company(s permit.Stated) string {
@@ -420,6 +414,13 @@ func (d *Desk) wholePermit(ctx context.Context, r reader, m permit.Permit, out *
 			}
 		}
 	}
+	uses, err := d.Permits.Uses(ctx, m.ID, mostDays)
+	if err != nil {
+		return err
+	}
+	for _, u := range uses {
+		out.Uses = append(out.Uses, PermitUse{u.First, u.Last, u.From})
+	}
 	mine, _, err := d.Permits.List(ctx, r.By, permit.Filter{Kind: m.Kind, Person: m.Person.ID, Limit: pageRead})
 	if err != nil {
 		return err
@@ -454,128 +455,66 @@ func (d *Desk) ListPermits(ctx context.Context, o signin.Origin, cookie string, 
 	if limit < 1 || limit > mostLines {
 		limit = mostLines
 	}
-	var out PermitList
-	var whose []permit.Permit
-	fits := d.fits(r, f)
-	after, read := f.After, 0
-	for read < mostRead && out.Next == "" {
-		page, next, err := d.Permits.List(ctx, r.By, permit.Filter{Kind: f.Kind, Mine: f.Which == WhichMine || f.Which == WhichRenew, After: after, Limit: pageRead})
+	filter := d.filter(f)
+	filter.After, filter.Limit = f.After, limit
+	page, next, err := d.Permits.List(ctx, r.By, filter)
+	if err != nil {
+		return PermitList{}, err
+	}
+	out := PermitList{Next: next}
+	for _, m := range page {
+		one, err := d.permit(ctx, r, m, false)
 		if err != nil {
 			return PermitList{}, err
 		}
-		whose = append(whose, page...)
-		read += len(page)
-		for _, m := range page {
-			if !fits(m) {
-				continue
-			}
-			if len(out.Permits) == limit {
-				out.Next = out.Permits[limit-1].ID
-				break
-			}
-			one, err := d.permit(ctx, r, m, false)
-			if err != nil {
-				return PermitList{}, err
-			}
-			out.Permits = append(out.Permits, one)
-		}
-		if after = next; next == "" {
-			break
-		}
+		out.Permits = append(out.Permits, one)
 	}
 	if f.Which == WhichMine || f.Which == WhichRenew {
+		mine, _, err := d.Permits.List(ctx, r.By, permit.Filter{Kind: f.Kind, Mine: true, Limit: pageRead})
+		if err != nil {
+			return PermitList{}, err
+		}
 		shown := make([]*Permit, len(out.Permits))
 		for i := range out.Permits {
 			shown[i] = &out.Permits[i]
 		}
-		follow(r, whose, shown)
+		follow(r, mine, shown)
 		if f.Which == WhichRenew {
 			out.Permits = slices.DeleteFunc(out.Permits, func(p Permit) bool { return !p.May[PermitRenew].OK || p.State != Approved })
 		}
 		return out, nil
 	}
-	err = d.count(ctx, r, f.Kind, func(k policy.PermitKind, m permit.Permit) {
-		if m.State(r.now) != permit.Approved {
-			return
-		}
-		out.Live++
-		if m.UsedAt.IsZero() {
-			out.Unused++
-		}
-		if soon(k, m, r.now) {
-			out.Soon++
-		}
-	})
+	counts, err := d.Permits.Count(ctx, r.By, f.Kind)
+	for _, n := range counts {
+		out.Live, out.Soon, out.Unused = out.Live+n.Live, out.Soon+n.Soon, out.Unused+n.Unused
+	}
 	return out, err
 }
 
-func soon(k policy.PermitKind, m permit.Permit, now time.Time) bool {
-	return m.State(now) == permit.Approved && k.RenewDays > 0 && !now.Before(m.Until.AddDate(0, 0, -k.RenewDays))
-}
-
-// fits says which permits a filter lists.
-func (d *Desk) fits(r reader, f PermitFilter) func(permit.Permit) bool {
-	words := strings.Fields(strings.ToLower(f.Words))
-	return func(m permit.Permit) bool {
-		k, _ := r.p.Permit(m.Kind)
-		state, due := m.State(r.now), m.ReviewDue(k, r.now)
-		switch f.Which {
-		case WhichLive, WhichRenew:
-			if state != permit.Approved {
-				return false
-			}
-		case WhichSoon:
-			if !soon(k, m, r.now) {
-				return false
-			}
-		case WhichUnused:
-			if state != permit.Approved || !m.UsedAt.IsZero() {
-				return false
-			}
-		case WhichPending:
-			if state != permit.Pending {
-				return false
-			}
-		case WhichDue:
-			if due.IsZero() || due.After(r.now) {
-				return false
-			}
-		case WhichOwed:
-			if !owes(k, m, r.now) {
-				return false
-			}
-		case WhichOver:
-			if state.Open() {
-				return false
-			}
-		}
-		if f.Section != "" && !r.p.InSection(m.Person.Section, []string{f.Section}) ||
-			f.Application != "" && !slices.Contains(slices.Concat(m.Stated["applications"], m.Stated["application"]), f.Application) {
-			return false
-		}
-		text := strings.ToLower(strings.Join([]string{m.Person.Name, m.Person.Login, m.Requester.Name, m.Requester.Login, m.Stated.One("company"), m.Stated.One("subcontractor"), m.Reason}, "\n"))
-		return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })
+// filter is what a page asks for, as the book knows it.
+func (d *Desk) filter(f PermitFilter) permit.Filter {
+	out := permit.Filter{Kind: f.Kind, Section: f.Section, Application: f.Application, Words: strings.Fields(f.Words)}
+	switch f.Which {
+	case WhichLive:
+		out.State = permit.Approved
+	case WhichRenew:
+		out.State, out.Mine = permit.Approved, true
+	case WhichMine:
+		out.Mine = true
+	case WhichSoon:
+		out.Soon = true
+	case WhichUnused:
+		out.State, out.Unused = permit.Approved, true
+	case WhichPending:
+		out.State = permit.Pending
+	case WhichDue:
+		out.Review = true
+	case WhichOwed:
+		out.Owed = true
+	case WhichOver:
+		out.Over = true
 	}
-}
-
-// count goes through the permits of a kind, or of all.
-func (d *Desk) count(ctx context.Context, r reader, kind string, each func(policy.PermitKind, permit.Permit)) error {
-	after := ""
-	for read := 0; read < mostRead; {
-		page, next, err := d.Permits.List(ctx, r.By, permit.Filter{Kind: kind, After: after, Limit: pageRead})
-		if err != nil {
-			return err
-		}
-		for _, m := range page {
-			k, _ := r.p.Permit(m.Kind)
-			each(k, m)
-		}
-		read += len(page)
-		if after = next; next == "" {
-			return nil
-		}
-	}
-	return nil
+	return out
 }
 
 // CountPermits counts by kind what somebody has to look at.
@@ -584,23 +523,11 @@ func (d *Desk) CountPermits(ctx context.Context, o signin.Origin, cookie string)
 	if err != nil {
 		return nil, err
 	}
+	counts, err := d.Permits.Count(ctx, r.By, "")
 	out := map[string]PermitCount{}
-	err = d.count(ctx, r, "", func(k policy.PermitKind, m permit.Permit) {
-		c := out[m.Kind]
-		switch m.State(r.now) {
-		case permit.Approved:
-			c.Live++
-		case permit.Pending:
-			c.Pending++
-		}
-		if due := m.ReviewDue(k, r.now); !due.IsZero() && !due.After(r.now) {
-			c.Due++
-		}
-		if owes(k, m, r.now) {
-			c.Owed++
-		}
-		out[m.Kind] = c
-	})
+	for kind, n := range counts {
+		out[kind] = PermitCount{n.Live, n.Pending, n.Due, n.Owed}
+	}
 	return out, err
 }
 
@@ -711,7 +638,7 @@ func (d *Desk) ExportPermits(ctx context.Context, o signin.Origin, cookie string
 	if err != nil {
 		return err
 	}
-	return d.Permits.Export(ctx, r.By, permit.Filter{Kind: f.Kind, Keep: d.fits(r, f)}, w)
+	return d.Permits.Export(ctx, r.By, d.filter(f), w)
 }
 
 // RemoteSessions are those who are inside from outside now, for who looks at what

@@ -80,8 +80,11 @@ func (g *Gate) handOver(w http.ResponseWriter, r *web.Request) error {
 	a := answer{app: app}
 	if r.Cookie != "" {
 		step, err := g.SignIn.Current(r.Context(), r.Origin, r.Cookie)
+		var no *signin.NoPassage
 		switch {
 		case errors.Is(err, signin.ErrNone):
+		case errors.As(err, &no): // the form is for this application
+			return g.srv.Refused(p, app, authz.Verdict{Reason: authz.Reason(no.Reason), Says: no.Says, Articles: no.Articles, Ask: authz.PermitKind(no.Ask)}, rd)
 		case err != nil:
 			return err
 		case step.Session != nil && step.Session.App == "":

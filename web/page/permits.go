@@ -344,6 +344,9 @@ func (h *house) permitDone(r *web.Request) notice {
 // An entry of a permit that the page shows with its label.
 type entry struct{ Label, Says string }
 
+// A usedDay is a day on which a permit was used.
+type usedDay struct{ Day, Hours, From string }
+
 type permitPage struct {
 	Rooms []room
 	permitLine
@@ -351,6 +354,7 @@ type permitPage struct {
 	AskedAt     template.HTML
 	LapsesAt    template.HTML
 	Facts       []entry
+	Uses        []usedDay
 	Decisions   []decisionLine
 	Asked       string
 	EndedAt     template.HTML
@@ -407,6 +411,13 @@ func (h *house) permitPage(r *web.Request, step signin.Step, one desk.Permit) pe
 	}
 	for _, f := range one.Facts {
 		p.Facts = append(p.Facts, entry{r.Say(f.Label), r.Say(f.Value)})
+	}
+	for _, u := range one.Uses {
+		first, last := u.First.In(japan).Format("15:04"), u.Last.In(japan).Format("15:04")
+		if last != first {
+			first += "–" + last
+		}
+		p.Uses = append(p.Uses, usedDay{g.day(u.Last), first, u.From})
 	}
 	p.Acts, p.Refused = offered(r, desk.PermitActs(), one.May, func(a desk.PermitAct) leaseForm { return h.permitForming(r, one, a) })
 	return p

@@ -3,6 +3,7 @@ package page
 import (
 	"time"
 
+	"sekisho/authn/session"
 	"sekisho/policy"
 	"sekisho/web"
 	"sekisho/web/desk"
@@ -72,6 +73,12 @@ func init() {
 			p.Review = t0.AddDate(0, 0, -1)
 			p.May = map[desk.PermitAct]desk.Answer{desk.PermitReview: ok, desk.PermitRevoke: {OK: true, StepUp: freshly}, desk.PermitRenew: {Why: policy.Words{JA: "本人が申請します。", EN: "Whose it is asks."}}}
 		})},
+		{"permit-used", 200, shown(func(p *desk.Permit) {
+			for d := range 3 {
+				at := t0.AddDate(0, 0, -d)
+				p.Uses = append(p.Uses, desk.PermitUse{First: at.Add(-time.Duration(d) * time.Hour), Last: at, From: "198.51.100.7"})
+			}
+		})},
 		{"permit-done", 200, shown(func(p *desk.Permit) {
 			p.Kind, p.DoneAt, p.DoneBy, p.DoneHow, p.State = "dispose", t0, yamada, "記録媒体3枚を裁断した。\n立会い：鈴木", desk.Expired
 		})},
@@ -124,6 +131,15 @@ func init() {
 		{"approvals-permits-none", 422, func(w *world) *answer { return withRequests(w).post("/approvals", "answer", "no") }},
 		{"approvals-permits-failed", 422, func(w *world) *answer {
 			withRequests(w).permits.became = []desk.Decided{{ID: "m10"}, {ID: "m11", Err: web.Say(web.CodeState, policy.Words{JA: "この申請はすでに却下されています。", EN: "This request is denied already."})}}
+			return w.post("/approvals", "answer", "yes", "id", "m11")
+		}},
+		{"approvals-permits-old", 422, func(w *world) *answer {
+			withRequests(w).permits.became = []desk.Decided{{ID: "m10", Name: remoteKind.Name, For: sasaki}, {ID: "m11", Name: crossingKind.Name, For: yamada, Err: freshly}}
+			return w.post("/approvals", "answer", "yes", "id", "m11")
+		}},
+		{"approvals-permits-gone", 422, func(w *world) *answer {
+			withRequests(w).permits.became = []desk.Decided{{ID: "m10", Name: remoteKind.Name, For: sasaki}, {ID: "m11", Name: crossingKind.Name, For: yamada, Err: session.ErrNone}}
+			w.desk.lookErr = session.ErrNone
 			return w.post("/approvals", "answer", "yes", "id", "m11")
 		}},
 		{"approval-crossing", 422, func(w *world) *answer {
