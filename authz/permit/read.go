@@ -3,6 +3,7 @@ package permit
 import (
 	"context"
 	"slices"
+	"time"
 
 	"sekisho/authz/approval"
 	"sekisho/policy"
