@@ -97,6 +97,14 @@ func (g gearDoor) through(t *testing.T) (n int) {
 func TestRADIUSPermit(t *testing.T) {
 	t.Parallel()
 	d := newLender(t)
+	text, errs, status := harness.Run(t, "sekisho", "policy", "show", "--data", d.Folder)
+	if status == 0 {
+		told := writeFile(t, "policy.yaml", text+"\npermits:\n  - {id: remote_access, tell_end: true}\n")
+		_, errs, status = harness.Run(t, "sekisho", "policy", "apply", told, "--data", d.Folder)
+	}
+	if status != 0 {
+		t.Fatal(errs)
+	}
 	suzuki, cio := d.in(t, "suzuki"), d.in(t, "yoshida")
 	p, door := d.Person(t, "suzuki"), d.byGear(t, "suzuki")
 	comes := func() radAnswer { t.Helper(); return door.comes(t) }
@@ -139,6 +147,10 @@ func TestRADIUSPermit(t *testing.T) {
 	if mine() != 1 {
 		t.Errorf("%d sessions from outside are listed", mine())
 	}
+	// Live now shows it, and leads to the permit whose revocation ends it.
+	if a := cio.Do(t, "GET", "/live", nil, "Accept", "text/html"); a.Status != 200 || !strings.Contains(string(a.Body), "/permits/"+m.ID) || !strings.Contains(string(a.Body), outside(t, d.Dev)) {
+		t.Errorf("live now does not lead to the permit: %d %s", a.Status, a.Body)
+	}
 	cio.permit("/"+m.ID+"/revoke", nil, 200).is(t, "revoked")
 	harness.Until(t, "the session to end", func() bool { return mine() == 0 })
 	harness.Until(t, "its end at the gear to be intended", func() bool {
@@ -154,6 +166,22 @@ func TestRADIUSPermit(t *testing.T) {
 	d.Advance(t, time.Hour)
 	refused("after it expired")
 	door.out(t)
+
+	// Nobody answers for the gear: both sessions are taken for over some minutes after
+	// the end that it was told. Whoever said yes hears of each, once.
+	over := func() (n int) {
+		for _, m := range mailTo(t, d.Dev, "yoshida@pref.example") {
+			if strings.Contains(m.Subject, "庁外からの利用が終わりました") {
+				n++
+			}
+		}
+		return n
+	}
+	if n := over(); n != 0 {
+		t.Errorf("told of %d ends before they are known", n)
+	}
+	d.Advance(t, 2*time.Hour)
+	harness.Until(t, "both ends to be told", func() bool { return over() == 2 })
 	for _, action := range []string{"remote.admitted", "sign_in"} {
 		if !slices.Contains(actions(t, d.Dev), action) {
 			t.Errorf("the trail has no %s", action)

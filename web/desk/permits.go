@@ -673,7 +673,7 @@ func (d *Desk) RemoteSessions(ctx context.Context, o signin.Origin, cookie strin
 			// Their session at the gate stands for the same; the gear says where it is.
 			out = slices.DeleteFunc(out, func(s RemoteSession) bool { return s.ID == n.ID })
 			out = append(out, RemoteSession{
-				ID: n.ID, Person: Who{Login: n.Login, Name: n.Name}, Since: n.AdmittedAt, SeenAt: n.HeardAt, From: n.From, Door: policy.Words{JA: n.Client, EN: n.Client}, Until: n.EndsAt,
+				ID: n.ID, Person: Who{Login: n.Login, Name: n.Name}, Since: n.AdmittedAt, SeenAt: n.HeardAt, From: n.From, Door: policy.Words{JA: n.Client, EN: n.Client}, Until: n.EndsAt, Permit: strings.Join(n.Permits[:min(1, len(n.Permits))], ""),
 			})
 		}
 	}
