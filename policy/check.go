@@ -39,6 +39,7 @@ func check(p *Policy, d *document) {
 	c.lockout()
 	c.times()
 	c.dormancy()
+	c.reports()
 	c.personnel()
 }
 

@@ -24,6 +24,7 @@ var (
 	sharedType   = reflect.TypeFor[SharedID]()
 	permitType   = reflect.TypeFor[PermitKind]()
 	stepType     = reflect.TypeFor[PermitStep]()
+	scheduleType = reflect.TypeFor[ReportSchedule]()
 	fieldType    = reflect.TypeFor[PermitField]()
 )
 
@@ -149,6 +150,8 @@ func startFrom(v reflect.Value, n *node) {
 				v.Set(reflect.ValueOf(k))
 			}
 		}
+	case scheduleType:
+		fill(v, "reports.schedule[]", "")
 	case fieldType:
 		fill(v, "permits[].fields[]", "")
 	case stepType:

@@ -150,6 +150,8 @@ func nameOf(item any) string {
 		return v.ID
 	case StandingDecision:
 		return v.ID
+	case ReportSchedule:
+		return v.ID
 	case PersonnelColumn:
 		return v.Field
 	}

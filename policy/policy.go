@@ -134,6 +134,7 @@ type Policy struct {
 	OpenID          OpenIDRules     `yaml:"openid"`
 	Approval        ApprovalRules   `yaml:"approval"`
 	Dormancy        DormancyRules   `yaml:"dormancy"`
+	Reports         ReportRules     `yaml:"reports"`
 	Retention       RetentionRules  `yaml:"retention"`
 	Mail            MailRules       `yaml:"mail"`
 	LockDown        LockDownRules   `yaml:"lockdown"`

@@ -83,6 +83,10 @@ const (
 	OwnedWarned Kind = "owned_warned" // Detail: account, days, until
 	OwnedClosed Kind = "owned_closed" // Detail: account, days
 
+	// ReportReady: a scheduled report was made; the letter holds where it is, and nothing
+	// of what is in it.
+	ReportReady Kind = "report_ready" // Detail: report (its name), id, until (then it goes)
+
 	// Of leave (育休, 休職). Detail from and until are RFC 3339; until is empty where it has no end.
 	LeaveRecorded Kind = "leave_recorded" // Detail: by, from, until
 	LeaveEnded    Kind = "leave_ended"    // Detail: by
@@ -137,6 +141,7 @@ var details = map[Kind][]string{
 
 	DormancyWarned: {"days", "until"},
 	DormancyClosed: {"days"},
+	ReportReady:    {"report", "id", "until"},
 	OwnedWarned:    {"account", "days", "until"},
 	OwnedClosed:    {"account", "days"},
 	LeaveRecorded:  {"by", "from", "until"},

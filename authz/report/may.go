@@ -30,6 +30,9 @@ var articlesOf = map[Name][]policy.Article{
 	OfEvidence:  {"51-3", "82", "83"},
 }
 
+// ArticlesOf are those that a report serves.
+func ArticlesOf(what Name) []policy.Article { return articlesOf[what] }
+
 // Titles are what the reports are called.
 var Titles = map[Name]policy.Words{
 	OfDormant:   {JA: "使われていないID", EN: "IDs that nobody uses"},

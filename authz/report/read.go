@@ -63,35 +63,61 @@ type Document interface {
 	Answer(after string, most int) any
 }
 
-// For makes a report for whoever is behind a cookie, as far as they may read it. That it
-// was read is entered on the trail first: an error means that nobody sees it.
-func (r *Reader) For(ctx context.Context, o signin.Origin, cookie string, w Wish) (Document, error) {
+// reader is who is behind a cookie.
+func (r *Reader) reader(ctx context.Context, o signin.Origin, cookie string) (approval.Approver, error) {
 	if cookie == "" {
-		return nil, signin.ErrNone
+		return approval.Approver{}, signin.ErrNone
 	}
 	by, err := r.Presence.Signed(ctx, o, cookie)
+	if err == nil && !by.Usable {
+		err = session.ErrNone
+	}
+	return by, err
+}
+
+// proved asks for two factors, proved within the absolute end of administrators' pages.
+func (r *Reader) proved(by approval.Approver) error {
+	need := &account.StepUp{Required: policy.AAL2, MaxAge: r.Policy().Session.ElevatedAbsoluteEnd}
+	if !by.ACR.AtLeast(need.Required) || r.Now().Sub(by.AuthAt) > need.MaxAge {
+		return need
+	}
+	return nil
+}
+
+// entryOf begins the entry of somebody's reading.
+func (r *Reader) entryOf(by approval.Approver, what Name) audit.Entry {
+	return audit.Entry{
+		Actor: by.Person.Login, Action: "report.read", Object: string(what), Outcome: audit.OK, Articles: articlesOf[what],
+		From: by.From, Zone: string(by.Zone), Terminal: by.Terminal, RequestID: by.RequestID,
+	}
+}
+
+// enter writes that a report is read. Where it cannot be written, nobody reads.
+func (r *Reader) enter(ctx context.Context, e audit.Entry) error {
+	if err := r.DB.WithTx(ctx, func(tx *store.Tx) error { return r.Trail.Append(ctx, tx, e) }); err != nil {
+		return fmt.Errorf("recording that a report is read: %w", err)
+	}
+	return nil
+}
+
+// For makes a report for whoever is behind a cookie, as far as they may read it, and
+// enters on the trail that it was read: an error means that nobody sees it.
+func (r *Reader) For(ctx context.Context, o signin.Origin, cookie string, w Wish) (Document, error) {
+	by, err := r.reader(ctx, o, cookie)
 	if err != nil {
 		return nil, err
 	}
-	if !by.Usable {
-		return nil, session.ErrNone
-	}
-	p, now := r.Policy(), r.Now()
-	e := audit.Entry{
-		Actor: by.Person.Login, Action: "report.read", Object: string(w.Name), Outcome: audit.OK, Articles: articlesOf[w.Name],
-		From: by.From, Zone: string(by.Zone), Terminal: by.Terminal, RequestID: by.RequestID,
-	}
-	scope, no := MayRead(p, w.Name, by.Posts, by.Person.Section)
+	e := r.entryOf(by, w.Name)
+	scope, no := MayRead(r.Policy(), w.Name, by.Posts, by.Person.Section)
 	if no != nil {
 		e.Outcome, e.Reason = audit.Refused, no.Reason
-		if err := r.refused.Enter(ctx, r.DB, r.Trail, string(by.Person.ID)+" "+string(w.Name)+" "+no.Reason, e, now); err != nil {
+		if err := r.refused.Enter(ctx, r.DB, r.Trail, string(by.Person.ID)+" "+string(w.Name)+" "+no.Reason, e, r.Now()); err != nil {
 			return nil, fmt.Errorf("recording a refusal: %w", err)
 		}
 		return nil, no
 	}
-	need := &account.StepUp{Required: policy.AAL2, MaxAge: p.Session.ElevatedAbsoluteEnd}
-	if !by.ACR.AtLeast(need.Required) || now.Sub(by.AuthAt) > need.MaxAge {
-		return nil, need
+	if err := r.proved(by); err != nil {
+		return nil, err
 	}
 	return r.read(ctx, w, scope, e)
 }
@@ -130,8 +156,8 @@ func (r *Reader) read(ctx context.Context, w Wish, scope Scope, e audit.Entry) (
 	if d != nil {
 		e.Detail["entries"] = strconv.Itoa(len(d.Report("en").Entries().Rows))
 	}
-	if wrote := r.DB.WithTx(ctx, func(tx *store.Tx) error { return r.Trail.Append(ctx, tx, e) }); wrote != nil {
-		return nil, fmt.Errorf("recording that a report is read: %w", wrote)
+	if wrote := r.enter(ctx, e); wrote != nil {
+		return nil, wrote
 	}
 	return d, err
 }

@@ -81,6 +81,8 @@ var kept = map[string]string{
 	"elevation_round":   "the next one comes within a minute",
 
 	"dormancy":          "opened again since: again by hand; what the directory was to be brought to is looked at by the next sweep",
+	"report_schedule":   "what was made since is made again: its letters went out, and the reports are gone",
+	"report_kept":       "they end by themselves",
 	"sweep_schedule":    "the next day's sweep comes in any case",
 	"sweep_entry":       "what the last sweep found",
 	"sweep_count":       "likewise",

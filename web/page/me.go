@@ -249,6 +249,9 @@ func (h *house) office(r *web.Request, step signin.Step, posts []policy.PostID) 
 	if guards(posts) {
 		add("/lockdown", g.say("lock.title"))
 	}
+	if len(readable(r.Policy(), posts, "")) > 0 {
+		add("/reports", g.say("reports.title"))
+	}
 	if keeps(r.Policy(), posts) {
 		add("/sealed", g.say("sealed.title"))
 	}

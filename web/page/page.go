@@ -47,6 +47,7 @@ type Services struct {
 	LockDown LockDown
 	Sealed   Sealed
 	Shared   Shared
+	Reports  Reports // nil: there are none
 	// Welcome says whether anybody could come in from where a request comes from. nil:
 	// from the networks of the zones that are served.
 	Welcome func(ctx context.Context, o signin.Origin) error
@@ -141,6 +142,9 @@ func Mount(srv *web.Server, s Services) {
 	}
 	if s.Shared != nil {
 		h.mountShared()
+	}
+	if s.Reports != nil {
+		h.mountReports()
 	}
 	if s.Charter != nil {
 		srv.Mount("GET /policy", h.policy)

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sekisho/authn/card"
+	"sekisho/authz/report"
 	"sekisho/policy"
 	"sekisho/policy/audit"
 	"sekisho/policy/store"
@@ -147,12 +148,13 @@ var (
 	poolLimit       = prometheus.NewDesc("sekisho_directory_connections_limit", "Connections to the directory that a pool may have.", []string{"pool"}, nil)
 	poolWaiting     = prometheus.NewDesc("sekisho_directory_waiting", "Operations that wait for a connection to the directory, by pool.", []string{"pool"}, nil)
 	leasesActive    = prometheus.NewDesc("sekisho_leases", "Leases that are active, as this gateway knows: approved, taken without approval, or paused.", []string{"state"}, nil)
+	reportRun       = prometheus.NewDesc("sekisho_report_last_run_timestamp_seconds", "When a scheduled report was last made, by any gateway of the store; 0: never yet.", []string{"schedule"}, nil)
 	diskFree        = prometheus.NewDesc("sekisho_disk_free_bytes", "Room left on the disks that are written to, by what lies there.", []string{"place"}, nil)
 )
 
 // Describe lists what Collect tells.
 func (w waterLevels) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{poolConnections, poolLimit, poolWaiting, leasesActive, diskFree} {
+	for _, d := range []*prometheus.Desc{poolConnections, poolLimit, poolWaiting, leasesActive, reportRun, diskFree} {
 		to <- d
 	}
 }
@@ -171,6 +173,17 @@ func (w waterLevels) Collect(to chan<- prometheus.Metric) {
 		tell(poolConnections, float64(p.Idle), p.Name, "idle")
 		tell(poolLimit, float64(p.Most), p.Name)
 		tell(poolWaiting, float64(p.Waiting), p.Name)
+	}
+	for _, s := range w.h.inForce().Reports.Schedule {
+		ctx, done := context.WithTimeout(context.Background(), time.Second)
+		if at, err := report.LastRun(ctx, w.h.DB, s.ID); err == nil {
+			seconds := 0.0
+			if !at.IsZero() {
+				seconds = float64(at.Unix())
+			}
+			tell(reportRun, seconds, s.ID)
+		}
+		done()
 	}
 	for name, dir := range w.at {
 		if free, err := freeDisk(dir); err == nil {

@@ -104,6 +104,7 @@ type House struct {
 	Lifecycle *lifecycle.Book
 	Personnel *personnel.Book
 	Reports   *report.Reader
+	Scheduled *report.Keeper
 	Mail      *mail.Sender
 	Tokens    *token.Keys
 	OpenID    *oidc.Provider
@@ -289,6 +290,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	h.Reports = report.New(report.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Version: h.Charter.Version, Lifecycle: h.Lifecycle, Presence: h.Approvals, SectionOf: h.sectionOf, Now: now,
 	})
+	h.Scheduled = &report.Keeper{Reader: h.Reports, Directory: h.Directory, Notices: h.Notices, Log: h.log}
 	h.LockDown = lockdown.NewService(lockdown.House{Orders: h.Orders, In: h.Signin, Directory: h.Directory, Leases: lost})
 
 	// The way in.
@@ -310,7 +312,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 		Note: h.note, Once: api.Answers{DB: h.DB, Now: now}, Seal: h.Sealing,
 	})
 	page.Mount(h.Web, page.Services{
-		Steps: in, Presence: in, Factors: h.Account, Account: h.Account, Charter: h.Statutes, People: h.People, Desk: counter, Permits: counter, LockDown: h.LockDown, Sealed: h.Sealed, Shared: h.SharedIDs,
+		Steps: in, Presence: in, Factors: h.Account, Account: h.Account, Charter: h.Statutes, People: h.People, Desk: counter, Permits: counter, LockDown: h.LockDown, Sealed: h.Sealed, Reports: h.Reports, Shared: h.SharedIDs,
 		More: admits.more, Terminal: h.Signin, Welcome: h.Signin.Welcomes,
 	})
 	h.Gate = gate.Mount(h.Web, gate.Services{
@@ -412,7 +414,7 @@ func (h *House) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, work := range []func(context.Context){
 		h.Seal.Run, h.Charter.Run, h.keys.run, h.keys.reseal, h.Tokens.Run, h.Sessions.Run, h.Watch.Run, h.Account.Run, h.Mail.Run, h.Herald.Run,
-		h.Effects.Run, h.Leases.Run, h.SharedIDs.Run, h.Permits.Run, h.Statutes.Run, h.Lifecycle.Run, func(ctx context.Context) { h.Approvals.Run(ctx, h.complain) },
+		h.Effects.Run, h.Leases.Run, h.SharedIDs.Run, h.Permits.Run, h.Statutes.Run, h.Lifecycle.Run, h.Scheduled.Run, func(ctx context.Context) { h.Approvals.Run(ctx, h.complain) },
 		func(ctx context.Context) { h.Restores.Run(ctx, h.complain) },
 		h.keepTime, h.enterDenials, h.shared.run,
 		func(ctx context.Context) {

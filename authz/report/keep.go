@@ -1,0 +1,506 @@
+package report
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"time"
+
+	"sekisho/authn/notice"
+	"sekisho/authn/signin"
+	"sekisho/directory"
+	"sekisho/policy"
+	"sekisho/policy/audit"
+	"sekisho/policy/clock"
+	"sekisho/policy/secret"
+	"sekisho/policy/store"
+)
+
+// ErrNotKept says that there is no such report, or none any more.
+var ErrNotKept = errors.New("no such report is kept")
+
+// lookEvery is how often it is looked whether a report is due.
+const lookEvery = 2 * time.Second
+
+// A Kept is a report that was made by itself, with its end.
+type Kept struct {
+	ID       string
+	Schedule string
+	Name     Name
+	Section  string // whose it is: with what lies below; "" for everybody's
+	Period   Period
+	MadeAt   time.Time
+	EndsAt   time.Time
+	Entries  int
+}
+
+func (k Kept) scope() Scope {
+	if k.Section == "" {
+		return Everything
+	}
+	return Scope{Sections: []string{k.Section}}
+}
+
+// covers reports whether whoever sees one scope may read what was made for another.
+func (s Scope) covers(p *policy.Policy, o Scope) bool {
+	return s.All || !o.All && len(o.Sections) > 0 && s.Sees(p, o.Sections[0])
+}
+
+// keptDocument is a report as it was made.
+type keptDocument struct {
+	Kept
+	sheets map[string]Report // by language
+}
+
+func (d keptDocument) Report(lang string) Report {
+	if r, ok := d.sheets[lang]; ok {
+		return r
+	}
+	return d.sheets["ja"]
+}
+
+// KeptAnswer is a kept report for programs: its entries, with the columns' keys.
+type KeptAnswer struct {
+	ID     string              `json:"id"`
+	Name   string              `json:"report"`
+	MadeAt *time.Time          `json:"made_at"`
+	Items  []map[string]string `json:"items"`
+	Next   *string             `json:"next"`
+}
+
+func (d keptDocument) Answer(string, int) any {
+	out := KeptAnswer{ID: d.ID, Name: string(d.Name), MadeAt: stamp(d.MadeAt), Items: []map[string]string{}}
+	s := d.Report("ja").Entries()
+	for _, row := range s.Rows {
+		item := map[string]string{}
+		for i, c := range s.Columns {
+			item[c.Key] = codeOf(row[i])
+		}
+		out.Items = append(out.Items, item)
+	}
+	return out
+}
+
+// A cell is written as an object whose one key says what it is, but for texts.
+type cellForm struct {
+	N     *int     `json:"n,omitempty"`
+	F     *float64 `json:"f,omitempty"`
+	T     *int64   `json:"t,omitempty"` // microseconds
+	Code  *string  `json:"c,omitempty"`
+	Of    *Filter  `json:"of,omitempty"`
+	To    Place    `json:"to,omitempty"`
+	ID    string   `json:"id,omitempty"`
+	Says  string   `json:"s,omitempty"`
+	Count int      `json:"k,omitempty"`
+}
+
+func formOf(v any) (cellForm, error) {
+	switch v := v.(type) {
+	case string:
+		return cellForm{Says: v}, nil
+	case int:
+		return cellForm{N: &v}, nil
+	case float64:
+		return cellForm{F: &v}, nil
+	case time.Time:
+		at := store.Micros(v)
+		if v.IsZero() {
+			at = 0
+		}
+		return cellForm{T: &at}, nil
+	case Coded:
+		return cellForm{Code: &v.Code, Says: v.Says}, nil
+	case Figure:
+		of := v.Of
+		if of == nil {
+			of = Filter{}
+		}
+		return cellForm{Of: &of, Count: v.N}, nil
+	case Ref:
+		return cellForm{To: v.To, ID: v.ID, Says: v.Says}, nil
+	}
+	return cellForm{}, fmt.Errorf("a cell of a report cannot be %T", v)
+}
+
+func (c cellForm) cell() any {
+	switch {
+	case c.N != nil:
+		return *c.N
+	case c.F != nil:
+		return *c.F
+	case c.T != nil:
+		if *c.T == 0 {
+			return time.Time{}
+		}
+		return store.FromMicros(*c.T)
+	case c.Code != nil:
+		return Coded{c.Says, *c.Code}
+	case c.Of != nil:
+		return Figure{c.Count, *c.Of}
+	case c.To != "":
+		return Ref{c.Says, c.To, c.ID}
+	}
+	return c.Says
+}
+
+// sheetForm is a sheet as it is kept.
+type sheetForm struct {
+	Sheet
+	Rows [][]cellForm
+}
+
+type reportForm struct {
+	Report
+	Sheets []sheetForm
+}
+
+func keepForm(r Report) (reportForm, error) {
+	out := reportForm{Report: r}
+	out.Report.Sheets = nil
+	for _, s := range r.Sheets {
+		f := sheetForm{Sheet: s}
+		f.Sheet.Rows = nil
+		for _, row := range s.Rows {
+			cells := make([]cellForm, len(row))
+			for i, v := range row {
+				var err error
+				if cells[i], err = formOf(v); err != nil {
+					return reportForm{}, err
+				}
+			}
+			f.Rows = append(f.Rows, cells)
+		}
+		out.Sheets = append(out.Sheets, f)
+	}
+	return out, nil
+}
+
+func (f reportForm) report() Report {
+	r := f.Report
+	for _, s := range f.Sheets {
+		out := s.Sheet
+		for _, row := range s.Rows {
+			cells := make([]any, len(row))
+			for i, c := range row {
+				cells[i] = c.cell()
+			}
+			out.Rows = append(out.Rows, cells)
+		}
+		r.Sheets = append(r.Sheets, out)
+	}
+	return r
+}
+
+// A Directory finds who holds a post.
+type Directory interface {
+	Holders(ctx context.Context, groupDN string) ([]directory.Person, error)
+}
+
+// A Keeper makes the reports that the policy asks for on their day, once however many
+// gateways there are, keeps them for a while, and tells those whom they are for. What a
+// gateway that died had begun is made anew; what was missed is made once.
+type Keeper struct {
+	*Reader
+	Directory Directory
+	Notices   *notice.Queue
+	Log       *slog.Logger
+	// Stop is called at named points; an error ends what is under way there, as a crash
+	// would. Tests alone set it.
+	Stop func(point string) error
+}
+
+// Run makes what is due until ctx ends.
+func (k *Keeper) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := k.Tick(ctx); err != nil && ctx.Err() == nil {
+			k.Log.WarnContext(ctx, "making a scheduled report failed; it is tried again", "error", err)
+		}
+		if clock.Wait(ctx, lookEvery) != nil {
+			return
+		}
+	}
+}
+
+// slotForm writes a due time so that a later one compares as greater.
+const slotForm = "2006-01-02T15"
+
+// Tick makes each report that is due and that nobody has made, and removes those whose
+// end has come.
+func (k *Keeper) Tick(ctx context.Context) error {
+	p, now := k.Policy(), k.Now()
+	var problems []error
+	for _, s := range p.Reports.Schedule {
+		if err := k.tick(ctx, p, s, now); err != nil {
+			problems = append(problems, fmt.Errorf("report %s: %w", s.ID, err))
+		}
+	}
+	var n int
+	if err := k.DB.QueryRow(ctx, `SELECT COUNT(*) FROM report_kept WHERE ends_at <= $1`, store.Micros(now)).Scan(&n); err != nil {
+		return errors.Join(append(problems, fmt.Errorf("looking for reports that are over: %w", err))...)
+	}
+	if n > 0 {
+		problems = append(problems, k.DB.WithTx(ctx, func(tx *store.Tx) error {
+			_, err := tx.Exec(ctx, `DELETE FROM report_kept WHERE ends_at <= $1`, store.Micros(now))
+			return err
+		}))
+	}
+	return errors.Join(problems...)
+}
+
+func (k *Keeper) tick(ctx context.Context, p *policy.Policy, s policy.ReportSchedule, now time.Time) error {
+	due := s.Due(now)
+	if due.IsZero() {
+		return nil
+	}
+	slot := due.Format(slotForm)
+	var last string
+	err := k.DB.QueryRow(ctx, `SELECT last_slot FROM report_schedule WHERE id = $1`, s.ID).Scan(&last)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		// What is new begins with the next time.
+		return k.DB.WithTx(ctx, func(tx *store.Tx) error {
+			_, err := tx.Exec(ctx, `INSERT INTO report_schedule (id, last_slot, ran_at) VALUES ($1, $2, 0) ON CONFLICT (id) DO NOTHING`, s.ID, slot)
+			return err
+		})
+	case err != nil || last >= slot:
+		return err
+	}
+	return k.make(ctx, p, s, due, slot)
+}
+
+// addressees are those whom a report is for, by what of it they read.
+func (k *Keeper) addressees(ctx context.Context, p *policy.Policy, s policy.ReportSchedule) (map[string][]directory.Person, error) {
+	holds, who := map[directory.PersonID][]policy.PostID{}, map[directory.PersonID]directory.Person{}
+	for _, id := range s.Posts {
+		post, ok := p.Post(id)
+		if !ok || post.Group == "" {
+			continue
+		}
+		holders, err := k.Directory.Holders(ctx, post.Group)
+		if err != nil {
+			return nil, fmt.Errorf("finding who holds %s: %w", id, err)
+		}
+		for _, h := range holders {
+			holds[h.ID], who[h.ID] = append(holds[h.ID], id), h
+		}
+	}
+	out := map[string][]directory.Person{}
+	for id, posts := range holds {
+		if !who[id].Account.Usable(k.Now()) {
+			continue
+		}
+		scope, no := MayRead(p, Name(s.Report), posts, who[id].Section)
+		if no != nil {
+			continue
+		}
+		section := ""
+		if !scope.All {
+			section = scope.Sections[0]
+		}
+		out[section] = append(out[section], who[id])
+	}
+	return out, nil
+}
+
+// make makes a report for everybody whom it is for. All of it is one transaction: that it
+// was made, the reports, the words to people and the entry on the trail. Whoever comes
+// second writes nothing.
+func (k *Keeper) make(ctx context.Context, p *policy.Policy, s policy.ReportSchedule, due time.Time, slot string) error {
+	to, err := k.addressees(ctx, p, s)
+	if err != nil {
+		return err
+	}
+	at := Period{s.Before(due), due}
+	if Name(s.Report) == OfDormant {
+		at = Period{}
+	}
+	type made struct {
+		Kept
+		body string
+	}
+	var all []made
+	sections := make([]string, 0, len(to))
+	for section := range to {
+		sections = append(sections, section)
+	}
+	slices.Sort(sections)
+	now := k.Now()
+	for _, section := range sections {
+		one := made{Kept: Kept{
+			ID: secret.Token(12), Schedule: s.ID, Name: Name(s.Report), Section: section, Period: at, MadeAt: now, EndsAt: now.AddDate(0, 0, p.Reports.KeepDays),
+		}}
+		d, err := k.Make(ctx, one.Name, at, one.scope())
+		if errors.Is(err, ErrNothingYet) {
+			return nil // it is made when there is something
+		}
+		if err != nil {
+			return err
+		}
+		forms := map[string]reportForm{}
+		for _, lang := range []string{"ja", "en"} {
+			r := d.Report(lang)
+			one.Entries = len(r.Entries().Rows)
+			if forms[lang], err = keepForm(r); err != nil {
+				return err
+			}
+		}
+		body, err := json.Marshal(forms)
+		if err != nil {
+			return fmt.Errorf("keeping a report: %w", err)
+		}
+		one.body = string(body)
+		all = append(all, one)
+	}
+	if err := k.at("made"); err != nil {
+		return err
+	}
+	err = k.DB.WithTx(ctx, func(tx *store.Tx) error {
+		// The guard is in the WHERE clause: two gateways can come to a day together.
+		if err := tx.ExecOne(ctx, `UPDATE report_schedule SET last_slot = $1, ran_at = $2 WHERE id = $3 AND last_slot < $1`, slot, store.Micros(now), s.ID); err != nil {
+			return err
+		}
+		told := 0
+		for _, one := range all {
+			if _, err := tx.Exec(ctx, `
+				INSERT INTO report_kept (id, schedule, slot, name, section, from_at, to_at, made_at, ends_at, entries, body)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+				one.ID, s.ID, slot, s.Report, one.Section, microsOf(at.From), microsOf(at.To), store.Micros(one.MadeAt), store.Micros(one.EndsAt), one.Entries, one.body); err != nil {
+				return fmt.Errorf("keeping a report: %w", err)
+			}
+			for _, who := range to[one.Section] {
+				told++
+				if err := k.Notices.Add(ctx, tx, notice.Notice{
+					Person: who.ID, Kind: notice.ReportReady, Zone: mailing(p), At: now,
+					Detail: map[string]string{"report": s.Report, "id": one.ID, "until": one.EndsAt.UTC().Format(time.RFC3339)},
+				}); err != nil {
+					return err
+				}
+			}
+		}
+		return k.Trail.Append(ctx, tx, audit.Entry{
+			Actor: "system", Action: "report.made", Object: s.Report, Outcome: audit.OK, Articles: articlesOf[Name(s.Report)],
+			Detail: map[string]string{"schedule": s.ID, "slot": slot, "reports": strconv.Itoa(len(all)), "told": strconv.Itoa(told)},
+		})
+	})
+	if errors.Is(err, store.ErrUntouched) {
+		return nil // another gateway has
+	}
+	return err
+}
+
+func (k *Keeper) at(point string) error {
+	if k.Stop == nil {
+		return nil
+	}
+	return k.Stop(point)
+}
+
+// mailing is the zone whose mail tells of what happens in none: the first that mails.
+func mailing(p *policy.Policy) policy.ZoneID {
+	for _, z := range p.Zones {
+		if notice.Mails(p, z.ID) {
+			return z.ID
+		}
+	}
+	return ""
+}
+
+func microsOf(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return store.Micros(t)
+}
+
+const keptColumns = `id, schedule, name, section, from_at, to_at, made_at, ends_at, entries`
+
+func scanKept(row store.Row) (k Kept, err error) {
+	var from, to, made, ends int64
+	err = row.Scan(&k.ID, &k.Schedule, &k.Name, &k.Section, &from, &to, &made, &ends, &k.Entries)
+	if to != 0 {
+		k.Period = Period{store.FromMicros(from), store.FromMicros(to)}
+	}
+	k.MadeAt, k.EndsAt = store.FromMicros(made), store.FromMicros(ends)
+	return k, err
+}
+
+// KeptFor are the reports that are kept and that whoever is behind a cookie may read, the
+// newest first.
+func (r *Reader) KeptFor(ctx context.Context, o signin.Origin, cookie string) ([]Kept, error) {
+	by, err := r.reader(ctx, o, cookie)
+	if err != nil {
+		return nil, err
+	}
+	all, err := store.All(ctx, r.DB, "reports that are kept", scanKept, `SELECT `+keptColumns+` FROM report_kept WHERE ends_at > $1 ORDER BY made_at DESC, id LIMIT 500`, store.Micros(r.Now()))
+	p := r.Policy()
+	return slices.DeleteFunc(all, func(k Kept) bool {
+		scope, no := MayRead(p, k.Name, by.Posts, by.Person.Section)
+		return no != nil || !scope.covers(p, k.scope())
+	}), err
+}
+
+// KeptOne is a report that is kept, for whoever is behind a cookie; who may not read it
+// finds that there is none. That it was read is on the trail.
+func (r *Reader) KeptOne(ctx context.Context, o signin.Origin, cookie, id, format string) (Kept, Document, error) {
+	by, err := r.reader(ctx, o, cookie)
+	if err != nil {
+		return Kept{}, nil, err
+	}
+	var (
+		k    Kept
+		body string
+	)
+	found, err := store.All(ctx, r.DB, "a report that is kept", scanKept, `SELECT `+keptColumns+` FROM report_kept WHERE id = $1 AND ends_at > $2`, id, store.Micros(r.Now()))
+	if err != nil {
+		return Kept{}, nil, err
+	}
+	if len(found) == 0 {
+		return Kept{}, nil, ErrNotKept
+	}
+	k = found[0]
+	p := r.Policy()
+	if scope, no := MayRead(p, k.Name, by.Posts, by.Person.Section); no != nil || !scope.covers(p, k.scope()) {
+		return Kept{}, nil, ErrNotKept
+	}
+	if err := r.proved(by); err != nil {
+		return Kept{}, nil, err
+	}
+	if err := r.DB.QueryRow(ctx, `SELECT body FROM report_kept WHERE id = $1`, id).Scan(&body); err != nil {
+		return Kept{}, nil, fmt.Errorf("reading a report that is kept: %w", err)
+	}
+	forms := map[string]reportForm{}
+	if err := json.Unmarshal([]byte(body), &forms); err != nil {
+		return Kept{}, nil, fmt.Errorf("reading a report that is kept: %w", err)
+	}
+	d := keptDocument{k, map[string]Report{}}
+	for lang, f := range forms {
+		d.sheets[lang] = f.report()
+	}
+	e := r.entryOf(by, k.Name)
+	e.Detail = map[string]string{"kept": k.ID, "format": format, "entries": strconv.Itoa(k.Entries), "scope": "all"}
+	if k.Section != "" {
+		e.Detail["scope"] = k.Section
+	}
+	if err := r.enter(ctx, e); err != nil {
+		return Kept{}, nil, err
+	}
+	return k, d, nil
+}
+
+// LastRun is when a schedule was last run; the zero time: never.
+func LastRun(ctx context.Context, in store.Reader, id string) (time.Time, error) {
+	var at int64
+	err := in.QueryRow(ctx, `SELECT ran_at FROM report_schedule WHERE id = $1`, id).Scan(&at)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && at == 0 {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("reading when a report was made: %w", err)
+	}
+	return store.FromMicros(at), nil
+}
