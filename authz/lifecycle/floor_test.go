@@ -109,8 +109,9 @@ func TestAPastDayWarnsToday(t *testing.T) {
 // use.
 type changing struct {
 	Directory
-	refuse bool
-	used   time.Time
+	refuse  bool
+	used    time.Time
+	guarded bool
 }
 
 func (d *changing) Disable(ctx context.Context, p directory.Person) error {
@@ -125,20 +126,22 @@ func (d *changing) ByID(ctx context.Context, id directory.PersonID) (directory.P
 	if !d.used.IsZero() {
 		p.Account.LastUsedAt = d.used
 	}
+	p.Protected = d.guarded
 	return p, err
 }
 
 // TestNothingIsClosedUnjudged: what waited for the directory is not done to an ID
-// that was used meanwhile, nor after days.
+// that was used meanwhile, or that the directory guards by now, nor after days.
 func TestNothingIsClosedUnjudged(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		name   string
-		used   bool
-		after  time.Duration
-		closes bool
+		name          string
+		used, guarded bool
+		after         time.Duration
+		closes        bool
 	}{
-		{"not used, and soon", false, time.Hour, true}, {"used meanwhile", true, time.Hour, false}, {"after days", false, staleAfter + time.Second, false},
+		{"not used, and soon", false, false, time.Hour, true}, {"used meanwhile", true, false, time.Hour, false},
+		{"guarded meanwhile", false, true, time.Hour, false}, {"after days", false, false, staleAfter + time.Second, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -150,7 +153,7 @@ func TestNothingIsClosedUnjudged(t *testing.T) {
 			d := &changing{Directory: w.dir, refuse: true}
 			w.Book = w.gateway(d)
 			w.sweep()
-			d.refuse = false
+			d.refuse, d.guarded = false, tt.guarded
 			w.clock.Advance(tt.after)
 			if tt.used {
 				d.used = w.clock.Now()
@@ -168,6 +171,7 @@ func TestNothingIsClosedUnjudged(t *testing.T) {
 			if closed, err := standing.Closed(t.Context(), w.db, tanaka.ID, w.clock.Now()); err != nil || !closed {
 				t.Errorf("open here: %v", err)
 			}
+			d.guarded = false
 			w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error {
 				if err := standing.Lift(t.Context(), tx, tanaka.ID, standing.Dormant, w.clock.Now()); err != nil {
 					return err

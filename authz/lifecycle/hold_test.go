@@ -158,6 +158,11 @@ func TestDeletionIsJudgedAnew(t *testing.T) {
 			t.Errorf("%s: gone %t, its login taken %t (%v)", p.login, gone, taken, err)
 		}
 	}
+	for _, hold := range []Hold{OnLeave, Exempt, Sealed} {
+		if w.entries("dormancy.kept", string(hold)) != 1 {
+			t.Errorf("the trail does not say that one was kept as %s", hold)
+		}
+	}
 	if n := w.entries("dormancy.kept"); n != 3 { // the others are told as used since
 		t.Errorf("%d entries that a deletion was not done, want 3", n)
 	}
