@@ -74,11 +74,11 @@ func (v Verdict) Next(p *policy.Policy, app policy.Application) Next {
 	case NoCrossing:
 		n := elsewhere(p, app)
 		return Next{AskPermit, policy.Words{
-			JA: "この通信がどうしても必要なときは、このシステムの情報システム管理者に、関所の「許可」の画面（/permits）から領域をまたぐ通信の許可をＣＩＯに申請するよう依頼してください。" + n.Says.JA,
+			JA: "この通信がどうしても必要なときは、このシステムの情報システム管理者に、関所の「許可の申請」の画面（/permits）から領域をまたぐ通信の許可をＣＩＯに申請するよう依頼してください。" + n.Says.JA,
 			EN: "If this path is really needed, ask the application's system administrator to request a crossing permit of the CIO, on the gate's page “Permits” (/permits). " + n.Says.EN}}
 	case NoRemote:
 		return Next{AskPermit, policy.Words{
-			JA: "庁外で使う必要があるときは、庁内の端末から、関所の「許可」の画面（/permits）でリモートアクセスの許可を申請してください。承認されると開きます。事業者の方は、担当の室課の職員に申請を依頼してください。",
+			JA: "庁外で使う必要があるときは、庁内の端末から、関所の「許可の申請」の画面（/permits）でリモートアクセスの許可を申請してください。承認されると開きます。事業者の方は、担当の室課の職員に申請を依頼してください。",
 			EN: "If you need it from outside, ask for a remote-access permit on the gate's page “Permits” (/permits), from a terminal inside; it opens once that is approved. Contractors have their contact's section ask for it."}}
 	case Unreadable:
 		return Next{StartOver, policy.Words{

@@ -337,7 +337,7 @@ func TestNginx(t *testing.T) {
 			gate += k.Name + "=" + k.Value + "; "
 		}
 		a = away.Do(t, "GET", a.Header.Get("Location"), nil, "Cookie", gate, "Accept", "text/html,*/*", "Accept-Language", "ja")
-		if a.Status != 403 || !strings.Contains(string(a.Body), `href="/permits/new?application=app&amp;kind=remote_access"`) || !strings.Contains(string(a.Body), "「許可」の画面（/permits）") {
+		if a.Status != 403 || !strings.Contains(string(a.Body), `href="/permits/new?application=app&amp;kind=remote_access"`) || !strings.Contains(string(a.Body), "「許可の申請」の画面（/permits）") {
 			t.Errorf("why: %d %s", a.Status, a.Body)
 		}
 		if f.last() != nil {

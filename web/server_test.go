@@ -477,7 +477,7 @@ func TestNoPassageLeadsToTheForm(t *testing.T) {
 			s.Mount("GET "+PermitPath, func(http.ResponseWriter, *Request) error { return nil })
 			want = PermitPath + "?kind=remote_access"
 		}
-		for lang, says := range map[string]string{"ja": "「許可」の画面（/permits）", "en": "“Permits” (/permits)"} {
+		for lang, says := range map[string]string{"ja": "「許可の申請」の画面（/permits）", "en": "“Permits” (/permits)"} {
 			_, code, body := problem(t, send(s, "GET", "/api/v1/x", "", "Accept-Language: "+lang))
 			next, _ := body["next"].(map[string]any)
 			url, _ := next["url"].(string)
