@@ -559,7 +559,7 @@ func (d *Desk) DoPermit(ctx context.Context, o signin.Origin, cookie, id string,
 }
 
 // DecideAll says yes or no to the permits that several matters ask for, each by
-// itself.
+// itself. With an error, what it answers had been decided before.
 func (d *Desk) DecideAll(ctx context.Context, o signin.Origin, cookie string, matters []string, yes bool, comment string, confirmed []string) ([]Decided, error) {
 	r, err := d.reader(ctx, o, cookie)
 	if err != nil {
@@ -579,16 +579,13 @@ func (d *Desk) DecideAll(ctx context.Context, o signin.Origin, cookie string, ma
 		ids, asks[view.Detail["permit"]] = append(ids, view.Detail["permit"]), Decided{ID: id, Name: k.Name, For: who(view.For())}
 	}
 	became, err := d.Permits.DecideAll(ctx, r.By, ids, yes, comment, confirmed)
-	if err != nil {
-		return nil, said(err)
-	}
 	var out []Decided
 	for _, one := range became {
 		became := asks[one.ID]
 		became.Err = said(one.Err)
 		out = append(out, became)
 	}
-	return out, nil
+	return out, said(err)
 }
 
 // ImportPermits asks for what a file lists. The whole file is looked through first,

@@ -72,6 +72,7 @@ func (h *house) approvals(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return h.turned(w, r, err, "/approvals")
 	}
+	p.again(h.typedBefore(r, step, "/approvals"))
 	v := h.view(r, step, p)
 	v.Wide, v.Notice = true, h.deskDone(r)
 	return h.show(w, r, http.StatusOK, "approvals", v)
@@ -107,6 +108,19 @@ func (h *house) approvalsPage(r *web.Request, step signin.Step) (approvalsPage, 
 	return p, nil
 }
 
+// again puts a word on several that was typed before a sign-in where it was typed; of
+// one that is left, on that.
+func (p *approvalsPage) again(was typed) {
+	p.Comment = was.Form.Get("comment")
+	for i, c := range p.Cards {
+		chosen := slices.Contains(was.Form["id"], c.ID)
+		p.Cards[i].Chosen = chosen
+		if chosen && !p.Several {
+			p.Cards[i].Comment = p.Comment
+		}
+	}
+}
+
 // decideAll takes one word on several permits that were asked for. Each is decided
 // by itself: what could not be stays, with the reason.
 func (h *house) decideAll(w http.ResponseWriter, r *web.Request) error {
@@ -128,7 +142,7 @@ func (h *house) decideAll(w http.ResponseWriter, r *web.Request) error {
 		if err != nil {
 			said, ok := h.inOffice(w, r, err)
 			if !ok {
-				return h.turned(w, r, err, "/approvals")
+				return h.turned(w, r, err, stillOpen(r, became))
 			}
 			faults = said.Faults
 		}
@@ -146,6 +160,7 @@ func (h *house) decideAll(w http.ResponseWriter, r *web.Request) error {
 			outcomes = append(outcomes, line)
 		}
 		if err == nil && len(left) == 0 {
+			h.dropTyped(r, step, "/approvals")
 			return redirect(w, r, "/approvals", url.Values{"done": {notice}, "n": {strconv.Itoa(len(became))}})
 		}
 		if len(left) > 0 {
@@ -180,6 +195,22 @@ func (h *house) decideAll(w http.ResponseWriter, r *web.Request) error {
 	return h.show(w, r, http.StatusUnprocessableEntity, "approvals", v)
 }
 
+// stillOpen leaves in a form that a sign-in interrupts what is not decided yet, and is
+// where the reader hears of how many are.
+func stillOpen(r *web.Request, became []desk.Decided) string {
+	n := 0
+	for _, one := range became {
+		if one.Err == nil {
+			n++
+			r.PostForm["id"] = slices.DeleteFunc(r.PostForm["id"], func(id string) bool { return id == one.ID })
+		}
+	}
+	if n == 0 {
+		return "/approvals"
+	}
+	return "/approvals?" + url.Values{"done": {"part"}, "n": {strconv.Itoa(n)}}.Encode()
+}
+
 type approvalPage struct {
 	Rooms []room
 	Card  matterCard
@@ -195,6 +226,7 @@ func (h *house) approval(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return h.turned(w, r, err, approvalPath(r.PathValue("id")))
 	}
+	p.Card.Comment = h.typedBefore(r, step, approvalPath(p.Card.ID)).Form.Get("comment")
 	v := h.view(r, step, p)
 	v.Wide = true
 	return h.show(w, r, http.StatusOK, "approval", v)
@@ -250,6 +282,7 @@ func (h *house) decide(w http.ResponseWriter, r *web.Request) error {
 		}
 		return h.turned(w, r, err, approvalPath(id))
 	}
+	h.dropTyped(r, step, approvalPath(id))
 	did := desk.Deny
 	if answer == "yes" {
 		did = desk.Approve

@@ -108,7 +108,9 @@ func (h *house) lease(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return h.turned(w, r, err, r.URL.EscapedPath())
 	}
-	v := h.view(r, step, h.leasePage(r, step, l))
+	p := h.leasePage(r, step, l)
+	h.typedBefore(r, step, leasePath(l.ID)).fill(p.Acts)
+	v := h.view(r, step, p)
 	v.Wide, v.Ticks, v.Notice = true, l.Live(h.srv.Now()), h.deskDone(r)
 	return h.show(w, r, http.StatusOK, "lease", v)
 }
@@ -141,6 +143,7 @@ func (h *house) leaseAct(a desk.Act) web.Handler {
 			}
 			return h.turned(w, r, err, leasePath(id))
 		}
+		h.dropTyped(r, step, leasePath(id))
 		if step = raised(w, r, step, lease); !lease.Account.Password.IsEmpty() {
 			return h.secretOnce(w, r, step, lease)
 		}

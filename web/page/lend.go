@@ -565,6 +565,10 @@ func (h *house) deskDone(r *web.Request) notice {
 		if says, err := g.n("approvals.done_all", number(r.URL.Query().Get("n"))); err == nil {
 			return good(says)
 		}
+	case "part":
+		if says, err := g.n("approvals.done_part", number(r.URL.Query().Get("n"))); err == nil {
+			return good(says)
+		}
 	case "denied_all":
 		if says, err := g.n("approvals.done_none", number(r.URL.Query().Get("n"))); err == nil {
 			return good(says)

@@ -165,7 +165,8 @@ func (h *house) findings(w http.ResponseWriter, r *web.Request) error {
 	if done || err != nil {
 		return err
 	}
-	return h.findingsPage(w, r, step, "", "", refused{Status: http.StatusOK})
+	was := h.typedBefore(r, step, "/findings")
+	return h.findingsPage(w, r, step, was.of("/findings/", "/take"), was.Form.Get("note"), refused{Status: http.StatusOK})
 }
 
 // findingsPage shows them, with what is wrong with a note that was typed.

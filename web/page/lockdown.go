@@ -85,7 +85,7 @@ func (h *house) lockDowns(w http.ResponseWriter, r *web.Request) error {
 }
 
 // lockRoom shows the room, with what is wrong with a reason that was typed.
-func (h *house) lockRoom(w http.ResponseWriter, r *web.Request, id, typed string, said refused) error {
+func (h *house) lockRoom(w http.ResponseWriter, r *web.Request, id, reason string, said refused) error {
 	step, done, err := h.at(w, r, authn.SignedIn)
 	if done || err != nil {
 		return err
@@ -94,13 +94,20 @@ func (h *house) lockRoom(w http.ResponseWriter, r *web.Request, id, typed string
 	if err != nil {
 		return h.turned(w, r, err, "/lockdown")
 	}
+	was := typed{}
+	if id == "" {
+		was = h.typedBefore(r, step, "/lockdown")
+	}
 	g := h.tongue(r)
 	p := lockPage{Rooms: h.counters(r, step, "lockdown"), StepUp: stepUpLink(all.StepUp, "/lockdown"), Articles: lockArticles}
 	for _, l := range all.InForce {
 		card := h.lockCard(r, l)
 		card.MayLift, card.MayRatify = all.Lift[l.ID], all.Ratify[l.ID]
-		if l.ID == id {
-			card.Typed = typed
+		switch {
+		case l.ID == id:
+			card.Typed = reason
+		case l.ID == was.of("/lockdown/", "/lift"):
+			card.Typed = was.Form.Get("reason")
 		}
 		p.InForce = append(p.InForce, card)
 	}
@@ -260,6 +267,9 @@ func (h *house) lockForm(w http.ResponseWriter, r *web.Request) error {
 	}
 	q := r.URL.Query()
 	back := "/lockdown/order?" + url.Values{"scope": {q.Get("scope")}, "target": {q.Get("target")}, "minutes": {q.Get("minutes")}}.Encode()
+	if was := h.typedBefore(r, step, "/lockdown/order"); was.Form.Get("scope") == q.Get("scope") {
+		q["reason"] = was.Form["reason"]
+	}
 	p, err := h.lockFormPage(r, step, q)
 	if err != nil {
 		return h.turned(w, r, err, back)
@@ -536,6 +546,7 @@ func (h *house) lockOrder(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return h.lockAgain(w, r, step, order, err)
 	}
+	h.dropTyped(r, step, "/lockdown/order")
 	to := url.Values{}
 	if l.Live(h.srv.Now()) {
 		to.Set("done", "ordered")
@@ -555,7 +566,7 @@ func (h *house) lockRatify(w http.ResponseWriter, r *web.Request) error {
 }
 
 func (h *house) lockLift(w http.ResponseWriter, r *web.Request) error {
-	_, done, err := h.at(w, r, authn.SignedIn)
+	step, done, err := h.at(w, r, authn.SignedIn)
 	if done || err != nil {
 		return err
 	}
@@ -577,5 +588,6 @@ func (h *house) lockLift(w http.ResponseWriter, r *web.Request) error {
 		}
 		return h.turned(w, r, err, "/lockdown")
 	}
+	h.dropTyped(r, step, "/lockdown")
 	return redirect(w, r, "/lockdown", url.Values{"done": {"lifted"}})
 }

@@ -48,6 +48,8 @@ type Services struct {
 	Sealed   Sealed
 	Shared   Shared
 	Reports  Reports // nil: there are none
+	// Drafts keep what was typed when a sign-in had grown too old for it. nil: it is lost.
+	Drafts Drafts
 	// Welcome says whether anybody could come in from where a request comes from. nil:
 	// from the networks of the zones that are served.
 	Welcome func(ctx context.Context, o signin.Origin) error
@@ -230,6 +232,7 @@ func (h *house) elsewhere(w http.ResponseWriter, r *web.Request, err error, back
 	case none(err):
 		return true, h.ended(w, r)
 	case errors.As(err, &up):
+		h.keepTyped(r, back)
 		to := url.Values{"rd": {back}}
 		if up.Required != "" {
 			to.Set("acr", string(up.Required))

@@ -381,7 +381,9 @@ func (h *house) permit(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return h.turned(w, r, err, r.URL.EscapedPath())
 	}
-	v := h.view(r, step, h.permitPage(r, step, one))
+	p := h.permitPage(r, step, one)
+	h.typedBefore(r, step, permitPath(one.ID)).fill(p.Acts)
+	v := h.view(r, step, p)
 	v.Wide, v.Notice = true, h.permitDone(r)
 	return h.show(w, r, http.StatusOK, "permit", v)
 }
@@ -482,6 +484,7 @@ func (h *house) permitAct(a desk.PermitAct) web.Handler {
 		if len(said.Faults) == 0 {
 			_, err := h.Permits.DoPermit(r.Context(), r.Origin, r.Cookie, id, a, wants)
 			if err == nil {
+				h.dropTyped(r, step, permitPath(id))
 				return redirect(w, r, backFrom(r, permitPath(id)), url.Values{"done": {string(a)}})
 			}
 			var ok bool

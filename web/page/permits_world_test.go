@@ -80,11 +80,14 @@ func (b *tollbooth) DecideAll(_ context.Context, _ signin.Origin, _ string, ids 
 	if b.became != nil {
 		return b.became, b.actErr
 	}
+	if b.actErr != nil {
+		return nil, b.actErr
+	}
 	out := make([]desk.Decided, len(ids))
 	for i, id := range ids {
 		out[i].ID = id
 	}
-	return out, b.actErr
+	return out, nil
 }
 func (b *tollbooth) ImportPermits(_ context.Context, _ signin.Origin, _, kind string, data []byte) (desk.Imported, error) {
 	b.do("import", kind, len(data))

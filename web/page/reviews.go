@@ -48,7 +48,8 @@ func (h *house) reviews(w http.ResponseWriter, r *web.Request) error {
 	if done || err != nil {
 		return err
 	}
-	return h.reviewsPage(w, r, step, "", "", refused{Status: http.StatusOK})
+	was := h.typedBefore(r, step, "/reviews")
+	return h.reviewsPage(w, r, step, was.of("/reviews/", ""), was.Form.Get("comment"), refused{Status: http.StatusOK})
 }
 
 func (h *house) reviewsPage(w http.ResponseWriter, r *web.Request, step signin.Step, key, typed string, said refused) error {
@@ -140,6 +141,7 @@ func (h *house) review(w http.ResponseWriter, r *web.Request) error {
 		}
 		return h.turned(w, r, err, "/reviews")
 	}
+	h.dropTyped(r, step, "/reviews")
 	return redirect(w, r, "/reviews", url.Values{"done": {answer}})
 }
 
@@ -162,5 +164,6 @@ func (h *house) takeUp(w http.ResponseWriter, r *web.Request) error {
 		}
 		return h.turned(w, r, err, "/findings")
 	}
+	h.dropTyped(r, step, "/findings")
 	return redirect(w, r, "/findings", url.Values{"done": {"taken"}})
 }

@@ -24,6 +24,7 @@ import (
 	"sekisho/policy"
 	"sekisho/policy/charter"
 	"sekisho/policy/clock"
+	"sekisho/policy/ephemeral"
 	"sekisho/policy/secret"
 	"sekisho/web"
 )
@@ -220,7 +221,7 @@ func newWorld(t testing.TB) *world {
 		PublicURL: public, Now: w.clock.Now, Policy: func() *policy.Policy { return w.policy },
 		Guard: w.services, LoopbackZone: policy.LGWAN, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
-	Mount(w.srv, Services{Steps: w.services, Presence: w.services, Factors: ways{w.services}, Account: w.services, Charter: w.services, Terminal: w.services, People: w.office, Desk: w.desk, Permits: w.permits, LockDown: w.alarm, Sealed: w.safe, Shared: w.closet, Reports: w.shelf})
+	Mount(w.srv, Services{Steps: w.services, Presence: w.services, Factors: ways{w.services}, Account: w.services, Charter: w.services, Terminal: w.services, People: w.office, Desk: w.desk, Permits: w.permits, LockDown: w.alarm, Sealed: w.safe, Shared: w.closet, Reports: w.shelf, Drafts: ephemeral.NewMemory(w.clock.Now, 100)})
 	return w
 }
 

@@ -314,6 +314,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	page.Mount(h.Web, page.Services{
 		Steps: in, Presence: in, Factors: h.Account, Account: h.Account, Charter: h.Statutes, People: h.People, Desk: counter, Permits: counter, LockDown: h.LockDown, Sealed: h.Sealed, Reports: h.Reports, Shared: h.SharedIDs,
 		More: admits.more, Terminal: h.Signin, Welcome: h.Signin.Welcomes,
+		Drafts: h.Ephemeral,
 	})
 	h.Gate = gate.Mount(h.Web, gate.Services{
 		Sessions: h.Sessions, People: h.Watch, SignIn: h.Signin, Keys: h.Tokens, Denied: h.denied.hear, Opened: h.denied.opened,
