@@ -438,10 +438,18 @@ func TestReviewsAreRemindedOf(t *testing.T) {
 			t.Errorf("told %d times, want %d", n, want)
 		}
 	}
+	owed := func(want int) {
+		t.Helper()
+		if n, overdue, err := w.ReviewsOwed(ctx); err != nil || n != 1 || overdue != want {
+			t.Errorf("%d are owed, %d overdue, %v; want 1, %d", n, overdue, err, want)
+		}
+	}
 	w.clock.Advance(72*time.Hour - 1)
 	remind(0)
+	owed(0)
 	w.clock.Advance(1)
 	remind(1)
+	owed(1)
 	w.clock.Advance(72*time.Hour - 1)
 	remind(1)
 	w.clock.Advance(1)
@@ -485,6 +493,9 @@ func TestActingDecisionsAreReviewed(t *testing.T) {
 		}
 	}
 	v, err = w.Review(ctx, w.signedIn(t, "eto"), d.ID, false, "確認した")
+	if n, _, err := w.ReviewsOwed(ctx); err != nil || n != 0 {
+		t.Errorf("reviewed, and %d are owed: %v", n, err)
+	}
 	if err != nil || v.Decisions[0].Owed() || v.Decisions[0].Review.By.Login != "eto" || w.entries(t, `"actor":"eto","action":"approval.reviewed"`) != 1 {
 		t.Errorf("%+v, %v", v.Decisions, err)
 	}

@@ -191,6 +191,18 @@ func (b *Book) Owed(ctx context.Context, by Approver) ([]Acting, error) {
 	return slices.DeleteFunc(all, func(a Acting) bool { return !Reviewer(p, a.Matter, a.Decision, by.Holder).ok }), nil
 }
 
+// ReviewsOwed counts the acting decisions that wait for somebody's look, and of them
+// those whose date has passed.
+func (b *Book) ReviewsOwed(ctx context.Context) (owed, overdue int, err error) {
+	err = b.DB.QueryRow(ctx, `
+		SELECT COUNT(*), COUNT(CASE WHEN review_due <= $1 THEN 1 END) FROM approval_decision
+		WHERE  review_due > 0 AND reviewed_at = 0`, store.Micros(b.Now())).Scan(&owed, &overdue)
+	if err != nil {
+		return 0, 0, fmt.Errorf("counting acting decisions: %w", err)
+	}
+	return owed, overdue, nil
+}
+
 // Acted are the last acting decisions, reviewed or not, the newest first.
 func (b *Book) Acted(ctx context.Context, most int) ([]Acting, error) {
 	return b.acting(ctx, `1 = 1 ORDER BY at DESC, id LIMIT $1`, most)

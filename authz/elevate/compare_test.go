@@ -25,8 +25,9 @@ func (w *world) open() []elevate.Finding {
 	all, err := w.Findings(w.Context(), 100)
 	w.must(err)
 	open := slices.DeleteFunc(all, func(f elevate.Finding) bool { return !f.ClosedAt.IsZero() })
-	if n, err := w.OpenFindings(w.Context()); err != nil || n != len(open) {
-		w.Errorf("OpenFindings = %d, %v, want %d", n, err, len(open))
+	left := len(slices.DeleteFunc(slices.Clone(open), func(f elevate.Finding) bool { return !f.Taken.At.IsZero() }))
+	if n, untaken, err := w.OpenFindings(w.Context()); err != nil || n != len(open) || untaken != left {
+		w.Errorf("OpenFindings = %d, %d, %v, want %d, %d", n, untaken, err, len(open), left)
 	}
 	return open
 }

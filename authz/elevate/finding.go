@@ -105,13 +105,14 @@ func (b *Book) Findings(ctx context.Context, most int) ([]Finding, error) {
 	return findings(ctx, b.DB, `1 = 1 ORDER BY closed_at <> 0, closed_at DESC, found_at DESC, id LIMIT $1`, most)
 }
 
-// OpenFindings counts those that are open.
-func (b *Book) OpenFindings(ctx context.Context) (int, error) {
-	var n int
-	if err := b.DB.QueryRow(ctx, `SELECT COUNT(*) FROM elevation_finding WHERE closed_at = 0`).Scan(&n); err != nil {
-		return 0, fmt.Errorf("counting findings: %w", err)
+// OpenFindings counts those that are open, and of them those that nobody has taken up.
+func (b *Book) OpenFindings(ctx context.Context) (open, untaken int, err error) {
+	err = b.DB.QueryRow(ctx, `
+		SELECT COUNT(*), COUNT(CASE WHEN taken_at = 0 THEN 1 END) FROM elevation_finding WHERE closed_at = 0`).Scan(&open, &untaken)
+	if err != nil {
+		return 0, 0, fmt.Errorf("counting findings: %w", err)
 	}
-	return n, nil
+	return open, untaken, nil
 }
 
 // found stores that something was found, or that it is still so. What is new is

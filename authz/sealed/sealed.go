@@ -186,6 +186,20 @@ func (e Envelope) Debts(r policy.SealedRules, now time.Time) []Owed {
 	return out
 }
 
+// Tally counts the envelopes that are open, and those of which something is owed past
+// its date.
+func Tally(all []Envelope, r policy.SealedRules, now time.Time) (open, overdue int) {
+	for _, e := range all {
+		if !e.Withdrawn.Done() && e.IsOpen() {
+			open++
+		}
+		if slices.ContainsFunc(e.Debts(r, now), func(o Owed) bool { return o.Overdue(now) }) {
+			overdue++
+		}
+	}
+	return open, overdue
+}
+
 // A Refusal says why something cannot be done or entered.
 type Refusal struct {
 	Reason   string // for machines and auditors

@@ -207,3 +207,22 @@ func TestPosts(t *testing.T) {
 		t.Error("who audits writes, holding another post besides")
 	}
 }
+
+// TestTally: what is open, and what is owed past its date, is counted while it is of the
+// register.
+func TestTally(t *testing.T) {
+	e := begun(t)
+	opened, gone := e, e
+	opened.Openings = []Opening{{At: t0}}
+	opened.ReportDue = t0.Add(time.Hour)
+	gone.Openings, gone.Withdrawn = opened.Openings, Deed{At: t0, By: sato}
+	all := []Envelope{e, opened, gone}
+	for _, tt := range []struct {
+		at            time.Time
+		open, overdue int
+	}{{t0, 1, 0}, {t0.Add(time.Hour), 1, 1}, {t0.Add(confirmWithin), 1, 2}} {
+		if open, overdue := Tally(all, rules, tt.at); open != tt.open || overdue != tt.overdue {
+			t.Errorf("at %v: %d open, %d overdue; want %d, %d", tt.at, open, overdue, tt.open, tt.overdue)
+		}
+	}
+}

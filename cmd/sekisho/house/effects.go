@@ -10,6 +10,7 @@ import (
 
 	"sekisho/authn/notice"
 	"sekisho/authz/elevate"
+	"sekisho/authz/sealed"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/store"
@@ -89,7 +90,9 @@ func (w *watchers) tell(ctx context.Context, tx *store.Tx, f elevate.Finding) er
 // effectLevels are what is told of effects outside. They are the store's, and the
 // same at every gateway.
 type effectLevels struct {
-	waiting, oldest, findings, compared prometheus.Gauge
+	waiting, oldest, findings, untaken, compared prometheus.Gauge
+
+	reviews, reviewsOverdue, envelopesOpen, envelopesOverdue prometheus.Gauge
 }
 
 func newEffectLevels(reg prometheus.Registerer) *effectLevels {
@@ -102,7 +105,12 @@ func newEffectLevels(reg prometheus.Registerer) *effectLevels {
 		gauge("sekisho_elevation_undo_waiting", "Effects of leases that are to be undone in the directory and are not yet, of all gateways."),
 		gauge("sekisho_elevation_undo_oldest_seconds", "For how long the oldest of them should have been gone; 0 for none."),
 		gauge("sekisho_elevation_findings", "Open findings: privilege in the directory that no lease accounts for, or the other way round."),
+		gauge("sekisho_elevation_findings_untaken", "Open findings that nobody has taken up."),
 		gauge("sekisho_elevation_compared_timestamp_seconds", "When the directory was last compared with the leases as a whole; 0 for never."),
+		gauge("sekisho_approval_reviews_waiting", "Acting decisions that a holder of the post has not looked at yet."),
+		gauge("sekisho_approval_reviews_overdue", "Those of them whose date has passed."),
+		gauge("sekisho_emergency_ids_open", "Emergency IDs of the register whose envelope is open."),
+		gauge("sekisho_emergency_ids_overdue", "Emergency IDs of the register of which something is owed past its date."),
 	}
 }
 
@@ -119,15 +127,27 @@ func (h *House) lookAtEffects(ctx context.Context) {
 		}
 		h.effects.oldest.Set(oldest)
 	}
-	open, other := h.Effects.OpenFindings(ctx)
+	open, untaken, other := h.Effects.OpenFindings(ctx)
 	if other == nil {
 		h.effects.findings.Set(float64(open))
+		h.effects.untaken.Set(float64(untaken))
 	}
 	at, last := h.Effects.Compared(ctx)
 	if last == nil && !at.IsZero() {
 		h.effects.compared.Set(float64(at.Unix()))
 	}
-	for _, err := range []error{err, other, last} {
+	owed, overdue, unread := h.Approvals.ReviewsOwed(ctx)
+	if unread == nil {
+		h.effects.reviews.Set(float64(owed))
+		h.effects.reviewsOverdue.Set(float64(overdue))
+	}
+	register, lost := sealed.All(ctx, h.DB)
+	if lost == nil {
+		open, overdue := sealed.Tally(register, h.Charter.Current().SealedIDs, h.Clock.Now())
+		h.effects.envelopesOpen.Set(float64(open))
+		h.effects.envelopesOverdue.Set(float64(overdue))
+	}
+	for _, err := range []error{err, other, last, unread, lost} {
 		h.complain(ctx, "looking at the effects of leases", err)
 	}
 }
