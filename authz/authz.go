@@ -91,6 +91,13 @@ func (m Permit) live(f Facts) (until time.Time, ok bool) {
 	return m.Until, open
 }
 
+// A Place is a section that somebody belongs to beside their own: by a concurrent post
+// (兼務), or until they have handed over what they did there (引継ぎ).
+type Place struct {
+	Section string
+	Until   time.Time // zero: none
+}
+
 // Facts are what a decision goes by.
 type Facts struct {
 	SignedIn    bool
@@ -109,6 +116,7 @@ type Facts struct {
 	// and remote time-outs govern it (articles 63-4, 63-6, 63-7).
 	Checked   bool
 	Permits   []Permit
+	Beside    []Place    // sections that the person belongs to beside their own
 	LockDowns []LockDown // those that may be in force
 	Leases    []Lease    // that the person holds in this session
 	Terminal  string     // that the session began on; "" for none that spoke for itself
@@ -188,7 +196,8 @@ func Decide(p *policy.Policy, f Facts) Verdict {
 			EN: "This ID cannot be used at present. Please ask the system administrator.",
 		})
 	}
-	if !concerned(p, app, f) {
+	belongs, ok := concerned(p, app, f)
+	if !ok {
 		return refuse(NotYours, with(every, "47-2"), policy.Words{
 			JA: "このシステムは、あなたの所属又は役割では利用できません。必要な場合は情報システム管理者に相談してください。",
 			EN: "Your section or post does not include this application. If you need it, please ask the system administrator.",
@@ -201,7 +210,7 @@ func Decide(p *policy.Policy, f Facts) Verdict {
 	if !ok {
 		return refused
 	}
-	ends = append(ends, lent...)
+	ends = append(append(ends, belongs...), lent...)
 	// What is told of a lease is not told beyond its end, though the application
 	// does not ask for it.
 	for _, l := range f.Leases {
@@ -346,11 +355,32 @@ func unchecked(need policy.ACR) Verdict {
 // concerned reports whether an application is meant for the person (articles
 // 47-2, 47-3): one that names no posts, groups or sections is meant for all, and
 // a 部局 stands for the 室課 below it.
-func concerned(p *policy.Policy, app policy.Application, f Facts) bool {
+// Who belongs there beside their own section belongs there until that ends: ends holds
+// it, and nothing where it has none or none was needed.
+func concerned(p *policy.Policy, app policy.Application, f Facts) (ends []time.Time, ok bool) {
 	if len(app.Posts) > 0 && !slices.ContainsFunc(f.Posts, func(id policy.PostID) bool { return slices.Contains(app.Posts, id) }) {
-		return false
+		return nil, false
 	}
-	return policy.InGroup(f.Person.Groups, app.Groups) && p.InSection(f.Person.Section, app.Sections)
+	if !policy.InGroup(f.Person.Groups, app.Groups) {
+		return nil, false
+	}
+	if p.InSection(f.Person.Section, app.Sections) {
+		return nil, true
+	}
+	var last time.Time
+	for _, beside := range f.Beside {
+		switch {
+		case !beside.Until.IsZero() && !f.Now.Before(beside.Until) || !p.InSection(beside.Section, app.Sections):
+		case beside.Until.IsZero():
+			return nil, true
+		case beside.Until.After(last):
+			last = beside.Until
+		}
+	}
+	if last.IsZero() {
+		return nil, false
+	}
+	return []time.Time{last}, true
 }
 
 func unreadable() Verdict {

@@ -129,12 +129,25 @@ type NewPerson struct {
 	Mail     string
 	Section  string
 	Company  string
+	Number   string // see Person.Number
 	Kind     Kind
 	Password secret.Text // empty: an account that no password opens yet
 	// MustChange marks the password as temporary from the first instant.
 	MustChange bool
 	ExpiresAt  time.Time
 	Note       string // see Person.Note; kept where IDs are lent alone
+}
+
+// An Amendment is what is to be of a person from now on; nil leaves it as it is, and
+// what is empty is taken away. It says what is to be and not what is to happen: done
+// twice, it is done once.
+type Amendment struct {
+	Name, Mail, Section, Company, Number *string
+	Kind                                 *Kind
+	// ExpiresAt ends the account, to the second where the directory can say so, and
+	// otherwise a little before; a zero time is no end.
+	ExpiresAt *time.Time
+	Disabled  *bool // what Disable and Enable bring about
 }
 
 // LockoutPolicy is the directory's own rule against guessing

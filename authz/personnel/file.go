@@ -1,7 +1,6 @@
 package personnel
 
 import (
-	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -13,11 +12,11 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"golang.org/x/text/encoding/japanese"
 	"golang.org/x/text/unicode/norm"
 
 	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/policy/sheet"
 )
 
 const (
@@ -142,7 +141,7 @@ func Read(file io.Reader, p *policy.Policy) ([]Line, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := csv.NewReader(bytes.NewReader(text))
+	r := csv.NewReader(strings.NewReader(text))
 	r.FieldsPerRecord, r.ReuseRecord = -1, true
 	t := taker{p: p, words: vocabularyOf(p), numbers: map[string]int{}, mails: map[string]int{}, logins: map[string]int{}}
 	head, err := r.Read()
@@ -191,31 +190,20 @@ func blank(record []string) bool {
 	return !slices.ContainsFunc(record, func(v string) bool { return strings.TrimSpace(v) != "" })
 }
 
-// decoded is the file in UTF-8.
-func decoded(file io.Reader) ([]byte, error) {
+// decoded is the text of the file.
+func decoded(file io.Reader) (string, error) {
 	text, err := io.ReadAll(io.LimitReader(file, mostBytes+1))
 	if err != nil {
-		return nil, fmt.Errorf("reading a file of personnel changes: %w", err)
+		return "", fmt.Errorf("reading a file of personnel changes: %w", err)
 	}
 	if len(text) > mostBytes {
-		return nil, Faults{{1, "file", "too_large", policy.Words{JA: "ファイルが大きすぎます。", EN: "The file is too large."}}}
+		return "", Faults{{1, "file", "too_large", policy.Words{JA: "ファイルが大きすぎます。", EN: "The file is too large."}}}
 	}
-	if mark := []byte("\xef\xbb\xbf"); bytes.HasPrefix(text, mark) {
-		text = text[len(mark):]
-	}
-	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
-		return nil, Faults{{1, "file", "encoding", policy.Words{JA: "UTF-16のファイルです。ExcelでCSV（UTF-8）として保存してください。", EN: "This is UTF-16. Save it as CSV (UTF-8) in Excel."}}}
-	}
-	if utf8.Valid(text) {
-		return text, nil
-	}
-	// Windows' Shift_JIS. What is neither has characters that stand for nothing, and
-	// each line with one is named.
-	text, err = japanese.ShiftJIS.NewDecoder().Bytes(text)
+	out, err := sheet.Text(text)
 	if err != nil {
-		return nil, Faults{{1, "file", "encoding", policy.Words{JA: "文字コードが分かりません。ExcelでCSV（UTF-8）として保存してください。", EN: "The characters cannot be read. Save it as CSV (UTF-8) in Excel."}}}
+		return "", Faults{{1, "file", "encoding", policy.Words{JA: "文字コードが分かりません。ExcelでCSV（UTF-8）として保存してください。", EN: "The characters cannot be read. Save it as CSV (UTF-8) in Excel."}}}
 	}
-	return text, nil
+	return out, nil
 }
 
 // vocabulary is what the cells of a file may say.

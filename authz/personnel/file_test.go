@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"golang.org/x/text/encoding/japanese"
+	"golang.org/x/text/encoding/unicode"
 
 	"sekisho/policy"
 )
@@ -52,7 +53,11 @@ func TestRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, file := range map[string]string{"UTF-8": someFile, "with a mark": "\ufeff" + someFile, "Shift_JIS": sjis, "CRLF": strings.ReplaceAll(someFile, "\n", "\r\n")} {
+	utf16, err := unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewEncoder().String(someFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, file := range map[string]string{"UTF-8": someFile, "with a mark": "\ufeff" + someFile, "Shift_JIS": sjis, "UTF-16": utf16, "CRLF": strings.ReplaceAll(someFile, "\n", "\r\n")} {
 		t.Run(name, func(t *testing.T) {
 			lines, err := Read(strings.NewReader(file), rules())
 			if err != nil {
@@ -113,8 +118,8 @@ func TestBadLines(t *testing.T) {
 		{"a person twice", head + "１,田中,,jinji\n1,田中,,zaisei", "3 number twice"},
 		{"an address twice", head + "1,田中,,jinji,,,,,,,,,,a@pref.example\n2,鈴木,,jinji,,,,,,,,,,A@pref.example", "3 mail twice"},
 		{"a login twice", head + "1,田中,tanaka,jinji\n2,鈴木,Ｔanaka,jinji", "3 login twice"},
-		{"characters that nobody knows", "number,name\n1,\x80\xff\xfe\n", "2 name characters"},
-		{"UTF-16", "\xff\xfen\x00", "1 file encoding"},
+		{"characters that nobody knows", "number,name\n1,\x80\xff\xfe\n", "1 file encoding"},
+		{"a program", "\x7fELF\x00", "1 file encoding"},
 		{"two at once", head + "1,田中,,無い課\n2,鈴木,,jinji,,,客", "2 section unknown,3 kind unknown"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -26,8 +26,8 @@ import (
 	"strconv"
 	"time"
 
-	"sekisho/authn/notice"
 	"sekisho/authz/approval"
+	"sekisho/authz/lifecycle"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/audit"
@@ -44,6 +44,18 @@ type Directory interface {
 	// calls were everybody.
 	Stream(ctx context.Context, each func(directory.Person) error) error
 	ByID(ctx context.Context, id directory.PersonID) (directory.Person, error)
+	Find(ctx context.Context, login string) (directory.Person, error)
+	Create(ctx context.Context, n directory.NewPerson) (directory.Person, error)
+	Amend(ctx context.Context, p directory.Person, a directory.Amendment) error
+	AddMember(ctx context.Context, groupDN, personDN string) error
+	RemoveMember(ctx context.Context, groupDN, personDN string) error
+}
+
+// Life is what lifecycle knows of IDs; lifecycle.Book is one.
+type Life interface {
+	Leave(ctx context.Context, tx *store.Tx, l lifecycle.Leave) error
+	EndLeave(ctx context.Context, tx *store.Tx, who directory.Person, by string) error
+	Reopen(ctx context.Context, tx *store.Tx, who directory.Person) error
 }
 
 // Leases is privilege that is lent, and permits; grant.Book and permit.Book are some.
@@ -67,12 +79,14 @@ type House struct {
 	Sessions  Sessions
 	Leases    Leases // nil: nothing is lent
 	Permits   Leases // nil: nothing is permitted
+	Life      Life
 	Matters   *approval.Book
-	Notices   *notice.Queue
 	Own       string                                     // the name that Sekisho itself binds with; "": not known
 	Forget    interface{ Forget(id directory.PersonID) } // nil: nobody remembers
-	Now       clock.Now
-	Log       *slog.Logger // nil: nothing is logged
+	// Fresh reports whether what was polled is young enough to be gone by.
+	Fresh func() bool
+	Now   clock.Now
+	Log   *slog.Logger // nil: nothing is logged
 	// Stop is called at named points; an error ends what is under way there, as a
 	// crash would. Tests alone set it.
 	Stop func(point string) error
@@ -81,6 +95,8 @@ type House struct {
 // A Book keeps what was proposed and what became of it. It is safe for concurrent use.
 type Book struct {
 	House
+	wake   chan struct{}
+	places places
 }
 
 // New opens the book.
@@ -88,7 +104,24 @@ func New(h House) *Book {
 	if h.Log == nil {
 		h.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Book{House: h}
+	b := &Book{House: h, wake: make(chan struct{}, 1)}
+	b.open()
+	return b
+}
+
+// nudge has Run look at once. It is a hint.
+func (b *Book) nudge() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (b *Book) at(point string) error {
+	if b.Stop == nil {
+		return nil
+	}
+	return b.Stop(point)
 }
 
 // A File is a file of personnel changes.
@@ -144,7 +177,7 @@ var errNobody = fmt.Errorf("%w: it has nobody", directory.ErrTruncated)
 
 // known reads what a plan goes by.
 func (b *Book) known(ctx context.Context, now time.Time) (Known, error) {
-	k := Known{Holdings: map[directory.PersonID][]Holding{}, OnLeave: map[directory.PersonID]bool{}, Former: map[string]bool{}, Places: map[directory.PersonID][]string{}, Own: b.Own}
+	k := Known{Holdings: map[directory.PersonID][]Holding{}, OnLeave: map[directory.PersonID]time.Time{}, Former: map[string]bool{}, Places: map[directory.PersonID][]string{}, Own: b.Own}
 	err := b.Directory.Stream(ctx, func(p directory.Person) error {
 		k.People = append(k.People, p)
 		return nil
@@ -185,12 +218,16 @@ func (b *Book) known(ctx context.Context, now time.Time) (Known, error) {
 		}, q, args...)
 	}
 	at := store.Micros(now)
-	leave, err := pairs("who is on leave", `SELECT person_id, kind FROM standing WHERE kind = 'on_leave' AND (until = 0 OR until > $1)`, at)
+	leave, err := pairs("who is on leave", `SELECT person_id, CAST(until AS TEXT) FROM standing WHERE kind = 'on_leave' AND (until = 0 OR until > $1)`, at)
 	if err != nil {
 		return k, err
 	}
 	for _, v := range leave {
-		k.OnLeave[directory.PersonID(v[0])] = true
+		until, err := strconv.ParseInt(v[1], 10, 64)
+		if err != nil {
+			return k, fmt.Errorf("reading who is on leave: %w", err)
+		}
+		k.OnLeave[directory.PersonID(v[0])] = when(until)
 	}
 	former, err := pairs("logins of before", `SELECT login, person_id FROM tombstone`)
 	if err != nil {

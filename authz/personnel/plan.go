@@ -153,8 +153,8 @@ type Vacancy struct {
 type Known struct {
 	People   []directory.Person
 	Holdings map[directory.PersonID][]Holding
-	OnLeave  map[directory.PersonID]bool
-	Former   map[string]bool // logins that were somebody's who is deleted, in canonical spelling
+	OnLeave  map[directory.PersonID]time.Time // until when; zero: without an end
+	Former   map[string]bool                  // logins that were somebody's who is deleted, in canonical spelling
 	Places   map[directory.PersonID][]string
 	Own      string // the name that Sekisho itself binds with
 }
@@ -509,13 +509,17 @@ func (m *maker) beside(l Line, c *Change) {
 	if !l.Handover.IsZero() && c.moved() {
 		c.Handover = After(l.Handover)
 	}
+	until, onLeave := m.known.OnLeave[c.Person]
 	if !l.LeaveFrom.IsZero() {
-		c.LeaveFrom = latest(m.effective, l.LeaveFrom)
+		end := time.Time{}
 		if !l.LeaveUntil.IsZero() {
-			c.LeaveUntil = After(l.LeaveUntil)
+			end = After(l.LeaveUntil)
+		}
+		if !onLeave || !end.Equal(until) {
+			c.LeaveFrom, c.LeaveUntil = latest(m.effective, l.LeaveFrom), end
 		}
 	}
-	c.LeaveOver = l.Returns && m.known.OnLeave[c.Person]
+	c.LeaveOver = l.Returns && onLeave
 	if c.Act == "" {
 		switch {
 		case !c.LeaveFrom.IsZero():

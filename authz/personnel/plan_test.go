@@ -45,7 +45,7 @@ func contracted(p directory.Person) directory.Person {
 }
 
 func known(people ...directory.Person) Known {
-	return Known{People: people, Holdings: map[directory.PersonID][]Holding{}, OnLeave: map[directory.PersonID]bool{}, Former: map[string]bool{}, Places: map[directory.PersonID][]string{}}
+	return Known{People: people, Holdings: map[directory.PersonID][]Holding{}, OnLeave: map[directory.PersonID]time.Time{}, Former: map[string]bool{}, Places: map[directory.PersonID][]string{}}
 }
 
 // plan reads a file of such lines, and says what it would do.
@@ -164,7 +164,11 @@ func TestMake(t *testing.T) {
 			[]string{"number,name,change", "1,例 tanaka,再任用"}, "tanaka returns"},
 		{"leave", known(one("tanaka", "1", "jinji")), nil,
 			[]string{"number,name,leave_from,leave_until", "1,例 tanaka,2026-04-15,2027-03-31"}, "tanaka on_leave leave 2026-04-15 to 2027-04-01"},
-		{"back from leave", known(one("tanaka", "1", "jinji")), func(k *Known) { k.OnLeave["id-tanaka"] = true },
+		{"leave that is recorded", known(one("tanaka", "1", "jinji")), func(k *Known) { k.OnLeave["id-tanaka"] = day("2027-04-01") },
+			[]string{"number,name,leave_from,leave_until", "1,例 tanaka,2026-03-15,2027-03-31"}, "unchanged 1"},
+		{"leave that is lengthened", known(one("tanaka", "1", "jinji")), func(k *Known) { k.OnLeave["id-tanaka"] = day("2026-10-01") },
+			[]string{"number,name,leave_from,leave_until", "1,例 tanaka,2026-03-15,2027-03-31"}, "tanaka on_leave leave 2026-04-01 to 2027-04-01"},
+		{"back from leave", known(one("tanaka", "1", "jinji")), func(k *Known) { k.OnLeave["id-tanaka"] = time.Time{} },
 			[]string{"number,name,change", "1,例 tanaka,復職"}, "tanaka returns leave over"},
 		{"a name", known(one("tanaka", "1", "jinji")), nil,
 			[]string{"number,name", "1,田中 改"}, "tanaka changes"},

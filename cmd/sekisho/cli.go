@@ -120,6 +120,7 @@ var vocabulary = map[string]policy.Words{
 
 	"sweep":            {JA: "使われていないIDを、いま点検する（毎日自動でも行う）", EN: "look for unused IDs now; the gate does each day by itself"},
 	"people_effective": {JA: "反映する日（日本時間の0時。既定はすぐに）", EN: "the day on which it takes effect, at midnight in Japan (default: at once)"},
+	"people_propose":   {JA: "dev でも、すぐに反映せず提案する", EN: "propose even in dev, where it is otherwise carried out at once"},
 	"people_dry_run":   {JA: "何が起きるかを見るだけで、何も変えない", EN: "look at what it would do, and change nothing"},
 
 	"sweep_dry_run": {JA: "見るだけで、何も変えない", EN: "look, and change nothing"},

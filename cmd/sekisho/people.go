@@ -25,10 +25,13 @@ type peopleImportCmd struct {
 	File      string `arg:"" help:"${people_file}" type:"path"`
 	Effective string `help:"${people_effective}" placeholder:"DATE"`
 	DryRun    bool   `help:"${people_dry_run}"`
+	Propose   bool   `help:"${people_propose}"`
 	Format    string `help:"${keys_format}" enum:"table,json" default:"table"`
 }
 
-// Run reads a file of personnel changes and says what it would do.
+// Run reads a file of personnel changes, says what it does, and proposes it. One person
+// at a terminal may have it done alone only where nobody is governed yet (an empty
+// store) or nobody is real (dev).
 func (c peopleImportCmd) Run(ctx context.Context, t *terminal) error {
 	actor, err := operator()
 	if err != nil {
@@ -54,13 +57,13 @@ func (c peopleImportCmd) Run(ctx context.Context, t *terminal) error {
 			}
 		}
 		if !c.DryRun {
-			return misuse{say.Errorf("いまは --dry-run を付けて見ることだけができます。", "for now a file is only looked at: add --dry-run")}
+			return c.propose(ctx, t, h, actor, file(), effective, dev)
 		}
 		p, err := h.Personnel.Look(ctx, actor, file(), effective)
 		if err != nil {
 			return c.refused(t, rules, err)
 		}
-		if err := c.show(t, p, h.Rules()); err != nil {
+		if err := c.show(t, personnel.Import{}, p, h.Rules()); err != nil {
 			return err
 		}
 		if err := h.Seal.Seal(ctx); err != nil {
@@ -71,6 +74,64 @@ func (c peopleImportCmd) Run(ctx context.Context, t *terminal) error {
 		}
 		return nil
 	})
+}
+
+func (c peopleImportCmd) propose(ctx context.Context, t *terminal, h *house.House, actor string, f personnel.File, effective time.Time, dev bool) error {
+	atOnce := dev && !c.Propose
+	if !dev {
+		empty, err := h.Personnel.Empty(ctx)
+		if err != nil {
+			return err
+		}
+		atOnce = empty
+	}
+	i, p, err := h.Personnel.Propose(ctx, actor, f, effective, atOnce)
+	switch {
+	case errors.Is(err, personnel.ErrStopped):
+		return say.Errorf("%[1]s", "%[2]s", p.Stop.JA, p.Stop.EN)
+	case errors.Is(err, personnel.ErrNothing):
+		t.line("ディレクトリはすでにファイルのとおりです。何も変えていません。", "the directory is as the file says already; nothing was changed")
+		return nil
+	case err != nil:
+		return c.refused(t, h.Rules().Personnel, err)
+	}
+	if c.Format == "table" {
+		fmt.Fprintln(t.out, i.ID)
+	}
+	if i.State == personnel.Approved {
+		if err := h.Personnel.Tick(ctx); err != nil {
+			return err
+		}
+		if i, err = h.Personnel.Get(ctx, i.ID); err != nil {
+			return err
+		}
+	}
+	if err := c.show(t, i, p, h.Rules()); err != nil {
+		return err
+	}
+	if err := h.Seal.Seal(ctx); err != nil {
+		return err
+	}
+	if c.Format == "json" {
+		return nil
+	}
+	if i.State == personnel.Proposed {
+		t.line("提案しました。CIO か情報セキュリティ責任者のうち、提案者（%[1]s）でない人が %[2]s/approvals で承認すると、%[3]s から反映されます。",
+			"proposed by %[1]s; carried out from %[3]s on once a CIO or security officer who is not %[1]s approves it at %[2]s/approvals", actor, h.PublicURL(), i.Effective.In(japan).Format("2006-01-02 15:04 JST"))
+		return nil
+	}
+	done, err := h.Personnel.Progress(ctx, i.ID)
+	if err != nil {
+		return err
+	}
+	t.line("%[1]d 件のうち %[2]d 件を反映しました。", "%[2]d of %[1]d carried out", done.Lines, done.Done)
+	if done.Failed > 0 {
+		return say.Errorf("%[1]d 件を反映できませんでした。%[2]s/imports/%[3]s を見てください。", "%[1]d could not be carried out; see %[2]s/imports/%[3]s", done.Failed, h.PublicURL(), i.ID)
+	}
+	if !done.Next.IsZero() {
+		t.line("残りは %[1]s から、動いている関所が反映します。", "the rest is carried out from %[1]s on, by the gate that runs", done.Next.In(japan).Format("2006-01-02 15:04 JST"))
+	}
+	return nil
 }
 
 // effective is the beginning of the day that was named; zero for now.
@@ -118,9 +179,14 @@ func (c peopleImportCmd) refused(t *terminal, rules policy.PersonnelRules, err e
 }
 
 // show prints a plan: each person, what will be missing, and the numbers.
-func (c peopleImportCmd) show(t *terminal, p personnel.Plan, rules *policy.Policy) error {
+func (c peopleImportCmd) show(t *terminal, i personnel.Import, p personnel.Plan, rules *policy.Policy) error {
 	if c.Format == "json" {
-		b, err := json.MarshalIndent(p, "", "  ")
+		b, err := json.MarshalIndent(struct {
+			Import string `json:"import,omitempty"`
+			State  string `json:"state,omitempty"`
+			DryRun bool   `json:"dry_run"`
+			personnel.Plan
+		}{i.ID, string(i.State), c.DryRun, p}, "", "  ")
 		if err != nil {
 			return err
 		}

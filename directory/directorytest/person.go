@@ -199,6 +199,52 @@ func (w *world) life() {
 	}
 }
 
+// amended: what is to be of a person is so afterwards, whatever was so before and
+// however often it is said; what is not spoken of stays.
+func (w *world) amended() {
+	p := w.create(func(n *directory.NewPerson) { n.Section, n.Company, n.Number = "zaisei", "関所建設", "K-"+n.Login })
+	if p.Number != "K-"+p.Login {
+		w.Errorf("created with the number %q", p.Number)
+	}
+	say := func(v string) *string { return &v }
+	is := func(what string, want func(directory.Person) bool) {
+		w.Helper()
+		if got := w.fresh(p); !want(got) || got.ID != p.ID || got.Login != p.Login {
+			w.Errorf("%s: %+v", what, got)
+		}
+	}
+	kind, yes, no := directory.KindContractor, true, false
+	// The minute at which March ends in Japan, and not the day of UTC that it is in.
+	end := w.s.Now().Add(72 * time.Hour).Truncate(time.Hour).Add(15 * time.Minute)
+	all := directory.Amendment{Name: say("関所 花子"), Mail: say("h." + p.Mail), Section: say("jinji"), Company: say(""), Number: say("N-" + p.Login), Kind: &kind, ExpiresAt: &end, Disabled: &yes}
+	for range 2 {
+		w.yes("Amend", w.d.Amend(w.Context(), p, all))
+		is("amended", func(g directory.Person) bool {
+			return g.Name == "関所 花子" && g.Mail == "h."+p.Mail && g.Section == "jinji" && g.Company == "" && g.Number == "N-"+p.Login && g.Kind == kind &&
+				g.Account.Disabled && g.Account.ExpiresAt.Equal(end)
+		})
+	}
+	w.yes("Amend", w.d.Amend(w.Context(), p, directory.Amendment{Disabled: &no}))
+	is("enabled", func(g directory.Person) bool {
+		return !g.Account.Disabled && g.Account.Usable(end.Add(-time.Second)) && !g.Account.Usable(end) && g.Section == "jinji"
+	})
+	w.says(p, "first-password", directory.OutcomeRight)
+	w.yes("Amend", w.d.Amend(w.Context(), p, directory.Amendment{ExpiresAt: &time.Time{}}))
+	is("without an end", func(g directory.Person) bool { return g.Account.ExpiresAt.IsZero() && g.Name == "関所 花子" })
+	w.yes("Amend to nothing", w.d.Amend(w.Context(), p, directory.Amendment{}))
+	w.no("Amend without a name", w.d.Amend(w.Context(), p, directory.Amendment{Name: say("")}), directory.ErrMalformed)
+	w.no("Amend by a NUL", w.d.Amend(w.Context(), p, directory.Amendment{Section: say("a\x00b")}), directory.ErrMalformed)
+	guarded := p
+	guarded.Protected = true
+	w.no("Amend of a guarded entry", w.d.Amend(w.Context(), guarded, all), directory.ErrProtected)
+	w.yes("Delete", w.d.Delete(w.Context(), p))
+	second := w.create(func(n *directory.NewPerson) { n.Login = p.Login })
+	w.no("Amend after Delete", w.d.Amend(w.Context(), p, all), directory.ErrNotFound)
+	if got := w.fresh(second); got.Section == "jinji" {
+		w.Errorf("%+v was amended in the place of another", got)
+	}
+}
+
 // reusedName: a DN can be given again, an ID cannot. Nothing that was meant for
 // the first may happen to the second.
 func (w *world) reusedName() {

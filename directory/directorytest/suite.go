@@ -155,6 +155,7 @@ func Suite(t *testing.T, open func(t *testing.T) Server) {
 		{"a login exists once", (*world).exists},
 		{"what cannot be created", (*world).malformed},
 		{"the life of an account", (*world).life},
+		{"a person amended", (*world).amended},
 		{"a password change", (*world).change},
 		{"a password reset", (*world).reset},
 		{"disabled and enabled", (*world).disable},

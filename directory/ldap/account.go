@@ -246,7 +246,7 @@ func (d *Directory) creatable(n directory.NewPerson) error {
 			return fmt.Errorf("%w: the %s is empty or holds control characters", directory.ErrMalformed, name)
 		}
 	}
-	for name, v := range map[string]string{"surname": n.Surname, "mail": n.Mail, "section": n.Section, "company": n.Company, "note": n.Note} {
+	for name, v := range map[string]string{"surname": n.Surname, "mail": n.Mail, "section": n.Section, "company": n.Company, "number": n.Number, "note": n.Note} {
 		if v != "" && !directory.Wellformed(v) {
 			return fmt.Errorf("%w: the %s holds control characters", directory.ErrMalformed, name)
 		}
@@ -279,6 +279,7 @@ func (d *Directory) entry(dn string, n directory.NewPerson, classes []string) *g
 		{s.Mail, n.Mail},
 		{s.Section, n.Section},
 		{s.Company, n.Company},
+		{s.Number, n.Number},
 		{s.Note, n.Note},
 		{s.Password, password},
 	} {

@@ -97,9 +97,10 @@ func activeDirectory() Schema {
 				}
 				return []Change{replace(s.Password, value), replace(s.Changed, since), replace(lockoutTime, "0")}
 			},
-			expire: func(_ *Schema, at time.Time) Change { return replace("accountExpires", FileTime(at)) },
-			lapse:  func(_ *Schema, at time.Time) Change { return replace("accountExpires", FileTime(at)) },
-			mark:   replace("pwdLastSet", "0"),
+			expire:  func(_ *Schema, at time.Time) Change { return replace("accountExpires", FileTime(at)) },
+			lapse:   func(_ *Schema, at time.Time) Change { return replace("accountExpires", FileTime(at)) },
+			endless: []Change{replace("accountExpires", "0")}, // [MS-ADA1] section 2.2: never
+			mark:    replace("pwdLastSet", "0"),
 			// An account without a password must not be open for an instant.
 			born: []Change{replace(userAccountControl, strconv.Itoa(normalAccount|accountDisabled))},
 			open: []Change{replace(userAccountControl, strconv.Itoa(normalAccount))},

@@ -53,8 +53,9 @@ func ds389() Schema {
 			}
 			return []Change{replace(passwordEnd)}
 		},
-		expire: func(_ *Schema, at time.Time) Change { return replace(shadowDay, Day(at)) },
-		mark:   replace(passwordEnd, FormatTime(time.Unix(0, 0))),
+		expire:  func(_ *Schema, at time.Time) Change { return replace(shadowDay, Day(at)) },
+		endless: []Change{replace(shadowDay)},
+		mark:    replace(passwordEnd, FormatTime(time.Unix(0, 0))),
 	}
 	return s
 }

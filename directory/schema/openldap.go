@@ -60,6 +60,7 @@ func openLDAP() Schema {
 			reset:   openLDAPReset,
 			expire:  func(_ *Schema, at time.Time) Change { return replace(shadowDay, Day(at)) },
 			lapse:   func(_ *Schema, at time.Time) Change { return replace(endTime, FormatTime(at)) },
+			endless: []Change{replace(shadowDay), replace(endTime)},
 			mark:    replace(mustChangeMark, "TRUE"),
 		},
 	}

@@ -188,6 +188,8 @@ type acts struct {
 	// lapse ends an ID that is lent, to the second; nil where the server enforces
 	// no such end.
 	lapse func(s *Schema, at time.Time) Change
+	// endless takes away every end there is; nil where none is.
+	endless []Change
 	// mark is what makes a password of a new entry temporary.
 	mark Change
 	// open is what a new entry is created as, and what opens it when it has its
@@ -353,6 +355,26 @@ func (s *Schema) AfterReset(mustChange bool) []Change {
 
 // Expire is the value that ends an account at an instant, or a little before.
 func (s *Schema) Expire(at time.Time) Change { return s.acts.expire(s, at) }
+
+// End ends an account at an instant: to the second where the server keeps such an end,
+// and otherwise a little before. A zero time is no end.
+func (s *Schema) End(at time.Time) []Change {
+	if at.IsZero() {
+		return s.acts.endless
+	}
+	last := s.acts.lapse
+	if last == nil {
+		last = s.acts.expire
+	}
+	end := last(s, at)
+	changes := []Change{end}
+	for _, c := range s.acts.endless { // of two ends the earlier one counts
+		if c.Attribute != end.Attribute {
+			changes = append(changes, c)
+		}
+	}
+	return changes
+}
 
 // Lending is the schema for the part of the directory where IDs are lent: what
 // they are for is read and written, and their end is to the second, where the

@@ -58,6 +58,12 @@ writable = (
     "28630ebf-41d5-11d1-a9c1-0000f80367c1",  # lockoutTime
     "bf967a68-0de6-11d0-a285-00aa003049e2",  # userAccountControl
     "bf967915-0de6-11d0-a285-00aa003049e2",  # accountExpires
+    "bf967953-0de6-11d0-a285-00aa003049e2",  # displayName, and what else personnel changes write
+    "bf967961-0de6-11d0-a285-00aa003049e2",  # mail
+    "be9ef6ee-cbc7-4f22-b27b-96967e7ee585",  # departmentNumber
+    "f0f8ff88-1191-11d0-a060-00aa006c33ed",  # company
+    "a8df73ef-c5ea-11d1-bbcb-0080c76670c0",  # employeeNumber
+    "a8df73f0-c5ea-11d1-bbcb-0080c76670c0",  # employeeType
 )
 people = "(OA;CI;CCDC;%s;;%s)(OA;CIIO;RPLC;;%s;%s)(OA;CIIO;CR;%s;%s;%s)" % (user, sid, user, sid, reset, user, sid)
 people += "".join("(OA;CIIO;WP;%s;%s;%s)" % (attribute, user, sid) for attribute in writable)

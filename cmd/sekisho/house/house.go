@@ -34,6 +34,7 @@ import (
 	"sekisho/authn/ticket"
 	"sekisho/authn/token"
 	"sekisho/authn/totp"
+	"sekisho/authz"
 	"sekisho/authz/approval"
 	"sekisho/authz/elevate"
 	"sekisho/authz/grant"
@@ -258,7 +259,16 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 		Terminals: h.Terminals, Sessions: h.Sessions, Notices: h.Notices, Now: now,
 	})
 	h.Permits.Open(h.Approvals)
-	h.Sessions.PollWith(h.Leases, h.Permits)
+	// How IDs are born, move, sleep and die.
+	h.Lifecycle = lifecycle.New(lifecycle.House{
+		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Sessions: h.Sessions, Leases: lost, Permits: h.Permits, Matters: h.Approvals,
+		Notices: h.Notices, Factors: []lifecycle.Keeper{h.TOTP, h.Passkeys, h.Cards}, Sealed: h.Sealed, Own: cfg.Directory.BindDN, Forget: h.Watch, Now: now, Log: h.log,
+	})
+	h.Personnel = personnel.New(personnel.House{
+		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Sessions: h.Sessions, Leases: lost, Permits: h.Permits, Life: h.Lifecycle,
+		Matters: h.Approvals, Own: cfg.Directory.BindDN, Forget: h.Watch, Fresh: h.Sessions.InStep, Now: now, Log: h.log, Stop: cfg.Stop,
+	})
+	h.Sessions.PollWith(h.Leases, h.Permits, h.Personnel)
 	counter := desk.New(desk.House{
 		Approvals: h.Approvals, Lent: h.Leases, Effects: h.Effects, Lookout: h.Effects, Sealed: h.Sealed, Policy: rules, Sessions: h.Sessions, Now: now,
 		DB: h.DB, Permits: h.Permits, Terminals: h.Terminals,
@@ -270,7 +280,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	}
 	issuer := cfg.PublicURL.Scheme + "://" + cfg.PublicURL.Host
 	lent := leases{func() *grant.Book { return h.Leases }, h.Sessions}
-	admits := admitter{rules, h.Orders.InForce, lent, h.Permits.Fill, h.Permits.Used}
+	admits := admitter{rules, h.Orders.InForce, lent, h.fill, h.Permits.Used}
 	h.OpenID = oidc.New(oidc.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Sessions: h.Sessions, People: h.Watch, Finder: h.Directory, Keys: h.Tokens,
 		Requests: h.Ephemeral, Admit: admits, Leases: lent.told, Issuer: issuer, TokenURL: issuer + openid.TokenPath, Now: now,
@@ -278,15 +288,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 
 	// What administrators do to others.
 	h.Stock = totp.NewTokens(h.DB, h.Sealing, now, func() policy.TOTPRules { return rules().TOTP })
-	h.Lifecycle = lifecycle.New(lifecycle.House{
-		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Sessions: h.Sessions, Leases: lost, Permits: h.Permits, Matters: h.Approvals,
-		Notices: h.Notices, Factors: []lifecycle.Keeper{h.TOTP, h.Passkeys, h.Cards}, Sealed: h.Sealed, Own: cfg.Directory.BindDN, Forget: h.Watch, Now: now, Log: h.log,
-	})
-	h.People = people.New(people.House{In: h.Signin, Account: h.Account, Directory: h.Directory, Stock: h.Stock, Shares: h.OpenID, Approvals: h.Approvals, Leases: lost, Dormancy: h.Lifecycle, Permits: h.Permits})
-	h.Personnel = personnel.New(personnel.House{
-		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Sessions: h.Sessions, Leases: lost, Permits: h.Permits, Matters: h.Approvals,
-		Notices: h.Notices, Own: cfg.Directory.BindDN, Forget: h.Watch, Now: now, Log: h.log, Stop: cfg.Stop,
-	})
+	h.People = people.New(people.House{In: h.Signin, Account: h.Account, Directory: h.Directory, Stock: h.Stock, Shares: h.OpenID, Approvals: h.Approvals, Leases: lost, Dormancy: h.Lifecycle, Permits: permitted{h.Permits, h.fill}})
 	h.Reports = report.New(report.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Version: h.Charter.Version, Lifecycle: h.Lifecycle, Presence: h.Approvals, SectionOf: h.sectionOf, Now: now,
 	})
@@ -318,7 +320,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	})
 	h.Gate = gate.Mount(h.Web, gate.Services{
 		Sessions: h.Sessions, People: h.Watch, SignIn: h.Signin, Keys: h.Tokens, Denied: h.denied.hear, Opened: h.denied.opened,
-		LockDowns: h.Orders.InForce, Leases: lent.In, Permits: h.Permits.Fill, Used: h.Permits.Used,
+		LockDowns: h.Orders.InForce, Leases: lent.In, Permits: h.fill, Used: h.Permits.Used,
 	})
 	if h.Remote, err = h.openNetworkDoor(cfg, in, admits.more); err != nil {
 		return err
@@ -381,6 +383,23 @@ func openDirectory(ctx context.Context, cfg Config, now clock.Now) (*ldap.Direct
 	return dir, nil
 }
 
+// fill adds to facts what a decision may rest on beside the directory: permits, and
+// sections beside the own.
+func (h *House) fill(ctx context.Context, f *authz.Facts) error {
+	if err := h.Permits.Fill(ctx, f); err != nil {
+		return err
+	}
+	return h.Personnel.Fill(ctx, f)
+}
+
+// permitted are the permits as those who try access see them: as the doors do.
+type permitted struct {
+	*permit.Book
+	fill func(ctx context.Context, f *authz.Facts) error
+}
+
+func (p permitted) Fill(ctx context.Context, f *authz.Facts) error { return p.fill(ctx, f) }
+
 // Rules are those in force of the zones served here.
 func (h *House) Rules() *policy.Policy { return h.inForce() }
 
@@ -415,7 +434,7 @@ func (h *House) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, work := range []func(context.Context){
 		h.Seal.Run, h.Charter.Run, h.keys.run, h.keys.reseal, h.Tokens.Run, h.Sessions.Run, h.Watch.Run, h.Account.Run, h.Mail.Run, h.Herald.Run,
-		h.Effects.Run, h.Leases.Run, h.SharedIDs.Run, h.Permits.Run, h.Statutes.Run, h.Lifecycle.Run, h.Scheduled.Run, func(ctx context.Context) { h.Approvals.Run(ctx, h.complain) },
+		h.Effects.Run, h.Leases.Run, h.SharedIDs.Run, h.Permits.Run, h.Statutes.Run, h.Lifecycle.Run, h.Scheduled.Run, h.Personnel.Run, func(ctx context.Context) { h.Approvals.Run(ctx, h.complain) },
 		func(ctx context.Context) { h.Restores.Run(ctx, h.complain) },
 		h.keepTime, h.enterDenials, h.shared.run,
 		func(ctx context.Context) {

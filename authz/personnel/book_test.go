@@ -1,0 +1,483 @@
+package personnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sekisho/authz"
+	"sekisho/authz/approval"
+	"sekisho/directory"
+	"sekisho/policy"
+	"sekisho/policy/store"
+)
+
+const (
+	before = `tanaka: jinji +staff +system_operator
+suzuki: zaisei +staff
+kinnen: jinji +staff until 2026-04-01 00:00
+ito: joho +staff
+modori: joho disabled
+nitta: nobody
+arai: nobody`
+	// ahead is what holds as soon as the import is approved: ends alone.
+	ahead = `tanaka: jinji +staff +system_operator
+suzuki: zaisei +staff until 2026-04-01 00:00
+kinnen: jinji +staff until 2027-04-01 00:00
+ito: joho +staff
+modori: joho disabled
+nitta: nobody
+arai: nobody`
+	after = `tanaka: zaisei +staff +system_operator handover:jinji concurrent:joho
+suzuki: zaisei disabled until 2026-04-01 00:00
+kinnen: jinji +staff until 2027-04-01 00:00
+ito: joho +staff on_leave
+modori: jinji +staff
+nitta: jinji +staff +security_manager until 2027-04-01 00:00
+arai: joho +staff`
+	undone = `tanaka: jinji +staff +system_operator
+suzuki: zaisei +staff
+kinnen: jinji +staff until 2026-04-01 00:00
+ito: joho +staff
+modori: joho disabled
+nitta: jinji disabled until 2027-04-01 00:00
+arai: joho disabled`
+)
+
+func (w *world) want(what, want string) {
+	w.Helper()
+	if got := w.all(); got != want {
+		w.Errorf("%s:\n%s\nwant\n%s", what, got, want)
+	}
+}
+
+// TestCarriedOut: an import waits for a second person, has ends hold from then on, and
+// the rest from its day; what was done is done once, and on the trail.
+func TestCarriedOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	i := w.propose(changes)
+	if i.State != Proposed || i.Counts[Joins] != 2 || i.Counts[Leaves] != 1 || i.Counts[Moves] != 1 || i.Counts[Renewed] != 1 || i.Counts[Returns] != 1 || i.Counts[OnLeave] != 1 {
+		t.Fatalf("%+v", i)
+	}
+	w.must(w.Tick(t.Context()))
+	w.want("proposed", before)
+	if again := w.propose(changes); again.ID != i.ID {
+		t.Error("the same file for the same day was proposed twice")
+	}
+	card, err := w.matters.Card(t.Context(), i.ID)
+	if err != nil || !strings.Contains(card.Yes.EN, "2026-04-01 00:00") || len(card.Facts) < 8 {
+		t.Errorf("the card says %+v, %v", card.Facts, err)
+	}
+	w.decide("kobayashi", i.ID, true)
+	w.must(w.Tick(t.Context()))
+	w.want("approved", ahead)
+	if p, err := w.Progress(t.Context(), i.ID); err != nil || p.Done != 0 || p.Lines != 7 || !p.Next.Equal(effective) || w.state(i.ID) != Approved {
+		t.Errorf("%+v %v", p, err)
+	}
+	session := w.as("suzuki")
+	w.at(effective)
+	w.must(w.Tick(t.Context()))
+	w.want("on the day", after)
+	for _, action := range Actions() {
+		want := 1
+		if action == "person.joined" {
+			want = 2
+		}
+		if action == "person.changed" {
+			want = 0
+		}
+		if n := w.entries(`"action":"` + action + `"`); n != want {
+			t.Errorf("%d entries %s, want %d", n, action, want)
+		}
+	}
+	if n := w.count(`SELECT COUNT(*) FROM session WHERE id = $1 AND ended_at = 0`, session.SessionID); n != 0 {
+		t.Error("the session of who left goes on")
+	}
+	w.must(w.Tick(t.Context()))
+	w.want("looked at once more", after)
+	if n := w.entries(`"action":"person.`); n != 9 {
+		t.Errorf("%d entries about people", n)
+	}
+	if p, _ := w.Progress(t.Context(), i.ID); p.Done != 7 || p.Failed != 0 {
+		t.Errorf("%+v", p)
+	}
+	// A handover is over at its minute, and the import with it.
+	w.at(day("2026-04-11"))
+	if s := w.is("tanaka"); strings.Contains(s, "handover") {
+		t.Error("the handover goes on:", s)
+	}
+	w.must(w.Tick(t.Context()))
+	if w.state(i.ID) != Done || w.entries(`"action":"import.done"`) != 1 || w.entries(`"action":"person.handover_ended"`) != 1 {
+		t.Error("it has not ended:", w.state(i.ID))
+	}
+	lines, err := w.Lines(t.Context(), i.ID, Joins, 0, 10)
+	if err != nil || len(lines) != 2 || lines[0].Step != "done" || lines[0].Person == "" {
+		t.Errorf("%+v %v", lines, err)
+	}
+	// The same file once more has nothing to do.
+	_, _, err = w.Propose(t.Context(), "oda", file(changes+"\n"), time.Time{}, false)
+	if !errors.Is(err, ErrNothing) {
+		t.Errorf("the same once more: %v", err)
+	}
+}
+
+// TestEndsHoldByThemselves (F15): at the turn of the fiscal year in Japan nothing runs,
+// and who leaves is shut out at that second, while who is appointed anew is not.
+func TestEndsHoldByThemselves(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	i := w.propose(changes)
+	w.decide("kobayashi", i.ID, true)
+	w.must(w.Tick(t.Context()))
+	usable := func(login string) bool {
+		f, err := w.watch.Of(t.Context(), w.person(login).ID)
+		w.must(err)
+		return f.Usable(w.clock.Now())
+	}
+	w.at(effective.Add(-time.Second))
+	if !usable("suzuki") || !usable("kinnen") {
+		t.Error("shut out on the last day")
+	}
+	w.at(effective)
+	if usable("suzuki") || !usable("kinnen") {
+		t.Errorf("at midnight: who leaves %t, who is appointed anew %t", usable("suzuki"), usable("kinnen"))
+	}
+}
+
+// TestDies: whatever dies at whichever line, what is left is gone on with, and comes to
+// the same; each act is on the trail once.
+func TestDies(t *testing.T) {
+	t.Parallel()
+	for point, times := range map[string]int{"intended": 1, "line": 7, "confirmed": 1} {
+		for n := range times {
+			t.Run(fmt.Sprint(point, n), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				i := w.propose(changes)
+				w.decide("kobayashi", i.ID, true)
+				w.must(w.Tick(t.Context()))
+				w.at(effective)
+				w.dieAt(point, n)
+				if err := w.Tick(t.Context()); !errors.Is(err, errDied) {
+					t.Fatalf("it did not die: %v", err)
+				}
+				other := w.gateway(w.dir)
+				w.must(other.Tick(t.Context())) // in another's hands still
+				w.clock.Advance(workLasts + time.Second)
+				w.must(other.Tick(t.Context()))
+				w.want("gone on with", after)
+				if n := w.entries(`"action":"person.`); n != 9 {
+					t.Errorf("%d entries about people, want 9", n)
+				}
+			})
+		}
+	}
+}
+
+// TestTwoGateways: however many gateways carry out, each line is done once.
+func TestTwoGateways(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	i := w.propose(changes)
+	w.decide("kobayashi", i.ID, true)
+	w.at(effective)
+	gates := []*Book{w.gateway(w.dir), w.gateway(w.dir), w.gateway(w.dir)}
+	var wg sync.WaitGroup
+	for _, g := range gates {
+		wg.Go(func() {
+			if err := g.Tick(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	w.want("carried out", after)
+	if n := w.entries(`"action":"person.`); n != 9 {
+		t.Errorf("%d entries about people, want 9", n)
+	}
+}
+
+// TestUndone: within its days an import is turned round by two persons; who was made is
+// closed, who left is let in again, and what somebody changed since stays.
+func TestUndone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	i := w.propose(changes)
+	w.decide("kobayashi", i.ID, true)
+	w.must(w.Tick(t.Context()))
+	w.at(effective)
+	w.must(w.Tick(t.Context()))
+	w.want("carried out", after)
+	by := approval.Ref(w.person("kobayashi"))
+	asked, err := w.AskUndo(t.Context(), by, []policy.PostID{policy.SecurityOfficer}, i.ID, "ファイルの取違え")
+	w.must(err)
+	if again, err := w.AskUndo(t.Context(), by, nil, i.ID, "もう一度"); err != nil || again.UndoMatter != asked.UndoMatter {
+		t.Errorf("asked twice: %v", err)
+	}
+	if _, err := w.matters.Decide(t.Context(), w.as("kobayashi"), asked.UndoMatter, true, ""); err == nil {
+		t.Error("who asked has decided")
+	}
+	w.dieAt("line", 3)
+	w.decide("yoshida", asked.UndoMatter, true)
+	if err := w.Tick(t.Context()); !errors.Is(err, errDied) {
+		t.Fatal(err)
+	}
+	w.clock.Advance(workLasts + time.Second)
+	w.must(w.Tick(t.Context()))
+	w.want("undone", undone)
+	if w.state(i.ID) != Undone || w.entries(`"action":"person.undone"`) != 7 || w.entries(`"action":"import.undone"`) != 1 {
+		t.Errorf("%s, %d lines", w.state(i.ID), w.entries(`"action":"person.undone"`))
+	}
+	if _, err := w.AskUndo(t.Context(), by, nil, i.ID, "もう一度"); !errors.Is(err, ErrState) {
+		t.Errorf("undone twice: %v", err)
+	}
+}
+
+// TestUndoneByHand: what somebody changed after an import is theirs.
+func TestUndoneByHand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	i := w.propose("number,name,section,mail\nK-tanaka,田中 改,zaisei,new@pref.example\n")
+	w.decide("kobayashi", i.ID, true)
+	w.at(effective)
+	w.must(w.Tick(t.Context()))
+	section := "joho"
+	w.must(w.dir.Amend(t.Context(), w.person("tanaka"), directory.Amendment{Section: &section}))
+	asked, err := w.AskUndo(t.Context(), approval.Ref(w.person("kobayashi")), nil, i.ID, "取違え")
+	w.must(err)
+	w.decide("yoshida", asked.UndoMatter, true)
+	w.must(w.Tick(t.Context()))
+	if p := w.person("tanaka"); p.Section != "joho" || p.Name != "例 tanaka" || p.Mail != "tanaka@pref.example" {
+		t.Errorf("%+v", p)
+	}
+	w.at(effective.AddDate(0, 0, 8))
+	later := w.propose("number,name\nK-ito,伊藤 改\n")
+	w.decide("kobayashi", later.ID, true)
+	w.must(w.Tick(t.Context()))
+	w.clock.Advance(8 * 24 * time.Hour)
+	if _, err := w.AskUndo(t.Context(), approval.Ref(w.person("kobayashi")), nil, later.ID, "遅い"); !errors.Is(err, ErrState) {
+		t.Errorf("undone after its days: %v", err)
+	}
+}
+
+// TestNotApproved: what is denied, and what nobody decides, does nothing.
+func TestNotApproved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	i := w.propose(changes)
+	w.decide("kobayashi", i.ID, false)
+	w.at(effective)
+	w.must(w.Tick(t.Context()))
+	if w.state(i.ID) != Dropped || w.entries(`"action":"import.dropped"`) != 1 {
+		t.Errorf("denied: %s", w.state(i.ID))
+	}
+	w.want("denied", before)
+	next := w.propose("number,name\nK-ito,伊藤 改\n")
+	if next.ID == i.ID {
+		t.Fatal("the denied proposal came back")
+	}
+	w.clock.Advance(w.policy.Approval.LapseAfter + time.Minute)
+	w.must(w.matters.Lapse(t.Context()))
+	w.must(w.Tick(t.Context()))
+	if w.state(next.ID) != Dropped {
+		t.Errorf("nobody decided: %s", w.state(next.ID))
+	}
+}
+
+// TestOneLineFails: a line that cannot be carried out is named, and keeps back no other.
+func TestOneLineFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	i := w.propose(changes)
+	w.decide("kobayashi", i.ID, true)
+	w.must(w.Tick(t.Context()))
+	_, err := w.dir.Create(t.Context(), directory.NewPerson{Login: "nitta", Name: "別の人", Kind: directory.KindStaff, Number: "K-other"})
+	w.must(err)
+	w.must(w.dir.Delete(t.Context(), w.person("modori")))
+	w.at(effective)
+	w.must(w.Tick(t.Context()))
+	p, err := w.Progress(t.Context(), i.ID)
+	if err != nil || p.Failed != 2 || p.Done != 5 {
+		t.Errorf("%+v %v", p, err)
+	}
+	if got := w.person("nitta"); got.Number != "K-other" || got.Section != "" {
+		t.Errorf("somebody else was changed: %+v", got)
+	}
+	if w.entries(`"action":"import.line_failed"`) != 2 {
+		t.Error("the trail does not say so")
+	}
+}
+
+// TestAway: while the directory is away, lines wait, and are carried out when it is back.
+func TestAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	i := w.propose(changes)
+	w.decide("kobayashi", i.ID, true)
+	w.at(effective)
+	gone := &away{Directory: w.dir, gone: true}
+	w.Book = w.gateway(gone)
+	w.must(w.Tick(t.Context()))
+	w.want("away", before)
+	gone.set(false)
+	w.clock.Advance(time.Minute)
+	w.must(w.Tick(t.Context()))
+	w.want("back", after)
+}
+
+// away is a directory that may be away.
+type away struct {
+	Directory
+	mu   sync.Mutex
+	gone bool
+}
+
+func (a *away) Amend(ctx context.Context, p directory.Person, d directory.Amendment) error {
+	if err := a.state(); err != nil {
+		return err
+	}
+	return a.Directory.Amend(ctx, p, d)
+}
+
+func (a *away) Create(ctx context.Context, n directory.NewPerson) (directory.Person, error) {
+	if err := a.state(); err != nil {
+		return directory.Person{}, err
+	}
+	return a.Directory.Create(ctx, n)
+}
+
+func (a *away) set(gone bool) { a.mu.Lock(); a.gone = gone; a.mu.Unlock() }
+
+// TestBeside: who has a concurrent post, or hands something over, opens what belongs to
+// that section until it ends; a door hears of the end.
+func TestBeside(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.policy.Applications = []policy.Application{
+		{ID: "kyuyo", Zone: policy.LGWAN, Class: 3, Sections: []string{"jinji"}}, {ID: "server", Zone: policy.LGWAN, Class: 3, Sections: []string{"joho"}}, {ID: "zaimu", Zone: policy.LGWAN, Class: 3, Sections: []string{"zaisei"}},
+	}
+	i := w.propose(changes)
+	w.decide("kobayashi", i.ID, true)
+	w.must(w.Tick(t.Context()))
+	w.at(effective)
+	w.must(w.Tick(t.Context()))
+	for _, fresh := range []bool{false, true} {
+		w.Fresh = func() bool { return fresh }
+		w.must(w.Follow(t.Context(), time.Time{}))
+		opens := func(id string) (bool, time.Time) {
+			p := w.person("tanaka")
+			app, _ := w.policy.Application(id)
+			f := authz.Facts{
+				SignedIn: true, Person: p, Posts: w.policy.PostsOf(p.Groups), ACR: policy.AAL2, AuthAt: w.clock.Now(), SessionEnds: w.clock.Now().AddDate(1, 0, 0),
+				Application: app, From: policy.LGWAN, Now: w.clock.Now(),
+			}
+			w.must(w.Fill(t.Context(), &f))
+			v := authz.Decide(w.policy, f)
+			return v.Allowed(w.clock.Now()), v.Until
+		}
+		w.clock.Advance(day("2026-04-10").Sub(w.clock.Now()))
+		if ok, until := opens("kyuyo"); !ok || !until.Equal(day("2026-04-11")) {
+			t.Errorf("in the handover: %t until %v", ok, until)
+		}
+		for _, id := range []string{"server", "zaimu"} {
+			if ok, _ := opens(id); !ok {
+				t.Errorf("%s does not open", id)
+			}
+		}
+	}
+	w.at(day("2026-04-11"))
+	w.must(w.Follow(t.Context(), w.clock.Now().Add(-time.Minute)))
+	f := authz.Facts{Person: w.person("tanaka"), Now: w.clock.Now()}
+	w.must(w.Fill(t.Context(), &f))
+	if len(f.Beside) != 1 || f.Beside[0].Section != "joho" {
+		t.Errorf("after the handover: %+v", f.Beside)
+	}
+	// The next file ends the concurrent post, and a door hears of it by its poll.
+	w.policy.Personnel.PerSecond = 10_000
+	next, _, err := w.Propose(t.Context(), "oda", file("number,name,concurrent\nK-tanaka,例 tanaka,なし\n"), time.Time{}, false)
+	w.must(err)
+	w.decide("kobayashi", next.ID, true)
+	w.must(w.Tick(t.Context()))
+	w.must(w.Follow(t.Context(), w.clock.Now().Add(-time.Minute)))
+	w.clock.Advance(time.Millisecond)
+	f = authz.Facts{Person: w.person("tanaka"), Now: w.clock.Now()}
+	if w.must(w.Fill(t.Context(), &f)); len(f.Beside) != 0 {
+		t.Errorf("after the next file: %+v", f.Beside)
+	}
+}
+
+// TestRate: no more lines a second than the policy says.
+func TestRate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.policy.Personnel.PerSecond = 3
+	i := w.propose(changes)
+	w.decide("kobayashi", i.ID, true)
+	w.at(effective)
+	room, err := w.room(t.Context())
+	w.must(err)
+	jobs, err := w.due(t.Context(), min(batch, room))
+	if err != nil || len(jobs) != 3 {
+		t.Fatalf("%d at once, %v", len(jobs), err)
+	}
+	_, err = w.carry(t.Context(), jobs)
+	w.must(err)
+	if room, err := w.room(t.Context()); err != nil || room != 0 {
+		t.Errorf("room for %d in the same second, %v", room, err)
+	}
+	w.clock.Advance(time.Second)
+	if room, err := w.room(t.Context()); err != nil || room != 3 {
+		t.Errorf("room for %d in the next, %v", room, err)
+	}
+}
+
+// TestLook: that somebody looked is on the trail, and nothing else is changed.
+func TestLook(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p, err := w.Look(t.Context(), "oda", file(changes), effective)
+	if err != nil || len(p.Changes) != 7 || w.entries(`"actor":"oda"`) != 1 || w.entries(`"action":"import.viewed"`, `changes.csv`) != 1 || w.entries("nitta") != 0 {
+		t.Errorf("%d changes, %v", len(p.Changes), err)
+	}
+	if n := w.count(`SELECT COUNT(*) FROM personnel_import`); n != 0 {
+		t.Error("a dry run was kept")
+	}
+	w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), `INSERT INTO tombstone (login, person_id, at, matter) VALUES ('nitta', 'x', 1, 'm')`)
+		return err
+	}))
+	_, err = w.Look(t.Context(), "oda", file(changes), effective)
+	var faults Faults
+	if !errors.As(err, &faults) || len(faults) != 1 || faults[0].Rule != "used_before" {
+		t.Errorf("a login that was given before: %v", err)
+	}
+}
+
+// TestChecklist: what who leaves has to give back.
+func TestChecklist(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	i := w.propose(changes)
+	w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), `INSERT INTO card (id, person_id, authority, serial, name, added_at, last_used_at) VALUES ('c1', $1, 'a', 'S-77', 'カード', 1, 0)`, string(w.person("suzuki").ID))
+		return err
+	}))
+	list, err := w.Checklist(t.Context(), i.ID)
+	if err != nil || len(list) != 1 || list[0].Login != "suzuki" || len(list[0].Things) != 1 || list[0].Things[0] != (Thing{"card", "S-77"}) {
+		t.Errorf("%+v %v", list, err)
+	}
+}
+
+func (a *away) state() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.gone {
+		return directory.ErrAway
+	}
+	return nil
+}
