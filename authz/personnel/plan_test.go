@@ -189,7 +189,7 @@ func TestMake(t *testing.T) {
 			}
 			got, err := plan(t, rules(), tt.k, tt.file...)
 			if err != nil {
-				t.Fatal(err.(Faults).Text(policy.PersonnelRules{}, "en"))
+				t.Fatal(err, tt.file)
 			}
 			var all []string
 			for _, c := range got.Changes {
