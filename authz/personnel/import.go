@@ -523,6 +523,32 @@ func (b *Book) settleUndo(ctx context.Context, tx *store.Tx, m approval.Matter, 
 	return b.Trail.Append(ctx, tx, b.entry("system", "import.undo_approved", "import/"+m.Subject, m.Reason))
 }
 
+// lookedLately is for how long a look at an import stands for those after it: a page that
+// is loaded again must not fill the trail.
+const lookedLately = 10 * time.Minute
+
+// Viewed enters on the trail that somebody looked at an import: who moves where is
+// confidential until it is told.
+func (b *Book) Viewed(ctx context.Context, login, from string, i Import) error {
+	now, key := b.Now(), login+" "+i.ID
+	if at, ok := b.looked.Load(key); ok && now.Sub(at.(time.Time)) < lookedLately {
+		return nil
+	}
+	e := b.entry(login, "import.viewed", "import/"+i.ID, "")
+	e.From = from
+	if err := b.DB.WithTx(ctx, func(tx *store.Tx) error { return b.Trail.Append(ctx, tx, e) }); err != nil {
+		return fmt.Errorf("entering that an import was looked at: %w", err)
+	}
+	b.looked.Range(func(key, at any) bool {
+		if now.Sub(at.(time.Time)) >= lookedLately {
+			b.looked.Delete(key)
+		}
+		return true
+	})
+	b.looked.Store(key, now)
+	return nil
+}
+
 // Checklist are those who leave by an import: whose terminals, tokens, cards and keys
 // are to be given back.
 func (b *Book) Checklist(ctx context.Context, id string) ([]Return, error) {

@@ -24,6 +24,7 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
+	"sync"
 	"time"
 
 	"sekisho/authz/approval"
@@ -97,6 +98,7 @@ type Book struct {
 	House
 	wake   chan struct{}
 	places places
+	looked sync.Map // when somebody last looked at an import
 }
 
 // New opens the book.

@@ -78,7 +78,7 @@ type Keeper interface {
 	Get(ctx context.Context, place string) ([]byte, bool, error)
 }
 
-// Services is what the API stands on. All but Desk, Permits and Sealed must be given.
+// Services is what the API stands on. All but Desk, Permits, Imports and Sealed must be given.
 type Services struct {
 	SignIn   SignIn
 	Account  Account
@@ -91,6 +91,7 @@ type Services struct {
 	Permits  Permits // nil: nothing is permitted
 	Reports  Reports // nil: there are none
 	Sealed   Sealed  // nil: no emergency ID lies in an envelope
+	Imports  Imports // nil: no personnel changes are carried out here
 	Shared   Shared  // nil: no ID is shared
 	// Note enters one act on the trail in a transaction of its own. The act is
 	// not done if the entry is not made.
@@ -142,7 +143,7 @@ type operation struct {
 }
 
 func (v *service) operations() []operation {
-	return slices.Concat(v.ownOperations(), v.keyOperations(), v.peopleOperations(), v.terminalOperations(), v.tokenOperations(), v.lockDownOperations(), v.reportOperations(), v.deskOperations(), v.permitOperations(), v.reviewOperations(), v.sealedOperations(), v.sharedOperations())
+	return slices.Concat(v.ownOperations(), v.keyOperations(), v.peopleOperations(), v.terminalOperations(), v.tokenOperations(), v.lockDownOperations(), v.reportOperations(), v.deskOperations(), v.permitOperations(), v.reviewOperations(), v.sealedOperations(), v.importOperations(), v.sharedOperations())
 }
 
 // ownOperations are about oneself, the policy and the trail.

@@ -12,6 +12,7 @@ import (
 	"sekisho/authz/elevate"
 	"sekisho/authz/grant"
 	"sekisho/authz/permit"
+	"sekisho/authz/personnel"
 	"sekisho/policy"
 	"sekisho/policy/clock"
 	"sekisho/policy/store"
@@ -27,6 +28,7 @@ type House struct {
 	Sealed    Sealed  // nil: no emergency ID lies in an envelope
 	DB        *store.DB
 	Permits   *permit.Book
+	Personnel *personnel.Book
 	Terminals Terminals
 	Network   Network // nil: the gate has no network door
 	Policy    func() *policy.Policy

@@ -255,6 +255,9 @@ func (h *house) office(r *web.Request, step signin.Step, posts []policy.PostID) 
 	if keeps(r.Policy(), posts) {
 		add("/sealed", g.say("sealed.title"))
 	}
+	if h.Imports != nil && r.Policy().Personnel.MayView(posts) {
+		add("/imports", g.say("imports.title"))
+	}
 	if mayApprove(posts) {
 		add("/policy", g.say("me.office_policy"))
 	}

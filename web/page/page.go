@@ -46,6 +46,7 @@ type Services struct {
 	Permits  Permits
 	LockDown LockDown
 	Sealed   Sealed
+	Imports  Imports // nil: no personnel changes are carried out here
 	Shared   Shared
 	Reports  Reports // nil: there are none
 	// Drafts keep what was typed when a sign-in had grown too old for it. nil: it is lost.
@@ -135,6 +136,9 @@ func Mount(srv *web.Server, s Services) {
 	}
 	if s.Permits != nil {
 		h.mountPermits()
+	}
+	if s.Imports != nil {
+		h.mountImports()
 	}
 	if s.LockDown != nil {
 		h.mountLockDown()

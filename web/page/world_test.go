@@ -45,20 +45,21 @@ var t0 = time.Date(2026, 4, 1, 0, 5, 0, 0, time.UTC)
 type world struct {
 	doors int // of applications, see refusedBy
 	*services
-	t      testing.TB
-	srv    *web.Server
-	clock  *clock.Fake
-	policy *policy.Policy
-	cookie string
-	lang   string
-	from   string // source address; "" for the machine itself
-	site   string // Sec-Fetch-Site; "" for a browser that does not say
-	office *office
-	desk   *counter
-	alarm  *alarm
-	safe   *safe
-	closet *closet
-	shelf  *shelf
+	t       testing.TB
+	srv     *web.Server
+	clock   *clock.Fake
+	policy  *policy.Policy
+	cookie  string
+	lang    string
+	from    string // source address; "" for the machine itself
+	site    string // Sec-Fetch-Site; "" for a browser that does not say
+	office  *office
+	desk    *counter
+	alarm   *alarm
+	safe    *safe
+	closet  *closet
+	shelf   *shelf
+	imports *cabinet
 
 	permits *tollbooth
 }
@@ -210,7 +211,7 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, services: &services{}, clock: clock.NewFake(t0), policy: samplePolicy(), lang: "ja", office: &office{}, desk: &counter{}, permits: &tollbooth{}, alarm: &alarm{}, safe: &safe{}, closet: &closet{}, shelf: &shelf{}}
+	w := &world{t: t, services: &services{}, clock: clock.NewFake(t0), policy: samplePolicy(), lang: "ja", office: &office{}, desk: &counter{}, permits: &tollbooth{}, alarm: &alarm{}, safe: &safe{}, closet: &closet{}, shelf: &shelf{}, imports: &cabinet{}}
 	w.enrolment = totp.Enrolment{
 		ID: "e1", Secret: secret.NewText([]byte("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")),
 		URI: secret.NewText([]byte("otpauth://totp/Rei:tanaka?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Rei")),
@@ -221,7 +222,7 @@ func newWorld(t testing.TB) *world {
 		PublicURL: public, Now: w.clock.Now, Policy: func() *policy.Policy { return w.policy },
 		Guard: w.services, LoopbackZone: policy.LGWAN, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
-	Mount(w.srv, Services{Steps: w.services, Presence: w.services, Factors: ways{w.services}, Account: w.services, Charter: w.services, Terminal: w.services, People: w.office, Desk: w.desk, Permits: w.permits, LockDown: w.alarm, Sealed: w.safe, Shared: w.closet, Reports: w.shelf, Drafts: ephemeral.NewMemory(w.clock.Now, 100)})
+	Mount(w.srv, Services{Steps: w.services, Presence: w.services, Factors: ways{w.services}, Account: w.services, Charter: w.services, Terminal: w.services, People: w.office, Desk: w.desk, Permits: w.permits, LockDown: w.alarm, Sealed: w.safe, Shared: w.closet, Reports: w.shelf, Imports: w.imports, Drafts: ephemeral.NewMemory(w.clock.Now, 100)})
 	return w
 }
 

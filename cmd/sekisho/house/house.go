@@ -271,7 +271,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	h.Sessions.PollWith(h.Leases, h.Permits, h.Personnel)
 	counter := desk.New(desk.House{
 		Approvals: h.Approvals, Lent: h.Leases, Effects: h.Effects, Lookout: h.Effects, Sealed: h.Sealed, Policy: rules, Sessions: h.Sessions, Now: now,
-		DB: h.DB, Permits: h.Permits, Terminals: h.Terminals,
+		DB: h.DB, Permits: h.Permits, Terminals: h.Terminals, Personnel: h.Personnel,
 	})
 
 	// What applications are told.
@@ -310,11 +310,11 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	h.shared.measure(h.Registry)
 	in := counted{h.Signin, h.Web.CountSignIn}
 	api.Mount(h.Web, api.Services{
-		SignIn: in, Account: h.Account, Charter: h.Statutes, Trail: h.Trail, People: h.People, LockDown: h.LockDown, Desk: counter, Sealed: h.Sealed, Shared: h.SharedIDs, Reports: h.Reports, Sessions: h.Sessions, Permits: h.Permits,
+		SignIn: in, Account: h.Account, Charter: h.Statutes, Trail: h.Trail, People: h.People, LockDown: h.LockDown, Desk: counter, Sealed: h.Sealed, Shared: h.SharedIDs, Reports: h.Reports, Sessions: h.Sessions, Permits: h.Permits, Imports: counter,
 		Note: h.note, Once: api.Answers{DB: h.DB, Now: now}, Seal: h.Sealing,
 	})
 	page.Mount(h.Web, page.Services{
-		Steps: in, Presence: in, Factors: h.Account, Account: h.Account, Charter: h.Statutes, People: h.People, Desk: counter, Permits: counter, LockDown: h.LockDown, Sealed: h.Sealed, Reports: h.Reports, Shared: h.SharedIDs,
+		Steps: in, Presence: in, Factors: h.Account, Account: h.Account, Charter: h.Statutes, People: h.People, Desk: counter, Permits: counter, LockDown: h.LockDown, Sealed: h.Sealed, Reports: h.Reports, Shared: h.SharedIDs, Imports: counter,
 		More: admits.more, Terminal: h.Signin, Welcome: h.Signin.Welcomes,
 		Drafts: h.Ephemeral,
 	})

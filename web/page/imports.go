@@ -1,0 +1,307 @@
+package page
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"html/template"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"sekisho/authn"
+	"sekisho/authn/signin"
+	"sekisho/authz/personnel"
+	"sekisho/authz/report"
+	"sekisho/policy"
+	"sekisho/web"
+	"sekisho/web/desk"
+)
+
+// Imports are files of personnel changes; desk.Desk has them. Who may see one is asked
+// there at every call.
+type Imports interface {
+	Imports(ctx context.Context, o signin.Origin, cookie string) ([]desk.Import, error)
+	Import(ctx context.Context, o signin.Origin, cookie, id string, act personnel.Act, after, most int) (desk.Import, []personnel.Standing, error)
+	UndoImport(ctx context.Context, o signin.Origin, cookie, id, reason string) (desk.Import, error)
+	Returns(ctx context.Context, o signin.Origin, cookie, id string) ([]personnel.Return, error)
+}
+
+// mostImportLines is how many lines of an import are shown at once.
+const mostImportLines = 100
+
+func (h *house) mountImports() {
+	m := h.srv.Mount
+	m("GET /imports", h.imports)
+	m("GET /imports/{id}", h.importOne)
+	m("POST /imports/{id}/undo", h.undoImport)
+	m("GET /imports/{id}/undo", h.importInstead)
+	m("GET /imports/{id}/returns.csv", h.importReturns)
+}
+
+type importsPage struct {
+	All      []importLine
+	Articles []policy.Article
+}
+
+type importLine struct {
+	ID, File, By string
+	Day          template.HTML
+	State        tag
+	Counts       []importAct
+	Done, Lines  int
+	Failed       int
+}
+
+type importAct struct {
+	Says string
+	N    int
+	URL  string
+	Here bool
+}
+
+func importPath(id string) string { return "/imports/" + url.PathEscape(id) }
+
+func (h *house) importLine(r *web.Request, i desk.Import) importLine {
+	line := importLine{
+		ID: i.ID, File: i.File, By: i.By, Day: h.tongue(r).when(i.Effective), State: tag{r.Say(i.State.Words()), "plain"}, Done: i.Done, Lines: i.Lines, Failed: i.Failed,
+	}
+	switch i.Import.State {
+	case personnel.Proposed:
+		line.State.Tone = "warn"
+	case personnel.Done:
+		line.State.Tone = "good"
+	}
+	for _, a := range personnel.Acts() {
+		if n := i.Counts[a]; n > 0 {
+			line.Counts = append(line.Counts, importAct{r.Say(a.Words()), n, importPath(i.ID) + "?act=" + string(a), r.URL.Query().Get("act") == string(a)})
+		}
+	}
+	return line
+}
+
+func (h *house) imports(w http.ResponseWriter, r *web.Request) error {
+	step, done, err := h.at(w, r, authn.SignedIn)
+	if done || err != nil {
+		return err
+	}
+	all, err := h.Imports.Imports(r.Context(), r.Origin, r.Cookie)
+	if err != nil {
+		return h.turned(w, r, err, "/imports")
+	}
+	p := importsPage{Articles: []policy.Article{"62-3", "62-4"}}
+	for _, i := range all {
+		p.All = append(p.All, h.importLine(r, i))
+	}
+	v := h.view(r, step, p)
+	v.Wide = true
+	return h.show(w, r, http.StatusOK, "imports", v)
+}
+
+type changesPage struct {
+	importLine
+	Digest     string
+	ProposedAt template.HTML
+	Next       template.HTML // when the next line is due; "" for none
+	Vacant     []string
+	Found      []changeLine
+	More       string // the rest of the lines
+	Decide     string // where it, or its undoing, is decided; "" where nothing waits
+	UndoUntil  template.HTML
+	UndoBy     string
+	Reason     string
+	Returns    string // the sheet of what is given back; "" where nobody leaves
+	All        string
+	Here       bool // all acts are shown
+	Articles   []policy.Article
+}
+
+type changeLine struct {
+	Login, Name, Act, Where string
+	Says                    []string
+	Warnings                []string
+	State                   tag
+	Error                   string
+}
+
+func (h *house) importOne(w http.ResponseWriter, r *web.Request) error {
+	step, done, err := h.at(w, r, authn.SignedIn)
+	if done || err != nil {
+		return err
+	}
+	return h.changesPage(w, r, step, "", refused{Status: http.StatusOK})
+}
+
+func (h *house) importInstead(w http.ResponseWriter, r *web.Request) error {
+	return redirect(w, r, importPath(r.PathValue("id")), nil)
+}
+
+func (h *house) changesPage(w http.ResponseWriter, r *web.Request, step signin.Step, typed string, said refused) error {
+	id, q := r.PathValue("id"), r.URL.Query()
+	act := personnel.Act(q.Get("act"))
+	after, _ := strconv.Atoi(q.Get("after")) // what is no number is the beginning
+	i, lines, err := h.Imports.Import(r.Context(), r.Origin, r.Cookie, id, act, max(0, after), mostImportLines)
+	if err != nil {
+		return h.turned(w, r, err, importPath(id))
+	}
+	g, now := h.tongue(r), h.srv.Now()
+	p := changesPage{
+		importLine: h.importLine(r, i), Digest: i.Digest, ProposedAt: g.near(i.ProposedAt, now), UndoBy: i.UndoBy, Reason: typed, All: importPath(id), Here: act == "",
+		Articles: []policy.Article{"62-3", "62-4"},
+	}
+	if !i.Next.IsZero() && i.Import.State != personnel.Proposed {
+		p.Next = g.near(i.Next, now)
+	}
+	if !i.UndoUntil.IsZero() && i.UndoBy == "" {
+		p.UndoUntil = g.near(i.UndoUntil, now)
+	}
+	switch {
+	case i.Import.State == personnel.Proposed:
+		p.Decide = "/approvals/" + url.PathEscape(i.ID)
+	case i.UndoBy != "" && (i.Import.State == personnel.Approved || i.Import.State == personnel.Done):
+		p.Decide = "/approvals/" + url.PathEscape(i.UndoMatter)
+	}
+	if i.Counts[personnel.Leaves] > 0 {
+		p.Returns = importPath(id) + "/returns.csv"
+	}
+	for _, v := range i.Vacant {
+		where := g.say("imports.everywhere")
+		if v.Section != "" {
+			where = h.sectionName(r, v.Section)
+		}
+		p.Vacant = append(p.Vacant, postNames(r, []policy.PostID{v.Post})[0]+" "+where)
+	}
+	for _, l := range lines {
+		p.Found = append(p.Found, h.changeLine(r, l))
+	}
+	if len(lines) == mostImportLines {
+		next := url.Values{"after": {strconv.Itoa(lines[len(lines)-1].N)}}
+		if act != "" {
+			next.Set("act", string(act))
+		}
+		p.More = importPath(id) + "?" + next.Encode()
+	}
+	v := h.view(r, step, p)
+	v.Wide, v.Faults, v.Articles, v.Switch = true, said.Faults, said.Articles, switchURL(r, importPath(id))
+	if q.Get("done") == "undo" && len(said.Faults) == 0 {
+		v.Notice = notice{Says: g.say("imports.done_undo"), Tone: "good"}
+	}
+	return h.show(w, r, said.Status, "import", v)
+}
+
+func (h *house) sectionName(r *web.Request, id string) string {
+	if s, ok := r.Policy().Section(id); ok && !s.Name.IsEmpty() {
+		return r.Say(s.Name)
+	}
+	return id
+}
+
+func (h *house) changeLine(r *web.Request, l personnel.Standing) changeLine {
+	g := h.tongue(r)
+	line := changeLine{Login: l.Login, Name: l.Name, Act: r.Say(l.Act.Words()), Where: h.sectionName(r, l.After.Section), Error: l.Error}
+	if l.Before.Section != "" && l.Before.Section != l.After.Section {
+		line.Where = h.sectionName(r, l.Before.Section) + " → " + line.Where
+	}
+	say := func(words string) { line.Says = append(line.Says, words) }
+	comma := g.say("me.comma")
+	if len(l.Gained) > 0 {
+		say(g.say("imports.gains", "Posts", strings.Join(postNames(r, l.Gained), comma)))
+	}
+	if len(l.Lost) > 0 {
+		say(g.say("imports.loses", "Posts", strings.Join(postNames(r, l.Lost), comma)))
+	}
+	if !l.After.Expires.IsZero() && !l.After.Expires.Equal(l.Before.Expires) {
+		say(g.say("imports.until", "Day", g.lastDay(l.After.Expires)))
+	}
+	if l.SaysConcurrent {
+		var names []string
+		for _, id := range l.Concurrent {
+			names = append(names, h.sectionName(r, id))
+		}
+		if len(names) == 0 {
+			names = append(names, "–")
+		}
+		say(g.say("imports.beside", "Sections", strings.Join(names, comma)))
+	}
+	if !l.Handover.IsZero() {
+		say(g.say("imports.handover", "Section", h.sectionName(r, l.Before.Section), "Day", g.lastDay(l.Handover)))
+	}
+	if !l.LeaveFrom.IsZero() {
+		say(g.say("imports.leave", "Day", g.day(l.LeaveFrom)))
+	}
+	for _, held := range l.Holdings {
+		say(g.say("imports.ends", "What", held.Subject))
+	}
+	for _, warning := range l.Warnings {
+		line.Warnings = append(line.Warnings, r.Say(warning.Words()))
+	}
+	switch l.Step {
+	case "done":
+		line.State = tag{g.say("imports.line_done"), "good"}
+	case "failed":
+		line.State = tag{g.say("imports.line_failed"), "bad"}
+	case "dropped":
+		line.State = tag{g.say("imports.line_dropped"), "plain"}
+	default:
+		line.State = tag{g.say("imports.line_waits"), "plain"}
+	}
+	return line
+}
+
+// undoImport asks a second person for an import to be undone.
+func (h *house) undoImport(w http.ResponseWriter, r *web.Request) error {
+	step, done, err := h.at(w, r, authn.SignedIn)
+	if done || err != nil {
+		return err
+	}
+	id, reason := r.PathValue("id"), strings.TrimSpace(r.PostForm.Get("reason"))
+	if faults := h.text(r, "reason", reason, mostReason, true); len(faults) > 0 {
+		return h.changesPage(w, r, step, reason, refused{http.StatusUnprocessableEntity, faults, nil})
+	}
+	if _, err := h.Imports.UndoImport(r.Context(), r.Origin, r.Cookie, id, reason); err != nil {
+		if said, ok := h.inOffice(w, r, err); ok {
+			return h.changesPage(w, r, step, reason, said)
+		}
+		return h.turned(w, r, err, importPath(id))
+	}
+	return redirect(w, r, importPath(id), url.Values{"done": {"undo"}})
+}
+
+// importReturns is the sheet of what those who leave give back, to be ticked.
+func (h *house) importReturns(w http.ResponseWriter, r *web.Request) error {
+	_, done, err := h.at(w, r, authn.SignedIn)
+	if done || err != nil {
+		return err
+	}
+	id := r.PathValue("id")
+	all, err := h.Imports.Returns(r.Context(), r.Origin, r.Cookie, id)
+	if err != nil {
+		return h.turned(w, r, err, importPath(id))
+	}
+	g := h.tongue(r)
+	b := bytes.NewBufferString("\ufeff") // Excel takes it for UTF-8 by this
+	out := csv.NewWriter(b)
+	out.UseCRLF = true
+	rows := [][]string{{g.say("people.name"), "login", g.say("office.section"), g.say("imports.returns_day"), g.say("imports.returns_thing"), g.say("imports.returns_id"), g.say("imports.returns_back")}}
+	kinds := map[string]string{"terminal": g.say("imports.thing_terminal"), "token": g.say("imports.thing_token"), "card": g.say("imports.thing_card"), "passkey": g.say("imports.thing_passkey")}
+	for _, one := range all {
+		things := one.Things
+		if len(things) == 0 {
+			things = []personnel.Thing{{}}
+		}
+		for _, t := range things {
+			rows = append(rows, []string{
+				report.Plain(one.Name), report.Plain(one.Login), report.Plain(h.sectionName(r, one.Section)), one.Due.In(japan).Format("2006-01-02"), kinds[t.Kind], report.Plain(t.ID), "",
+			})
+		}
+	}
+	if err := out.WriteAll(rows); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+	w.Header().Set("Content-Disposition", `attachment; filename="returns-`+dayOf(h.srv.Now())+`.csv"`)
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(b.Bytes()) // if the reader has gone, there is nobody left to tell
+	return nil
+}

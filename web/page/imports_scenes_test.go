@@ -1,0 +1,127 @@
+package page
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"sekisho/authn/signin"
+	"sekisho/authz/personnel"
+	"sekisho/policy"
+	"sekisho/web"
+	"sekisho/web/desk"
+)
+
+// The real desk fits.
+var _ Imports = (*desk.Desk)(nil)
+
+// A cabinet is the files of personnel changes as a test tells it to be.
+type cabinet struct {
+	all     []desk.Import
+	lines   []personnel.Standing
+	returns []personnel.Return
+	lookErr error
+	actErr  error
+	did     []string
+}
+
+func (c *cabinet) Imports(context.Context, signin.Origin, string) ([]desk.Import, error) {
+	return c.all, c.lookErr
+}
+
+func (c *cabinet) Import(_ context.Context, _ signin.Origin, _, id string, act personnel.Act, after, most int) (desk.Import, []personnel.Standing, error) {
+	c.did = append(c.did, fmt.Sprint("look ", id, " ", act, " ", after, " ", most))
+	if c.lookErr != nil || len(c.all) == 0 {
+		return desk.Import{}, nil, c.lookErr
+	}
+	return c.all[0], c.lines, nil
+}
+
+func (c *cabinet) UndoImport(_ context.Context, _ signin.Origin, _, id, reason string) (desk.Import, error) {
+	c.did = append(c.did, "undo "+id+" "+reason)
+	return desk.Import{}, c.actErr
+}
+
+func (c *cabinet) Returns(context.Context, signin.Origin, string, string) ([]personnel.Return, error) {
+	return c.returns, c.lookErr
+}
+
+// filed is an import of every sort of line.
+func filed(state personnel.State) *cabinet {
+	i := desk.Import{Import: personnel.Import{
+		ID: "import-1", File: `異動 <b>.csv`, Digest: strings.Repeat("0f", 32), By: "oda", ProposedAt: t0, Effective: t0.AddDate(0, 0, 3), State: state,
+		Summary: personnel.Summary{Counts: map[personnel.Act]int{personnel.Joins: 1, personnel.Moves: 1, personnel.Leaves: 1}, Vacant: []personnel.Vacancy{{Post: policy.CIO}, {Post: policy.SecurityManager, Section: "joho"}}},
+	}, Progress: personnel.Progress{Lines: 3, Done: 1, Failed: 1, Next: t0.AddDate(0, 0, 3)}}
+	line := func(n int, act personnel.Act, step, problem string, change func(*personnel.Change)) personnel.Standing {
+		s := personnel.Standing{N: n, Step: step, Error: problem, Change: personnel.Change{Act: act, Login: fmt.Sprint("who", n), Name: "山田 <i>", Person: "p", Before: personnel.Record{Section: "jinji"}, After: personnel.Record{Section: "jinji"}}}
+		change(&s.Change)
+		return s
+	}
+	return &cabinet{all: []desk.Import{i}, lines: []personnel.Standing{
+		line(1, personnel.Joins, "done", "", func(c *personnel.Change) {
+			c.Before, c.Gained, c.After.Expires, c.Warnings = personnel.Record{}, []policy.PostID{policy.Staff, policy.CIO}, t0.AddDate(1, 0, 0), []personnel.Warning{personnel.Powerful}
+		}),
+		line(2, personnel.Moves, "waiting", "", func(c *personnel.Change) {
+			c.After.Section, c.Handover, c.SaysConcurrent, c.Concurrent, c.LeaveFrom = "zaisei", t0.AddDate(0, 0, 9), true, []string{"joho"}, t0
+			c.Lost, c.Holdings = []policy.PostID{policy.SystemOperator}, []personnel.Holding{{Kind: "lease", Subject: "db-admin", ID: "l"}}
+		}),
+		line(3, personnel.Leaves, "failed", "the login is somebody else's by now", func(c *personnel.Change) { c.SaysConcurrent = true }),
+		line(4, personnel.Changes, "dropped", "", func(*personnel.Change) {}),
+	}, returns: []personnel.Return{
+		{Login: "who3", Name: "=山田", Section: "jinji", Due: t0.Add(15 * time.Hour), Things: []personnel.Thing{{Kind: "card", ID: "S-1"}, {Kind: "token", ID: "T-2"}}}, {Login: "who5", Name: "森", Due: t0},
+	}}
+}
+
+func atCabinet(w *world, c *cabinet) *world {
+	*w.imports = *c
+	return asApprover(w)
+}
+
+func init() {
+	scenes = append(scenes, []scene{
+		{"imports", 200, func(w *world) *answer { return atCabinet(w, filed(personnel.Done)).get("/imports") }},
+		{"imports-none", 200, func(w *world) *answer { return atCabinet(w, &cabinet{}).get("/imports") }},
+		{"import", 200, func(w *world) *answer { return atCabinet(w, filed(personnel.Proposed)).get("/imports/import-1") }},
+		{"import-done", 200, func(w *world) *answer {
+			c := filed(personnel.Done)
+			c.all[0].UndoUntil = t0.AddDate(0, 0, 7)
+			return atCabinet(w, c).get("/imports/import-1?act=leaves")
+		}},
+		{"import-undo-asked", 200, func(w *world) *answer {
+			c := filed(personnel.Done)
+			c.all[0].UndoBy, c.all[0].UndoMatter, c.lines = "kato", "m9", nil
+			return atCabinet(w, c).get("/imports/import-1?done=undo")
+		}},
+		{"import-undo-empty", 422, func(w *world) *answer {
+			c := filed(personnel.Done)
+			c.all[0].UndoUntil = t0.AddDate(0, 0, 7)
+			return atCabinet(w, c).post("/imports/import-1/undo", "reason", " ")
+		}},
+		{"imports-forbidden", 403, func(w *world) *answer {
+			c := filed(personnel.Done)
+			c.lookErr = &web.Refusal{Problem: web.Problem{Code: web.CodeForbidden, Detail: policy.Words{JA: "見られません。", EN: "Not yours to see."}, Articles: []policy.Article{"47-3"}}}
+			return atCabinet(w, c).get("/imports")
+		}},
+	}...)
+}
+
+// TestImportPages: what is asked for reaches the desk, and the sheet runs nothing.
+func TestImportPages(t *testing.T) {
+	t.Parallel()
+	w := atCabinet(newWorld(t), filed(personnel.Done))
+	w.get("/imports/import-1?act=leaves&after=100").is(200)
+	a := w.post("/imports/import-1/undo", "reason", "取違え").is(http.StatusSeeOther)
+	if to := a.Header.Get("Location"); to != "/imports/import-1?done=undo" {
+		t.Errorf("it leads to %s", to)
+	}
+	if did := strings.Join(w.imports.did, "; "); did != "look import-1 leaves 100 100; undo import-1 取違え" {
+		t.Errorf("the desk heard %s", did)
+	}
+	sheet := w.get("/imports/import-1/returns.csv").is(200)
+	if !strings.HasPrefix(sheet.body, "\ufeff") || strings.Contains(sheet.body, "\r\n=") || !strings.Contains(sheet.body, "S-1") || !strings.Contains(sheet.body, "who5") {
+		t.Errorf("the sheet is %q", sheet.body)
+	}
+}
