@@ -223,7 +223,7 @@ func TestRefusals(t *testing.T) {
 		{"a path that asks for less", "{path: /payment, fresh_for: 15m}", "{path: /payment, acr: aal2}", "applications[2].paths[0].acr", "17", "phr", ""},
 		{"a path that takes an older sign-in", "fresh_for: 15m}", "fresh_for: 5h}", "applications[2].paths[0].fresh_for", "62-2", "4h", ""},
 		{"an application that is fresh for too long", "fresh_for: 4h", "fresh_for: 25h", "applications[2].fresh_for", "62-2", "24h", ""},
-		{"application for an unknown section", "sections: [jinji]", "sections: [jinij]", "applications[2].sections[0]", "47-2", "jinji", ""},
+		{"application for an unknown section", "sections: [jinji]\n", "sections: [jinij]\n", "applications[2].sections[0]", "47-2", "jinji", ""},
 
 		{"client twice", "client_id: renkei", "client_id: kyuyo-web", "clients[1].client_id", "62-1", "", ""},
 		{"client id of another script", "client_id: renkei", "client_id: 連携", "clients[1].client_id", "", "", ""},

@@ -133,7 +133,7 @@ func TestRefusedPage(t *testing.T) {
 	w := newWorld(t)
 	bunsho, _ := w.policy.Application("bunsho")
 	w.signedIn().refusedBy(w.decided(authz.Facts{SignedIn: true, Application: bunsho, Outside: true, ACR: policy.AAL2})).is(403).
-		says("このシステムは開けません", "リモートアクセスの許可の申請", "/permits/new?application=bunsho&amp;kind=remote_access", "第63条").
+		says("このシステムは開けません", "リモートアクセスの許可を申請してください", "/permits/new?application=bunsho&amp;kind=remote_access", "第63条").
 		keepsSilentOn("この操作はできません")
 }
 

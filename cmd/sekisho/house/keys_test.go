@@ -29,7 +29,7 @@ var needsNoKey = map[string]string{
 	"key_book.fingerprint":   "of the keys themselves",
 	"attempt.credential":     "whose it is; of names that lead to nobody a tag, whose count begins anew with the key",
 	"charter_carried.digest": "SHA-256", "charter_proposal.digest": "SHA-256", "charter_version.digest": "SHA-256", "policy_dispatch.digest": "SHA-256",
-	"restore_proposal.digest": "SHA-256", "restore_done.sealed": "whether a sealed key was used",
+	"restore_proposal.digest": "SHA-256", "personnel_import.digest": "SHA-256", "replayed.hash": "SHA-256 of an entry of the trail", "restore_done.sealed": "whether a sealed key was used",
 }
 
 var looksKeyed = regexp.MustCompile(`mac$|seal|seed|digest|secret|credential|_key$|key_id|hash|salt|fingerprint`)
