@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -152,7 +153,7 @@ func (h *house) decideAll(w http.ResponseWriter, r *web.Request) error {
 			did, notice = g.say("approvals.outcome_no"), "denied_all"
 		}
 		for _, one := range became {
-			line := outcomeLine{What: r.Say(one.Name), For: nameOf(one.For), Became: did}
+			line := outcomeLine{What: cmp.Or(r.Say(one.Name), one.ID), For: nameOf(one.For), Became: did}
 			if one.Err != nil {
 				left = append(left, one.ID)
 				line.Became, line.Wrong = g.say("approvals.outcome_left"), r.Say(web.ProblemOf(one.Err).Detail)

@@ -130,7 +130,7 @@ func init() {
 		{"approvals-permits", 200, func(w *world) *answer { return withRequests(w).get("/approvals?done=approved_all&n=2") }},
 		{"approvals-permits-none", 422, func(w *world) *answer { return withRequests(w).post("/approvals", "answer", "no") }},
 		{"approvals-permits-failed", 422, func(w *world) *answer {
-			withRequests(w).permits.became = []desk.Decided{{ID: "m10"}, {ID: "m11", Err: web.Say(web.CodeState, policy.Words{JA: "この申請はすでに却下されています。", EN: "This request is denied already."})}}
+			withRequests(w).permits.became = []desk.Decided{{ID: "m10", Name: remoteKind.Name, For: sasaki}, {ID: "m11", Name: crossingKind.Name, For: yamada, Err: web.Say(web.CodeState, policy.Words{JA: "この申請はすでに却下されています。", EN: "This request is denied already."})}}
 			return w.post("/approvals", "answer", "yes", "id", "m11")
 		}},
 		{"approvals-permits-old", 422, func(w *world) *answer {
