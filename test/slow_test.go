@@ -219,8 +219,9 @@ func TestSlowDirectory(t *testing.T) {
 	if p99 > time.Second {
 		t.Errorf("p99 of a passkey's sign-in is %v", p99)
 	}
-	// Two pools of eight.
-	if most := w.most.Load(); most > 16 {
+	// Two pools of eight. Those that timed out together are replaced together, and the
+	// wire may see the new one before it has seen the end of the old.
+	if most := w.most.Load(); most > 2*16 {
 		t.Errorf("%d connections to the directory at once", most)
 	}
 	t.Logf("passwords: %v, the slowest after %v; passkeys: median %v, p99 %v; at most %d connections",
