@@ -303,15 +303,23 @@ func (c *checker) passwords() {
 		c.refuse("password.min_length_single", "46-2(3)", fmt.Sprint(r.MinLength), "パスワードだけで入る場合は、多要素の場合より短くできません。", "A password that stands alone cannot be shorter than one beside a second factor.")
 	}
 	if !c.deviates(DeviationShortPasswords) {
-		if r.MinLength < 8 {
+		if r.MinLength < leastLength {
 			c.refuse("password.min_length", "46-2(3)", "8", "8文字未満にするには逸脱 short_passwords を記録してください（NIST SP 800-63B-4 3.1.1.2）。", "Fewer than 8 characters need the deviation short_passwords (NIST SP 800-63B-4 3.1.1.2).")
 		}
-		if r.MinLengthSingle < 15 {
+		if r.MinLengthSingle < leastLengthSingle {
 			c.refuse("password.min_length_single", "46-2(3)", "15", "15文字未満にするには逸脱 short_passwords を記録してください（NIST SP 800-63B-4 3.1.1.2）。", "Fewer than 15 characters need the deviation short_passwords (NIST SP 800-63B-4 3.1.1.2).")
 		}
 	}
-	if r.MaxAge > 0 && !c.deviates(DeviationPasswordExpiry) {
-		c.refuse("password.max_age", "62-7", "0", "期限を設けるには逸脱 password_expiry を記録してください（NIST SP 800-63B-4 3.1.1.2）。", "An age needs the deviation password_expiry (NIST SP 800-63B-4 3.1.1.2).")
+	if !c.deviates(DeviationPasswordExpiry) {
+		if r.MaxAge > 0 {
+			c.refuse("password.max_age", "62-7", "0", "期限を設けるには逸脱 password_expiry を記録してください（NIST SP 800-63B-4 3.1.1.2）。", "An age needs the deviation password_expiry (NIST SP 800-63B-4 3.1.1.2).")
+		}
+		if r.FiscalYearEnd {
+			c.refuse("password.fiscal_year_end", "62-7", "false", "年度ごとの変更を求めるには逸脱 password_expiry を記録してください（NIST SP 800-63B-4 3.1.1.2）。", "A change each fiscal year needs the deviation password_expiry (NIST SP 800-63B-4 3.1.1.2).")
+		}
+	}
+	if r.MinClasses > 0 && !c.deviates(DeviationPasswordClasses) {
+		c.refuse("password.min_classes", "46-2(3)", "0", "文字の種類を求めるには逸脱 password_classes を記録してください（NIST SP 800-63B-4 3.1.1.2）。", "Kinds of characters need the deviation password_classes (NIST SP 800-63B-4 3.1.1.2).")
 	}
 	if r.MaxAge > 0 && r.MaxAge < 30*day {
 		c.refuse("password.max_age", "62-7", ShowDuration(30*day), "期限を設けるなら30日以上とします。短い期限は推測しやすいパスワードを生みます。", "An age is at least 30 days; a shorter one breeds guessable passwords.")
@@ -325,6 +333,10 @@ func (c *checker) lockout() {
 	r := c.p.Lockout
 	if r.HardLimit <= r.FreeFailures {
 		c.refuse("lockout.hard_limit", "63-7", fmt.Sprint(r.FreeFailures+1), "上限（hard_limit）は、待たせない回数（free_failures）より大きくなければなりません。", "The hard limit must be above the free failures.")
+	}
+	if r.HardLimit < leastHardLimit && !c.deviates(DeviationEarlyLockout) {
+		c.refuse("lockout.hard_limit", "63-7", fmt.Sprint(leastHardLimit), "5回より前に認証手段を使えなくするには逸脱 early_lockout を記録してください。他人が数回間違えるだけで、本人のパスワードが使えなくなります（OWASP ASVS 6.1.1）。",
+			"To end a factor before the fifth failure needs the deviation early_lockout: a stranger ends somebody's password with a few mistakes (OWASP ASVS 6.1.1).")
 	}
 	if r.KnownBrowserShare >= r.HardLimit {
 		c.refuse("lockout.known_browser_share", "63-7", fmt.Sprint(max(r.HardLimit-1, 0)), "本人のブラウザに残す回数は、上限より小さくなければなりません。", "What is kept back for known browsers must be below the hard limit.")

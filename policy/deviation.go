@@ -20,6 +20,8 @@ const (
 	DeviationMyNumberInternet   = "mynumber_internet_crossing"
 	DeviationShortPasswords     = "short_passwords"
 	DeviationPasswordExpiry     = "password_expiry"
+	DeviationPasswordClasses    = "password_classes"
+	DeviationEarlyLockout       = "early_lockout"
 )
 
 // A DeviationRule is a rule with what stands against leaving it.
@@ -38,6 +40,8 @@ func DeviationRules() []DeviationRule {
 		{DeviationMyNumberInternet, Words{"個人番号利用事務系はインターネットと直接つながない。逸脱は公的機関のシステムに限る。", "The mynumber zone is never linked to the Internet directly; the deviation is for systems of public bodies."}, "26no2-3(3)", ""},
 		{DeviationShortPasswords, Words{"パスワードは多要素の場合8文字以上、単独の場合15文字以上とする。逸脱すると短くできる。", "Passwords have 8 characters beside a second factor and 15 alone; the deviation allows fewer."}, "46-2(3)", "NIST SP 800-63B-4 3.1.1.2"},
 		{DeviationPasswordExpiry, Words{"パスワードの定期変更は求めない。逸脱すると期限を設けられる。", "Passwords do not expire; the deviation sets an age."}, "62-7", "NIST SP 800-63B-4 3.1.1.2"},
+		{DeviationPasswordClasses, Words{"パスワードに文字の種類を求めない。逸脱すると、大文字、小文字、数字、記号のうち決めた数の種類を求められる。", "No kinds of characters are asked of a password; the deviation asks for some of upper case, lower case, digits and others."}, "46-2(3)", "NIST SP 800-63B-4 3.1.1.2; OWASP ASVS 6.2.5"},
+		{DeviationEarlyLockout, Words{"数回の打ち間違いで認証手段を使えなくしない。逸脱すると、5回より前に使えなくできる。", "A few typing mistakes do not end a factor; the deviation ends it before the fifth."}, "63-7", "OWASP ASVS 6.1.1"},
 	}
 }
 

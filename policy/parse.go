@@ -19,6 +19,9 @@ func Parse(file string, data []byte) (*Policy, Problems) {
 		return nil, d.problems
 	}
 	p := Standard()
+	if profile := root.get("profile"); profile != nil && profile.text == ProfileLegacy {
+		p = Legacy()
+	}
 	p.Zones, p.Permits = nil, nil
 	d.decode(reflect.ValueOf(p).Elem(), root, "", "")
 	// Checks look up the places of what was read, by the index in the file, so

@@ -140,6 +140,10 @@ func TestRefusals(t *testing.T) {
 		{"guideline that is a script", "guideline_url: https://www.pref.example/security/guideline.html", "guideline_url: javascript:alert(1)", "prefecture.guideline_url", "40", "", ""},
 		{"acknowledgement page with a user", "keep them.\n  url: https://www", "keep them.\n  url: https://user@www", "acknowledgement.url", "39", "", "  url: https://user@"},
 
+		{"kinds of characters without a decision", "min_classes: 0", "min_classes: 3", "password.min_classes", "46-2(3)", "0", ""},
+		{"five kinds of characters", "min_classes: 0", "min_classes: 5", "password.min_classes", "46-2(3)", "4", ""},
+		{"an age without a decision", "max_age: 0s", "max_age: 2160h", "password.max_age", "62-7", "0", ""},
+		{"a change each fiscal year without a decision", "fiscal_year_end: false", "fiscal_year_end: true", "password.fiscal_year_end", "62-7", "false", ""},
 		{"decision without a number", "decision: 情企第123号", `decision: ""`, "deviations[0].decision", "80-1", "", ""},
 		{"decision without a date", "    decided: \"2026-04-01\"\n", "", "deviations[0].decided", "80-1", "", "- id: one-process"},
 		{"date that is none", `decided: "2026-04-01"`, `decided: "2026-04-31"`, "deviations[0].decided", "80-1", "", ""},
@@ -329,6 +333,8 @@ func TestRefusals(t *testing.T) {
 		{"hard limit at the free failures", "hard_limit: 50\n  known_browser_share: 10", "hard_limit: 4\n  known_browser_share: 1", "lockout.hard_limit", "63-7", "5", ""},
 		{"all of the limit for known browsers", "known_browser_share: 10", "known_browser_share: 50", "lockout.known_browser_share", "63-7", "49", ""},
 		{"no delay", "delays: [30s, 1m, 2m, 5m, 15m, 1h]", "delays: []", "lockout.delays", "63-7", "30s", ""},
+		{"fewer failures than an ordinary morning has", "free_failures: 4\n  delays: [30s, 1m, 2m, 5m, 15m, 1h]\n  hard_limit: 50\n  known_browser_share: 10", "free_failures: 2\n  hard_limit: 4\n  known_browser_share: 0", "lockout.hard_limit", "63-7", "5", "hard_limit: 4"},
+		{"one more", "free_failures: 4\n  delays: [30s, 1m, 2m, 5m, 15m, 1h]\n  hard_limit: 50\n  known_browser_share: 10", "free_failures: 4\n  hard_limit: 5\n  known_browser_share: 0", "", "", "", ""},
 		{"delay that shrinks", "delays: [30s, 1m,", "delays: [2m, 1m,", "lockout.delays[1]", "63-7", "2m", ""},
 		{"delay out of bounds", "delays: [30s,", "delays: [0s,", "lockout.delays[0]", "63-7", "1s", ""},
 
@@ -384,7 +390,9 @@ func TestDeviationsAllow(t *testing.T) {
 		DeviationDedicatedTerminals: {"- id: mynumber\n", "- id: mynumber\n    sign_in_acr: aal1\n"},
 		DeviationMyNumberInternet:   {"{from: internet, to: lgwan, rule", "{from: mynumber, to: internet, rule"},
 		DeviationShortPasswords:     {"min_length: 12\n  min_length_single: 15", "min_length: 6\n  min_length_single: 8"},
-		DeviationPasswordExpiry:     {"max_age: 0s", "max_age: 2160h"},
+		DeviationPasswordExpiry:     {"max_age: 0s\n  fiscal_year_end: false", "max_age: 2160h\n  fiscal_year_end: true"},
+		DeviationPasswordClasses:    {"min_classes: 0", "min_classes: 4"},
+		DeviationEarlyLockout:       {"free_failures: 4\n  delays: [30s, 1m, 2m, 5m, 15m, 1h]\n  hard_limit: 50\n  known_browser_share: 10", "free_failures: 2\n  hard_limit: 3\n  known_browser_share: 0"},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			deviation := "\n  - {id: own, rule: " + rule + ", reason: {ja: 決定}, decision: 第1号, decided: \"2026-04-01\"}\n\nbanner:"

@@ -280,8 +280,10 @@ type PasswordRules struct {
 	MinLength           int           `yaml:"min_length"`        // where a second factor is asked for
 	MinLengthSingle     int           `yaml:"min_length_single"` // where the password stands alone
 	MaxLength           int           `yaml:"max_length"`
-	History             int           `yaml:"history"`       // how many former passwords are refused
-	MaxAge              time.Duration `yaml:"max_age"`       // 0: passwords do not expire
+	History             int           `yaml:"history"` // how many former passwords are refused
+	MaxAge              time.Duration `yaml:"max_age"` // 0: passwords do not expire
+	FiscalYearEnd       bool          `yaml:"fiscal_year_end"`
+	MinClasses          int           `yaml:"min_classes"`   // of upper case, lower case, digits and others; 0: not asked
 	MinScore            int           `yaml:"min_score"`     // zxcvbn, 0 to 4
 	TemporaryEnd        time.Duration `yaml:"temporary_end"` // an unused temporary password dies so long after it was made
 	BlockWords          []string      `yaml:"block_words"`

@@ -31,6 +31,7 @@ type Setting struct {
 	Kind    Kind
 	Default any            // int, time.Duration, []time.Duration, bool or a choice
 	ByZone  map[ZoneID]any // defaults of zones that differ from Default
+	Legacy  any            // the default of the profile jp-legacy, where it differs
 	Min     any            // int or time.Duration; nil where there are no bounds
 	Max     any            //
 	Choices []string       // of a KindChoice
@@ -89,8 +90,12 @@ func generalSettings() []Setting {
 			Says: Words{"受け付けるパスワードの最大の文字数。", "The greatest length accepted."}},
 		{Path: "password.history", Unit: "passwords", Kind: KindInt, Default: 5, Min: 0, Max: 24, Article: "46-2(5)",
 			Says: Words{"使い回しを拒む過去のパスワードの数。", "How many former passwords are refused."}},
-		{Path: "password.max_age", Unit: "duration", Kind: KindDuration, Default: time.Duration(0), Min: time.Duration(0), Max: 2 * 366 * day, Article: "62-7", Source: "NIST SP 800-63B-4 3.1.1.2",
-			Says: Words{"パスワードの期限。0は期限なし。", "The age at which a password expires; 0: never."}},
+		{Path: "password.max_age", Unit: "duration", Kind: KindDuration, Default: time.Duration(0), Legacy: 365 * day, Min: time.Duration(0), Max: 2 * 366 * day, Article: "62-7", Source: "NIST SP 800-63B-4 3.1.1.2",
+			Says: Words{"パスワードの期限。過ぎると、次のサインインで変更を求める。0は期限なし。", "The age from which the next sign-in asks for a new password; 0: never."}},
+		{Path: "password.fiscal_year_end", Kind: KindFlag, Default: false, Article: "62-7", Source: "NIST SP 800-63B-4 3.1.1.2",
+			Says: Words{"前の年度までに決めたパスワードの変更を、4月1日（日本時間）からのサインインで求めるか。", "Whether a password chosen in an earlier fiscal year must be changed at the first sign-in from 1 April, Japan time."}},
+		{Path: "password.min_classes", Unit: "classes", Kind: KindInt, Default: 0, Legacy: 3, Min: 0, Max: 4, Article: "46-2(3)", Source: "NIST SP 800-63B-4 3.1.1.2",
+			Says: Words{"新しいパスワードに求める文字の種類の数。種類は、大文字、小文字、数字、記号（かな、漢字を含む。）。0は求めない。", "How many kinds of characters a new password has, of upper case, lower case, digits and others (symbols, kana, kanji); 0: not asked."}},
 		{Path: "password.min_score", Unit: "score", Kind: KindInt, Default: 3, Min: 0, Max: 4, Article: "46-2(3)",
 			Says: Words{"推測のしにくさ（zxcvbn）の最低点。", "The least strength by zxcvbn's estimate."}},
 		{Path: "password.temporary_end", Unit: "duration", Kind: KindDuration, Default: 24 * time.Hour, Min: time.Hour, Max: 168 * time.Hour, Article: "64-2", Source: "OWASP ASVS 6.4.1",
@@ -189,13 +194,13 @@ func generalSettings() []Setting {
 		{Path: "recovery.code_end", Unit: "duration", Kind: KindDuration, Default: 24 * time.Hour, Min: 10 * time.Minute, Max: 24 * time.Hour, Article: "64-1", Source: "NIST SP 800-63B-4 4.2",
 			Says: Words{"使われない回復コードが無効になるまでの時間。", "An unused recovery code dies after so long."}},
 
-		{Path: "lockout.free_failures", Unit: "failures", Kind: KindInt, Default: 4, Min: 0, Max: 10, Article: "63-7", Source: "NIST SP 800-63B-4 3.2.2",
+		{Path: "lockout.free_failures", Unit: "failures", Kind: KindInt, Default: 4, Legacy: 2, Min: 0, Max: 10, Article: "63-7", Source: "NIST SP 800-63B-4 3.2.2",
 			Says: Words{"待たせない失敗の回数。次の失敗から待たせる。", "Failures that delay nobody; the next one begins to."}},
 		{Path: "lockout.delays[]", Unit: "duration", Kind: KindDuration, Default: []time.Duration{30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour}, Min: time.Second, Max: 24 * time.Hour, Article: "63-7", Source: "NIST SP 800-63B-4 3.2.2",
 			Says: Words{"失敗が続くごとに待たせる時間。最後の値が繰り返される。", "The waits, failure by failure; the last one repeats."}},
-		{Path: "lockout.hard_limit", Unit: "failures", Kind: KindInt, Default: 50, Min: 1, Max: 100, Article: "63-7", Source: "NIST SP 800-63B-4 3.2.2",
+		{Path: "lockout.hard_limit", Unit: "failures", Kind: KindInt, Default: 50, Legacy: 3, Min: 1, Max: 100, Article: "63-7", Source: "NIST SP 800-63B-4 3.2.2",
 			Says: Words{"続けて失敗するとその認証手段が再登録まで使えなくなる回数。", "Consecutive failures after which the factor is dead until it is bound again."}},
-		{Path: "lockout.known_browser_share", Unit: "failures", Kind: KindInt, Default: 10, Min: 0, Max: 50, Article: "63-7",
+		{Path: "lockout.known_browser_share", Unit: "failures", Kind: KindInt, Default: 10, Legacy: 0, Min: 0, Max: 50, Article: "63-7",
 			Says: Words{"上限のうち、本人がサインインしたことのあるブラウザのために残す回数。", "Of the limit, what is kept back for browsers that have signed the person in."}},
 		{Path: "lockout.known_browser_end", Unit: "duration", Kind: KindDuration, Default: 90 * day, Min: day, Max: 366 * day, Article: "63-7",
 			Says: Words{"最後のサインインからブラウザを覚えている時間。", "How long a browser stays known after its last sign-in."}},
@@ -387,6 +392,20 @@ func fill(v reflect.Value, path string, zone ZoneID) {
 	}
 }
 
+// settle sets the one setting at a path below v, which leads through no list.
+func settle(v reflect.Value, path string, to any) {
+	key, rest, _ := strings.Cut(path, ".")
+	for i := range v.NumField() {
+		switch field := v.Field(i); {
+		case v.Type().Field(i).Tag.Get("yaml") != key:
+		case rest != "":
+			settle(field, rest, to)
+		default:
+			field.Set(reflect.ValueOf(to).Convert(field.Type()))
+		}
+	}
+}
+
 func join(path, key string) string {
 	if path == "" {
 		return key
@@ -408,6 +427,9 @@ func SettingsMarkdown(lang string) string {
 			if v, ok := s.ByZone[z]; ok {
 				def += fmt.Sprintf(" (%s: %s)", z, showAny(v))
 			}
+		}
+		if s.Legacy != nil {
+			def += fmt.Sprintf(" (%s: %s)", ProfileLegacy, showAny(s.Legacy))
 		}
 		from, to := showAny(s.Min), showAny(s.Max)
 		if len(s.Choices) > 0 {

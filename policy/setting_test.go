@@ -76,6 +76,9 @@ func TestSettingsAreSound(t *testing.T) {
 			t.Errorf("%s: unit %q, from %v to %v", s.Path, s.Unit, s.Min, s.Max)
 		}
 		values := []any{s.Default}
+		if s.Legacy != nil {
+			values = append(values, s.Legacy)
+		}
 		for _, v := range s.ByZone {
 			values = append(values, v)
 		}
@@ -125,6 +128,20 @@ func TestStandard(t *testing.T) {
 	p.Classes[0].ACR[LGWAN] = AAL1
 	if again := Standard(); again.Lockout.Delays[0] == 0 || again.Classes[0].ACR[LGWAN] == AAL1 {
 		t.Error("two profiles share their parts")
+	}
+}
+
+// TestLegacy holds the profile to the ordinances that it is for (security.md
+// section 1.3): three kinds of characters, a year, the third failure; and to the
+// standard in everything else.
+func TestLegacy(t *testing.T) {
+	got := Diff(Standard(), Legacy())
+	want := []Change{
+		{"lockout.free_failures", "4", "2"}, {"lockout.hard_limit", "50", "3"}, {"lockout.known_browser_share", "10", "0"},
+		{"password.max_age", "0s", "8760h"}, {"password.min_classes", "0", "3"}, {"profile", "standard", "jp-legacy"},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the profile differs in\n%v\nwant\n%v", got, want)
 	}
 }
 

@@ -2,11 +2,20 @@ package policy
 
 import "reflect"
 
-// ProfileStandard is the profile of NIST SP 800-63B-4 and the guideline.
-const ProfileStandard = "standard"
+// The profiles: where a file's numbers come from when it does not say them.
+const (
+	// ProfileStandard is that of NIST SP 800-63B-4 and the guideline.
+	ProfileStandard = "standard"
+	// ProfileLegacy is for a prefecture whose auditors hold passwords to older
+	// ordinances: kinds of characters, an age, three strikes. NIST SP 800-63B-4
+	// section 3.1.1.2 and ASVS 6.2.5 and 6.2.10 speak against them, so each is a
+	// deviation with a decision of its own. Lengths, lists of common passwords and
+	// second factors stay the standard's.
+	ProfileLegacy = "jp-legacy"
+)
 
 // Profiles are the profiles a file may name.
-func Profiles() []string { return []string{ProfileStandard} }
+func Profiles() []string { return []string{ProfileStandard, ProfileLegacy} }
 
 // Standard is the profile standard: every setting at its default, the three
 // zones, the four classes, the posts without their groups. It has no section,
@@ -20,6 +29,21 @@ func Standard() *Policy {
 	p.Classes = standardClasses()
 	p.Posts = standardPosts()
 	p.Permits = standardPermits()
+	return p
+}
+
+// Legacy is the profile jp-legacy: the standard with the defaults that its
+// settings name. Alone it is no policy that Parse would let through: the
+// deviations and their decisions are the file's to record. Each call makes a new
+// one.
+func Legacy() *Policy {
+	p := Standard()
+	p.Profile = ProfileLegacy
+	for _, s := range Settings() {
+		if s.Legacy != nil {
+			settle(reflect.ValueOf(p).Elem(), s.Path, s.Legacy)
+		}
+	}
 	return p
 }
 

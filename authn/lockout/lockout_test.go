@@ -56,6 +56,39 @@ func TestSpent(t *testing.T) {
 	}
 }
 
+// TestModes: what ordinances ask for (security.md section 1.3, throttle, for a
+// time, until somebody lifts it) are the same rule with other numbers. After each
+// failure: whether the next attempt is verified at once, after how long, or never.
+func TestModes(t *testing.T) {
+	const never = time.Duration(-1)
+	day := 24 * time.Hour
+	for _, tt := range []struct {
+		name string
+		rule Rule
+		want []time.Duration // after failures 1, 2, …
+	}{
+		{"throttled", Of(policy.LockoutRules{FreeFailures: 2, Delays: []time.Duration{time.Second, time.Minute}, HardLimit: 6}, 0), []time.Duration{0, 0, time.Second, time.Minute, time.Minute, never}},
+		{"for a day from the third", Of(policy.LockoutRules{FreeFailures: 2, Delays: []time.Duration{day}, HardLimit: 5}, 0), []time.Duration{0, 0, day, day, never}},
+		{"three strikes, until it is bound again", Of(policy.Legacy().Lockout, 0), []time.Duration{0, 0, never}},
+		{"three strikes before a directory that locks at two", Of(policy.Legacy().Lockout, 1), []time.Duration{never}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, now := State{}, t0
+			for i, want := range tt.want {
+				s = tt.rule.AfterFailure(s, now)
+				got := s.Wait(now)
+				if tt.rule.Spent(s) {
+					got = never
+				}
+				if got != want {
+					t.Errorf("after failure %d: %v, want %v", i+1, got, want)
+				}
+				now = now.Add(max(0, want))
+			}
+		})
+	}
+}
+
 func TestWait(t *testing.T) {
 	s := State{HeldUntil: t0.Add(time.Minute)}
 	for _, tt := range []struct {

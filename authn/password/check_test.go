@@ -256,11 +256,12 @@ func TestWords(t *testing.T) {
 	} {
 		collect(password.Check(rules, in, secret.NewText([]byte(pw))))
 	}
+	collect(password.Check(policy.PasswordRules{MinClasses: 2}, in, secret.NewText([]byte("tanaka"))))
 	failures[password.Reused] = password.WasUsed(rules)
 	for _, code := range []string{
 		password.TooShort, password.TooLong, password.NotText, password.ControlCharacter, password.Unchanged, password.Common,
 		password.OwnWord, password.BlockedWord, password.CommonWord, password.Keyboard, password.Sequence, password.Repetition,
-		password.Date, password.Weak, password.Reused,
+		password.Date, password.Weak, password.Reused, password.TooFewClasses,
 	} {
 		f, ok := failures[code]
 		if !ok {
@@ -303,7 +304,10 @@ func TestRefusalKeepsTheSecret(t *testing.T) {
 
 func TestExpired(t *testing.T) {
 	t0 := time.Date(2026, 4, 1, 9, 0, 0, 0, time.UTC)
+	april := time.Date(2026, 3, 31, 15, 0, 0, 0, time.UTC)
 	year := policy.PasswordRules{MaxAge: 365 * 24 * time.Hour}
+	fiscal := policy.PasswordRules{FiscalYearEnd: true}
+	both := policy.PasswordRules{MaxAge: year.MaxAge, FiscalYearEnd: true}
 	for _, tt := range []struct {
 		name    string
 		rules   policy.PasswordRules
@@ -315,8 +319,44 @@ func TestExpired(t *testing.T) {
 		{"a moment before", year, t0.Add(time.Microsecond - year.MaxAge), false},
 		{"at its age", year, t0.Add(-year.MaxAge), true},
 		{"age unknown", year, time.Time{}, true},
+
+		// 1 April in Japan begins at 15:00 of 31 March in UTC; t0 is 18:00 of it.
+		{"this fiscal year's", fiscal, t0.Add(-time.Hour), false},
+		{"of its first moment", fiscal, april, false},
+		{"of the last moment before", fiscal, april.Add(-time.Microsecond), true},
+		{"of the morning of 31 March", fiscal, april.Add(-12 * time.Hour), true},
+		{"of an earlier fiscal year", fiscal, t0.AddDate(-2, 0, 0), true},
+		{"of unknown age", fiscal, time.Time{}, true},
+		{"dated by a clock that runs ahead", fiscal, t0.AddDate(0, 0, 1), false},
+		{"both: young and of the last fiscal year", both, april.Add(-time.Hour), true},
+		{"both: too old within the fiscal year", policy.PasswordRules{MaxAge: time.Hour, FiscalYearEnd: true}, t0.Add(-time.Hour), true},
 	} {
 		if got := password.Expired(tt.rules, tt.changed, t0); got != tt.want {
+			t.Errorf("%s: Expired = %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestExpiryFollowsTheClock is F15 at the turn of the fiscal year: a password is as
+// old as the clock says it is, and one that ran ahead has made it no older once it
+// is put right.
+func TestExpiryFollowsTheClock(t *testing.T) {
+	april := time.Date(2027, 4, 1, 0, 0, 0, 0, time.FixedZone("JST", 9*60*60))
+	rules := policy.PasswordRules{FiscalYearEnd: true}
+	chosen := april.AddDate(0, -3, 0)
+	for _, tt := range []struct {
+		name string
+		now  time.Time
+		want bool
+	}{
+		{"the last moment of 31 March", april.Add(-time.Nanosecond), false},
+		{"1 April", april, true},
+		{"the evening of 31 March, a day ahead", april.Add(-6*time.Hour).AddDate(0, 0, 1), true},
+		{"and put right", april.Add(-6 * time.Hour), false},
+		{"1 April, an hour behind", april.Add(-time.Hour), false},
+		{"1 April in UTC, nine hours after Japan's", time.Date(2027, 4, 1, 0, 0, 0, 0, time.UTC), true},
+	} {
+		if got := password.Expired(rules, chosen, tt.now); got != tt.want {
 			t.Errorf("%s: Expired = %v, want %v", tt.name, got, tt.want)
 		}
 	}

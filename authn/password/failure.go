@@ -24,6 +24,7 @@ const (
 	Date             = "date"
 	Weak             = "weak"
 	Reused           = "reused"
+	TooFewClasses    = "too_few_classes"
 )
 
 // A Failure is one reason why a password was refused.

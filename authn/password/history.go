@@ -260,10 +260,13 @@ func (h *History) Forget(ctx context.Context, tx *store.Tx, person directory.Per
 }
 
 // Expired reports whether a password chosen at changedAt is too old under the
-// rules. They let it live for ever by default; a zero changedAt, whose age
-// nobody knows, is too old for rules that do not.
+// rules: it has reached its age, or its fiscal year is over. They let it live for
+// ever by default; a zero changedAt, whose age nobody knows, is too old for rules
+// that do not. Nothing is written down, so that a clock that ran ahead has made
+// nobody's password older once it is put right.
 func Expired(rules policy.PasswordRules, changedAt, now time.Time) bool {
-	return rules.MaxAge > 0 && !now.Before(changedAt.Add(rules.MaxAge))
+	return rules.MaxAge > 0 && !now.Before(changedAt.Add(rules.MaxAge)) ||
+		rules.FiscalYearEnd && !now.Before(policy.FiscalYearEnd(changedAt))
 }
 
 // insert writes a digest under the current key; a zero settled leaves it

@@ -6,11 +6,13 @@
 // everything that is wrong at once; it is given a password that was accepted,
 // and later recognises it.
 //
-// No rule asks for kinds of characters and none makes passwords expire by
-// itself (NIST SP 800-63B-4 section 3.1.1.2, ASVS 6.2.5 and 6.2.10): length,
+// By default no rule asks for kinds of characters and none makes passwords expire
+// by itself (NIST SP 800-63B-4 section 3.1.1.2, ASVS 6.2.5 and 6.2.10): length,
 // lists and an estimate of the guesses needed do the work that guideline
-// article 46-2(3) asks for, "long enough, and hard to imagine". Spaces and
-// every printable character of Unicode are welcome, and nothing is cut off.
+// article 46-2(3) asks for, "long enough, and hard to imagine". A prefecture may
+// decide otherwise (profile jp-legacy); kinds are then asked for beside all that,
+// never instead of it. Spaces and every printable character of Unicode are
+// welcome, and nothing is cut off.
 package password
 
 import (
@@ -84,6 +86,9 @@ func Check(rules policy.PasswordRules, words Context, pw secret.Text) error {
 	}
 	if len(normal) > maxLength(rules) {
 		add(TooLong)
+	}
+	if missing := lacking(normal); len(classes)-len(missing) < rules.MinClasses {
+		found = append(found, tooFewClasses(rules, missing))
 	}
 	if strings.ContainsFunc(raw, unicode.IsControl) {
 		add(ControlCharacter)

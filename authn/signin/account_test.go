@@ -10,6 +10,7 @@ import (
 	"sekisho/authn/signin"
 	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/policy/store"
 )
 
 func TestTemporaryPassword(t *testing.T) {
@@ -74,6 +75,88 @@ func TestTemporaryPassword(t *testing.T) {
 			t.Errorf("state %q, want second_factor (ASVS 6.4.3)", step.State)
 		}
 	})
+}
+
+// TestAgedPassword: at its age, or from 1 April where the fiscal year counts, a
+// password opens its own change and nothing else, and cannot be its own successor.
+// Sessions go on, and so do other factors, of which no age is asked.
+func TestAgedPassword(t *testing.T) {
+	t.Parallel()
+	april := time.Date(2026, 4, 1, 0, 0, 0, 0, time.FixedZone("JST", 9*60*60))
+	for _, tt := range []struct {
+		name string
+		set  func(*policy.PasswordRules)
+		last func(begun time.Time) time.Time // when it is too old
+	}{
+		{"by its age", func(r *policy.PasswordRules) { r.MaxAge = 30 * 24 * time.Hour }, func(begun time.Time) time.Time { return begun.Add(30 * 24 * time.Hour) }},
+		{"by the fiscal year", func(r *policy.PasswordRules) { r.FiscalYearEnd = true }, func(time.Time) time.Time { return april }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.person(t, "suzuki")
+			end := tt.last(w.clock.Now())
+			tt.set(&w.policy.Password)
+			w.clock.Advance(end.Add(-time.Second).Sub(w.clock.Now()))
+			cookie := w.in(t, "suzuki")
+			w.clock.Advance(time.Second)
+			if step, err := w.Current(ctx, w.origin, cookie); err != nil || step.State != "signed_in" {
+				t.Errorf("the session of before: %q, %v", step.State, err)
+			}
+			step, err := w.Password(ctx, w.origin, "", "suzuki", text(pw))
+			must(t, err)
+			if step.State != "password_change" || step.Session != nil {
+				t.Fatalf("an old password came to %q", step.State)
+			}
+			var rejected *password.Rejected
+			if _, err := w.NewPassword(ctx, w.origin, step.Cookie, text(pw)); !errors.As(err, &rejected) || !rejected.Has(password.Reused) {
+				t.Errorf("the same again: %v, want %s", err, password.Reused)
+			}
+			step, err = w.NewPassword(ctx, w.origin, step.Cookie, text(next))
+			must(t, err)
+			if step.State != "signed_in" {
+				t.Errorf("after the change: %q", step.State)
+			}
+			if step, err = w.Password(ctx, w.origin, "", "suzuki", text(next)); err != nil || step.State != "signed_in" {
+				t.Errorf("the new one: %q, %v", step.State, err)
+			}
+		})
+	}
+}
+
+// TestThreeStrikes: under profile jp-legacy the third wrong password ends the
+// password, at every browser and however long one waits; not the person, nor
+// another of their factors. A new password begins anew.
+func TestThreeStrikes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.policy.Lockout = policy.Legacy().Lockout
+	p := w.person(t, "suzuki")
+	w.in(t, "suzuki")
+	for range 3 {
+		if _, err := w.Password(ctx, w.origin, "", "suzuki", text("not-the-password")); !errors.Is(err, signin.ErrRefused) {
+			t.Fatalf("a wrong password: %v", err)
+		}
+	}
+	var held *signin.Held
+	for _, later := range []time.Duration{0, 24 * time.Hour} {
+		w.clock.Advance(later)
+		if _, err := w.Password(ctx, w.origin, "", "suzuki", text(pw)); !errors.As(err, &held) || !held.Spent {
+			t.Errorf("the right password %v after the third failure: %v, want Held for good", later, err)
+		}
+	}
+	if _, err := w.Password(ctx, w.origin, "", "nobody-of-that-name", text(pw)); !errors.Is(err, signin.ErrRefused) {
+		t.Errorf("another name: %v", err)
+	}
+	digest, err := w.Acceptable(ctx, p, nil, text(pw), text(next))
+	must(t, err)
+	intent, err := w.IntendPassword(ctx, w.origin, p, digest)
+	must(t, err)
+	must(t, w.dir.ResetPassword(ctx, p, text(next), false))
+	must(t, w.Commit(ctx, func(tx *store.Tx) error { return w.SettlePassword(ctx, tx, p, intent, "") }))
+	if step, err := w.Password(ctx, w.origin, "", "suzuki", text(next)); err != nil || step.State != "signed_in" {
+		t.Errorf("a new password: %q, %v", step.State, err)
+	}
 }
 
 func TestAccount(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"sekisho/authn/password"
 	"sekisho/authn/session"
 	"sekisho/authn/standing"
 	"sekisho/directory"
@@ -110,11 +111,12 @@ func temporaryEnded(a directory.Account, r policy.PasswordRules, now time.Time) 
 	return !now.Before(a.PasswordChangedAt.Add(r.TemporaryEnd))
 }
 
-// aged reports whether a password is older than the policy lets it be. Profile
-// standard sets no age: NIST SP 800-63B-4 forbids changing by the calendar.
+// aged reports whether a password is older than the directory or the policy lets
+// it be. Profile standard sets no age: NIST SP 800-63B-4 forbids changing by the
+// calendar.
 func aged(a directory.Account, r policy.PasswordRules, now time.Time) bool {
 	expired := !a.PasswordExpiresAt.IsZero() && !now.Before(a.PasswordExpiresAt)
-	return expired || r.MaxAge > 0 && !now.Before(a.PasswordChangedAt.Add(r.MaxAge))
+	return expired || password.Expired(r, a.PasswordChangedAt, now)
 }
 
 // leaked reports whether the person's password was reported as known to others

@@ -42,11 +42,16 @@ func (h *house) passwordRules(r *web.Request) []string {
 	if rules.MinLengthSingle > rules.MinLength && standsAlone(r.Policy()) {
 		out = append(out, g.say("newpassword.rule_single", "Min", rules.MinLengthSingle))
 	}
+	advice := g.say("newpassword.rule_advice")
+	if rules.MinClasses > 0 {
+		out = append(out, g.say("newpassword.rule_classes", "Count", rules.MinClasses))
+		advice = g.say("newpassword.rule_advice_classes")
+	}
 	out = append(out, g.say("newpassword.rule_common"), g.say("newpassword.rule_own"))
 	if rules.History > 0 {
 		out = append(out, g.say("newpassword.rule_history", "Count", rules.History))
 	}
-	return append(out, g.say("newpassword.rule_elsewhere"), g.say("newpassword.rule_advice"))
+	return append(out, g.say("newpassword.rule_elsewhere"), advice)
 }
 
 // standsAlone reports whether there is a zone where a password is enough.

@@ -211,6 +211,9 @@ func TestStepsWithoutASignIn(t *testing.T) {
 func TestForcedPassword(t *testing.T) {
 	w := newWorld(t).at(authn.PasswordChange)
 	w.get("/signin/password").is(200).says(strconv.Itoa(w.policy.Password.MinLength) + "文字以上").keepsSilentOn(`name="current"`)
+	w.get("/signin/password").says("記号や大文字を混ぜる必要はありません").keepsSilentOn("4種類のうち")
+	w.policy.Password.MinClasses = 3
+	w.get("/signin/password").says("4種類のうち、3種類以上").keepsSilentOn("混ぜる必要はありません")
 	w.post("/signin/password", "new_password", "", "again", "").is(422).says("新しいパスワードを入力")
 	w.post("/signin/password", "new_password", "one two", "again", "one tow").is(422).says("同じではありません").keepsSilentOn("one two", "one tow")
 	if len(w.asked) != 0 {
