@@ -54,6 +54,9 @@ func (w *work) act(ctx context.Context, e Entry) error {
 			// What is done is done now, and judged by what is so now, however long ago the
 			// directory was read. A day that has not come is acted upon in dev alone.
 			now, j := w.judge(w.Policy(), who, k[who.ID], latest(w.Now(), w.AsOf))
+			if now.Act == Disable && e.Act != Disable {
+				now.Act = "" // who else holds their posts was not read: the next sweep sees to it
+			}
 			if now.Act != "" && unheard(who, owners) {
 				now.Act, hold = "", NoOwnerTold
 				if err := w.nobodyTold(ctx, tx, now); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"sekisho/directory"
@@ -78,6 +79,9 @@ func (b *Book) bring(ctx context.Context, r row) error {
 	working, cancel := context.WithTimeout(ctx, workLasts)
 	defer cancel()
 	problem := b.apply(working, r)
+	// That an ID is opened again is what somebody decided last: nothing overrules it, and
+	// it is tried for as long as it takes.
+	over := settled(problem) && r.effect != toEnable
 	if err := b.at("applied"); err != nil {
 		return err
 	}
@@ -100,7 +104,7 @@ func (b *Book) bring(ctx context.Context, r row) error {
 			}
 			return put(ctx, tx, now)
 		}
-		if settled(problem) {
+		if over {
 			// What was decided of an unused ID does not hold for one that is used. Here it
 			// stays closed until somebody decides.
 			now.stage, now.matter, now.effect, now.effectDue = rowDisabled, "", "", time.Time{}
@@ -131,7 +135,7 @@ func (b *Book) bring(ctx context.Context, r row) error {
 		}
 		return b.confirmed(ctx, tx, now)
 	})
-	if settled(problem) {
+	if over {
 		problem = nil // it will not come right by trying
 	}
 	return errors.Join(problem, err)
@@ -181,7 +185,10 @@ func (b *Book) apply(ctx context.Context, r row) error {
 	if err != nil {
 		return err
 	}
-	if p.Protected {
+	switch {
+	case r.effect == toEnable && !p.Account.Disabled:
+		return nil
+	case p.Protected:
 		return directory.ErrProtected // became so since it was judged
 	}
 	switch r.effect {
@@ -197,9 +204,6 @@ func (b *Book) apply(ctx context.Context, r row) error {
 		}
 		err = b.Directory.Disable(ctx, p)
 	case toEnable:
-		if !p.Account.Disabled {
-			return nil
-		}
 		err = b.Directory.Enable(ctx, p)
 	case toDelete:
 		if err := b.anew(ctx, p, r); err != nil {
@@ -245,7 +249,7 @@ func (b *Book) confirmed(ctx context.Context, tx *store.Tx, r row) error {
 
 // failed tells that the directory does not do what was intended.
 func (b *Book) failed(ctx context.Context, tx *store.Tx, r row) error {
-	if err := b.found(ctx, tx, Finding{Kind: NotClosed, Subject: string(r.person), Login: r.login, Section: r.section, Detail: r.effect + ": " + r.effectError}); err != nil {
+	if err := b.found(ctx, tx, Finding{Kind: NotClosed, Subject: string(r.person), Login: r.login, Section: r.section, Detail: strings.TrimPrefix(r.effect+": "+r.effectError, ": ")}); err != nil {
 		return err
 	}
 	return b.Trail.Append(ctx, tx, audit.Entry{

@@ -84,7 +84,10 @@ func (t *tally) odd(p *policy.Policy, who directory.Person, now time.Time) {
 }
 
 // note notes what is odd about somebody who was judged.
-func (t *tally) note(who directory.Person, e Entry) {
+func (t *tally) note(who directory.Person, e Entry, r row) {
+	if r.stage == rowDeleted { // put back, or never gone where the answer came from
+		t.find(Finding{Kind: Reused, Subject: string(who.ID), Login: who.Login, Section: who.Section, Detail: "deleted " + r.deletedAt.UTC().Format(time.RFC3339)})
+	}
 	if e.Hold == Unknown && who.Account.Usable(time.Time{}.Add(1)) {
 		t.find(Finding{Kind: Unbounded, Subject: string(who.ID), Login: who.Login, Section: who.Section})
 	}
@@ -95,12 +98,15 @@ const mostOrphans = 1000
 
 // orphans looks for those who have a factor and were not met: a few may have come
 // since, so each is asked about.
-func (b *Book) orphans(ctx context.Context, t *tally) error {
+func (w *work) orphans(ctx context.Context, t *tally) error {
 	for i, id := range slices.Sorted(maps.Keys(t.factors)) {
 		if i == mostOrphans {
 			break
 		}
-		_, err := b.Directory.ByID(ctx, id)
+		if err := w.alive(ctx); err != nil {
+			return err
+		}
+		_, err := w.Directory.ByID(ctx, id)
 		switch {
 		case errors.Is(err, directory.ErrNotFound):
 			t.find(Finding{Kind: Orphan, Subject: string(id)})
@@ -111,14 +117,25 @@ func (b *Book) orphans(ctx context.Context, t *tally) error {
 	return nil
 }
 
-// disowned looks for who answers for the IDs of programs and of several people.
-func (b *Book) disowned(ctx context.Context, t *tally) error {
+// disowned looks for who answers for the IDs of programs and of several people. Who
+// answers for many is asked about once; a number that has more IDs than are read is known
+// to be somebody's, and stands in the way of no sweep.
+func (w *work) disowned(ctx context.Context, t *tally) error {
+	nobodys := map[string]bool{}
 	for _, who := range t.owned {
-		owners, err := b.ownersOf(ctx, who)
-		if err != nil {
-			return fmt.Errorf("looking for who answers for %s: %w", who.Login, err)
+		nobody, asked := nobodys[who.Number]
+		if !asked {
+			if err := w.alive(ctx); err != nil {
+				return err
+			}
+			owners, err := w.ownersOf(ctx, who)
+			if err != nil && !errors.Is(err, directory.ErrTruncated) {
+				return fmt.Errorf("looking for who answers for %s: %w", who.Login, err)
+			}
+			nobody = err == nil && len(owners) == 0
+			nobodys[who.Number] = nobody
 		}
-		if len(owners) == 0 {
+		if nobody {
 			t.find(Finding{Kind: NoOwner, Subject: string(who.ID), Login: who.Login, Section: who.Section, Detail: string(who.Kind) + ", number " + who.Number})
 		}
 	}

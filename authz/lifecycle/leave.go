@@ -121,13 +121,15 @@ func (b *Book) close(ctx context.Context, tx *store.Tx, id directory.PersonID, l
 const leavesAtOnce = 100
 
 // BeginLeaves ends what those have open whose leave has begun. The doors are shut to them
-// since that moment; this is about who was inside.
+// since that moment; this is about who was inside. One of whom it fails keeps nobody else
+// of the batch waiting, and is tried again at the next call.
 func (b *Book) BeginLeaves(ctx context.Context) error {
 	for {
 		due, err := standing.Beginning(ctx, b.DB, b.Now(), leavesAtOnce)
 		if err != nil || len(due) == 0 {
 			return err
 		}
+		var problems []error
 		for _, id := range due {
 			login := string(id)
 			if p, err := b.Directory.ByID(ctx, id); err == nil { // a name for the trail: it waits for nobody
@@ -145,12 +147,15 @@ func (b *Book) BeginLeaves(ctx context.Context) error {
 				})
 			})
 			if err != nil && !errors.Is(err, store.ErrUntouched) {
-				return fmt.Errorf("beginning the leave of %s: %w", login, err)
+				problems = append(problems, fmt.Errorf("beginning the leave of %s: %w", login, err))
 			}
 		}
 		b.Told(ctx)
 		if err := b.Sessions.Poll(ctx); err != nil {
-			return fmt.Errorf("noting sessions that ended with leave: %w", err)
+			problems = append(problems, fmt.Errorf("noting sessions that ended with leave: %w", err))
+		}
+		if len(problems) > 0 {
+			return errors.Join(problems...)
 		}
 	}
 }

@@ -199,6 +199,7 @@ type tally struct {
 	counts  map[place]int
 	waiting []directory.Person
 	book    map[directory.PersonID]bool   // who has a row that is not closed
+	held    map[directory.PersonID]bool   // who was to be dealt with before, and was held back
 	factors map[directory.PersonID]bool   // who has a factor and was not met yet
 	buried  map[string]directory.PersonID // logins of IDs that were deleted, and whose they were
 	found   []Finding
@@ -232,6 +233,9 @@ func (b *Book) read(ctx context.Context, asOf time.Time, told map[string]time.Ti
 	if t.book, err = b.onBook(ctx); err != nil {
 		return nil, err
 	}
+	if t.held, err = b.heldSince(ctx); err != nil {
+		return nil, err
+	}
 	if t.factors, err = b.withFactors(ctx); err != nil {
 		return nil, err
 	}
@@ -257,8 +261,8 @@ func (b *Book) read(ctx context.Context, asOf time.Time, told map[string]time.Ti
 			if j.Unused >= idle || e.Act != "" || e.Stage != InUse || e.Hold != "" {
 				entries = append(entries, e)
 			}
-			t.note(who, e)
-			if e.Act == Warn || e.Act == Disable {
+			t.note(who, e, one.row)
+			if (e.Act == Warn || e.Act == Disable) && !t.held[who.ID] {
 				t.Acts++
 			}
 		}
@@ -276,7 +280,8 @@ func (b *Book) read(ctx context.Context, asOf time.Time, told map[string]time.Ti
 		// about: what it could say would only make them younger.
 		class := classes.of(who)
 		j := Judge(evidence(who), Past{}, p.Dormancy.DaysOf(class), false, asOf)
-		if j.Unused < min(idle, p.Dormancy.DaysOf(class).WarnDays) && j.Hold == "" && !t.book[who.ID] {
+		was, buried := t.buried[directory.Canonical(who.Login)]
+		if j.Unused < min(idle, p.Dormancy.DaysOf(class).WarnDays) && j.Hold == "" && !t.book[who.ID] && !(buried && was == who.ID) {
 			t.counts[place{who.Section, class, Age30}]++
 		} else {
 			t.waiting = append(t.waiting, who)
@@ -300,12 +305,24 @@ func (b *Book) read(ctx context.Context, asOf time.Time, told map[string]time.Ti
 	return t, nil
 }
 
-// progressEvery is after how many people a sweep says that it lives.
-const progressEvery = 2000
+const (
+	// progressEvery is after how many people a sweep looks whether to say that it lives:
+	// a directory that takes its time for each is asked for fewer than these in a minute
+	// by nobody.
+	progressEvery = 100
+	// tellEvery is after how many of them it is told at a terminal.
+	tellEvery = 2000
+)
 
 // onBook are those that something was done about and who are still there.
 func (b *Book) onBook(ctx context.Context) (map[directory.PersonID]bool, error) {
 	return b.people(ctx, "what was done about IDs", `SELECT person_id FROM dormancy WHERE stage IN ('warned', 'disabled', 'deleting')`)
+}
+
+// heldSince are those whom a sweep was to deal with and held back, and that is still so:
+// they are a finding, and no reason to ask somebody each day whether they are too many.
+func (b *Book) heldSince(ctx context.Context) (map[directory.PersonID]bool, error) {
+	return b.people(ctx, "who is held back", `SELECT subject FROM lifecycle_finding WHERE closed_at = 0 AND kind IN ('nobody_told', 'last_of_post')`)
 }
 
 // withFactors are those who have a factor here.

@@ -221,7 +221,7 @@ const fewDiffer = 2
 // time; share is in percent, and up to few acts at once are nothing to ask about whatever
 // their share. "" means that it may.
 func Halt(a, before Answer, share, few int) Stop {
-	beyond := func(n, of, few int) bool { return n > few && n*100 > of*share }
+	beyond := func(n, of, few int) bool { return tooMany(n, of, share, few) }
 	switch {
 	case a.People == 0:
 		return Empty
@@ -236,3 +236,6 @@ func Halt(a, before Answer, share, few int) Stop {
 	}
 	return ""
 }
+
+// tooMany reports whether n of so many are more than a share, in percent, and than a few.
+func tooMany(n, of, share, few int) bool { return n > few && n*100 > of*share }

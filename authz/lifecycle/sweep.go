@@ -88,7 +88,8 @@ func (b *Book) Tick(ctx context.Context) error {
 }
 
 // firstSlot is the sweep that a new store begins with: it looks, and does nothing, so
-// that people see what there is before anybody is told.
+// that people see what there is before anybody is told. Where it did not come to its end
+// on its day, that of the next day is the first.
 const firstSlot = "first"
 
 // schedule begins the sweep of the day, at one gateway, also where days were missed:
@@ -104,6 +105,14 @@ func (b *Book) schedule(ctx context.Context) error {
 		return nil
 	}
 	first := err != nil
+	_, before, err := b.Last(ctx)
+	if err != nil {
+		return err
+	}
+	next := slot
+	if !before {
+		next = firstSlot + " " + slot
+	}
 	err = b.DB.WithTx(ctx, func(tx *store.Tx) error {
 		if first {
 			if err := tx.ExecOne(ctx, `INSERT INTO sweep_schedule (id, last_slot) VALUES (1, $1) ON CONFLICT (id) DO NOTHING`, slot); err != nil {
@@ -114,7 +123,7 @@ func (b *Book) schedule(ctx context.Context) error {
 		if err := tx.ExecOne(ctx, `UPDATE sweep_schedule SET last_slot = $1 WHERE id = 1 AND last_slot < $1`, slot); err != nil {
 			return err
 		}
-		return b.begin(ctx, tx, Summary{ID: secret.Token(12), Slot: slot, AsOf: b.Now(), By: system}, "")
+		return b.begin(ctx, tx, Summary{ID: secret.Token(12), Slot: next, AsOf: b.Now(), By: system}, "")
 	})
 	if errors.Is(err, store.ErrUntouched) {
 		return nil // another gateway did
@@ -159,7 +168,9 @@ const lookSlot = "look by hand "
 func (s Summary) OnlyLooked() bool { return s.looks() }
 
 // looks reports whether a sweep only looks.
-func (s Summary) looks() bool { return s.Slot == firstSlot || strings.HasPrefix(s.Slot, lookSlot) }
+func (s Summary) looks() bool {
+	return strings.HasPrefix(s.Slot, firstSlot) || strings.HasPrefix(s.Slot, lookSlot)
+}
 
 // ByHand sweeps at once, for somebody at a terminal, as of a time. In a store where none
 // has come to its end it only looks, as the first by itself does, unless act says that
@@ -301,7 +312,20 @@ type work struct {
 	holder   string
 	ticks    func() time.Duration
 	beaten   time.Duration
+	beatenAt time.Time
 	progress func(int)
+}
+
+// alive says, where it was not said lately, that whoever sweeps is: between questions to
+// a directory, each of which may take its time. The claim lapses by the clock, so that the
+// clock counts beside the ticks.
+func (w *work) alive(ctx context.Context) error {
+	now := w.Now()
+	if w.ticks()-w.beaten < beatEvery && now.Sub(w.beatenAt) < beatEvery {
+		return nil
+	}
+	w.beaten, w.beatenAt = w.ticks(), now
+	return w.DB.WithTx(ctx, func(tx *store.Tx) error { return w.beat(ctx, tx) })
 }
 
 // beat says, in the caller's transaction, that whoever sweeps is alive. errLost: they
@@ -372,14 +396,10 @@ func (w *work) reading(ctx context.Context) error {
 	w.People = 0
 	alive := func(ctx context.Context, people int) error {
 		w.People = people
-		if w.progress != nil {
+		if w.progress != nil && people%tellEvery == 0 {
 			w.progress(people)
 		}
-		if w.ticks()-w.beaten < beatEvery {
-			return nil
-		}
-		w.beaten = w.ticks()
-		return w.DB.WithTx(ctx, func(tx *store.Tx) error { return w.beat(ctx, tx) })
+		return w.alive(ctx)
 	}
 	w.ToWarn, w.ToDisable, w.ToDelete = 0, 0, 0
 	t, err := w.read(ctx, w.AsOf, nil, func(ctx context.Context, some []Entry) error {

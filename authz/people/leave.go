@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sekisho/authn/signin"
+	"sekisho/authn/standing"
 	"sekisho/authz"
 	"sekisho/authz/lifecycle"
 	"sekisho/policy"
@@ -92,6 +93,9 @@ func (s *Service) RecordLeave(ctx context.Context, o signin.Origin, cookie, logi
 		detail["until"] = until.Format(time.RFC3339)
 	}
 	err = s.commit(ctx, d, d.entry(object(d.on), reason, detail), func(tx *store.Tx) error {
+		if err := s.notLess(ctx, tx, d, from, until); err != nil {
+			return err
+		}
 		err := s.Dormancy.Leave(ctx, tx, lifecycle.Leave{Who: d.on, From: from, Until: until, Reason: reason, By: d.by.Login})
 		if errors.Is(err, lifecycle.ErrLeaveApart) {
 			return ErrLeaveApart
@@ -102,6 +106,33 @@ func (s *Service) RecordLeave(ctx context.Context, o signin.Origin, cookie, logi
 		s.Dormancy.Told(ctx)
 	}
 	return err
+}
+
+// notLess refuses leave that would take from what is recorded for somebody who approves or
+// administers: their doors would open earlier by the word of one person, for which EndLeave
+// asks two (design rule 7).
+func (s *Service) notLess(ctx context.Context, tx *store.Tx, d deed, from, until time.Time) error {
+	now := s.In.Now()
+	if !s.powerful(d.on) {
+		return nil
+	}
+	before, ok, err := standing.Leave(ctx, tx, d.on.ID, now)
+	if err != nil || !ok {
+		return err
+	}
+	less := func(field string) error {
+		return &Invalid{Field: field, Rule: "less_leave", Says: policy.Words{
+			JA: "承認又は管理の役割を持つ方の、すでに登録された休業・休職より短くなります。先にその休業・休職を終える操作をしてください（もう一人の承認が必要です）。",
+			EN: "This is shorter than the leave that is recorded for somebody who approves or administers. Please end that leave first, which takes a second person.",
+		}}
+	}
+	switch {
+	case !until.IsZero() && (before.Until.IsZero() || until.Before(before.Until)):
+		return less("until")
+	case before.Since.After(now) && from.After(before.Since):
+		return less("from")
+	}
+	return nil
 }
 
 // EndLeave ends leave before its day, or takes back one to come. For somebody who

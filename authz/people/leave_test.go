@@ -124,3 +124,39 @@ func TestReopeningTakesAReason(t *testing.T) {
 	w.record(t, "tanaka", standing.Suspended)
 	must(t, w.Restore(ctx, w.origin, admin, "tanaka", "")) // a suspension's end speaks for itself
 }
+
+// TestLeaveIsNotShortened: of somebody who approves or administers, no single person has
+// leave end earlier by recording another.
+func TestLeaveIsNotShortened(t *testing.T) {
+	t.Parallel()
+	w := withSeconds(t) // 2 March 2026
+	admin := w.session(t, "admin", policy.PHR, rested)
+	record := func(login, from, until string) error {
+		return w.RecordLeave(ctx, w.origin, admin, login, people.LeaveDays{From: from, Until: until, Reason: "育休"})
+	}
+	for _, tt := range []struct {
+		name, from, until, field string
+	}{
+		{"to come", "2026-04-01", "2027-03-31", ""},
+		{"to come, and later", "2026-04-02", "2027-03-31", "from"},
+		{"to come, and shorter", "2026-04-01", "2027-03-30", "until"},
+		{"to come, and longer", "2026-03-31", "2027-04-01", ""},
+		{"begun", "", "", ""},
+		{"begun, and over tonight", "", "2026-03-02", "until"},
+		{"begun, once more", "2026-03-05", "", ""},
+	} {
+		err := record("officer", tt.from, tt.until)
+		var bad *people.Invalid
+		switch {
+		case tt.field == "":
+			must(t, err)
+		case !errors.As(err, &bad), bad.Field != tt.field, bad.Rule != "less_leave", bad.Says.JA == "", bad.Says.EN == "":
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+	if got, ok, err := standing.Leave(ctx, w.db, w.all["officer"].ID, w.clock.Now()); err != nil || !ok || !got.Until.IsZero() {
+		t.Errorf("%+v, %v", got, err)
+	}
+	must(t, record("tanaka", "", ""))
+	must(t, record("tanaka", "", "2026-03-02")) // one person ends it anyway
+}

@@ -150,8 +150,7 @@ func (s *Service) dormant(ctx context.Context, in store.Reader, id directory.Per
 // jointly asks a second person where an unused ID that is opened again is powerful
 // (design rule 7).
 func (s *Service) jointly(ctx context.Context, d deed) (deed, error) {
-	pol := s.In.Policy()
-	if !pol.Powerful(append(pol.PostsOf(d.on.Groups), pol.StandsInFor(d.on.Login, s.In.Now())...)) {
+	if !s.powerful(d.on) {
 		return d, nil
 	}
 	if s.Approvals == nil {
@@ -164,6 +163,12 @@ func (s *Service) jointly(ctx context.Context, d deed) (deed, error) {
 	d.may.Articles = append(slices.Clone(d.may.Articles), "16-1", "62-7")
 	d.approval, err = s.secondPerson(ctx, d, by.Person, "")
 	return d, err
+}
+
+// powerful reports whether somebody approves or administers, themselves or for another.
+func (s *Service) powerful(on directory.Person) bool {
+	p := s.In.Policy()
+	return p.Powerful(append(p.PostsOf(on.Groups), p.StandsInFor(on.Login, s.In.Now())...))
 }
 
 func (s *Service) lift(ctx context.Context, tx *store.Tx, id directory.PersonID) error {

@@ -9,8 +9,10 @@ import (
 	"sekisho/directory"
 )
 
-// mostOfOne bounds the IDs of one human being that are read.
-const mostOfOne = 20
+// mostOfOne bounds the IDs of one number that are read: those of a human being, and of
+// the programs that they answer for. It stays below what servers give by themselves (500
+// of OpenLDAP, which refuses whoever asks for more).
+const mostOfOne = 200
 
 // Numbered are the IDs that carry a number: those of one human being, and those that
 // they answer for. A schema that keeps no numbers has none.
