@@ -22,6 +22,9 @@ const (
 	mostText = 32767 // UTF-16 units in a cell
 )
 
+// columnWidth is in characters (section 18.3.1.13).
+const columnWidth = 18
+
 // The styles of cells, by their place in styles.xml.
 const (
 	plainCell = iota
@@ -64,7 +67,7 @@ func (r Report) WriteXLSX(to io.Writer, lang string) error {
 			`<Override PartName="/xl/workbook.xml" ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/>` +
 			`<Override PartName="/xl/styles.xml" ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.styles+xml"/>` + types + `</Types>`},
 		{"_rels/.rels", xmlHead + `<Relationships xmlns="` + about + `relationships">` + relation("1", "officeDocument", "xl/workbook.xml") + `</Relationships>`},
-		{"xl/workbook.xml", xmlHead + `<workbook xmlns="` + spreadsheet + `" xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"><sheets>` + sheets + `</sheets></workbook>`},
+		{"xl/workbook.xml", xmlHead + `<workbook xmlns="` + spreadsheet + `" xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"><bookViews><workbookView/></bookViews><sheets>` + sheets + `</sheets></workbook>`},
 		{"xl/_rels/workbook.xml.rels", xmlHead + `<Relationships xmlns="` + about + `relationships">` + rels + relation(last, "styles", "styles.xml") + `</Relationships>`},
 		{"xl/styles.xml", styles},
 	} {
@@ -98,7 +101,12 @@ func (s Sheet) writeXML(to io.Writer, lang string) error {
 	}
 	w := bufio.NewWriter(to) // keeps the first error for Flush
 	_, _ = w.WriteString(xmlHead + `<worksheet xmlns="` + spreadsheet + `"><sheetViews><sheetView workbookViewId="0">` +
-		`<pane ySplit="1" topLeftCell="A2" activePane="bottomLeft" state="frozen"/></sheetView></sheetViews><sheetData><row r="1">`)
+		`<pane ySplit="1" topLeftCell="A2" activePane="bottomLeft" state="frozen"/></sheetView></sheetViews>`)
+	if len(s.Columns) > 0 {
+		// As wide as a time needs: Excel shows signs in the place of one that has less.
+		_, _ = fmt.Fprintf(w, `<cols><col min="1" max="%d" width="%d" customWidth="1"/></cols>`, len(s.Columns), columnWidth)
+	}
+	_, _ = w.WriteString(`<sheetData><row r="1">`)
 	for i, c := range s.Columns {
 		cell(w, i, 1, boldCell, c.Says.In(lang))
 	}

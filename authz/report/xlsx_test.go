@@ -50,6 +50,9 @@ func TestCells(t *testing.T) {
 		if got := f.GetSheetList(); len(got) != 2 || got[0] != "A & B" || got[1] != "Two" {
 			t.Errorf("sheets %q", got)
 		}
+		if got, err := f.GetColWidth("Two", "B"); err != nil || got != columnWidth {
+			t.Errorf("a column is %v wide, %v", got, err)
+		}
 		if got, err := f.GetCellValue("A & B", "A1"); err != nil || got != "<Column>" {
 			t.Errorf("head %q %v", got, err)
 		}
