@@ -10,9 +10,9 @@ import (
 )
 
 // TestOlderBesideNewer is F24 at the doors: the schema of the next version, which only
-// adds to this one's, comes under gates that people use. They decide as before, 2,000
-// requests over, without an answer of status 500 and above; one of this version is started
-// anew beside it. When the schema says that this version cannot live with it any more,
+// adds to this one's, comes under gates that people use. They decide as before, 1,000
+// requests over, without an answer of status 500 and above; so does one of this version
+// that is started anew beside them, for 1,000 more. When the schema says that this version cannot live with it any more,
 // the gate is not ready, and none starts.
 func TestOlderBesideNewer(t *testing.T) {
 	t.Parallel()
