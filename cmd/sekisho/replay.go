@@ -63,6 +63,10 @@ func (t *terminal) gap(export string, g audit.Gap) {
 	t.line("%[1]s の %[2]d 件目から %[3]d 件目までは、%[4]s に %[5]s が復元したこのデータベースにありません。",
 		"entries %[2]d to %[3]d of %[1]s are not in this store, which %[5]s restored at %[4]s",
 		export, g.Same, g.Size-1, g.Restored.Time.UTC().Format(time.RFC3339), g.Restored.Actor)
+	if g.LostTo == 0 {
+		t.line("【注意】失われた範囲の終わりは、どこにも残っていません。この書き出しがいちばん新しいか、確かめてください。",
+			"CAUTION: nothing says how far the loss went; make sure that there is no newer export than this")
+	}
 	if g.LostTo > g.Size {
 		t.line("【注意】%[1]d 件目から %[2]d 件目までは、この書き出しにもありません。もっと新しい書き出しがあれば、それも使ってください。",
 			"CAUTION: entries %[1]d to %[2]d are not in this export either; if there is a newer one, use it too", g.Size, g.LostTo-1)

@@ -166,7 +166,7 @@ func (a Act) entry(by string) audit.Entry {
 func (h House) whose(ctx context.Context, a Act) (directory.Person, error) {
 	p := directory.Person{ID: a.Person, Login: a.Login}
 	switch a.Kind {
-	case Suspension, Leak:
+	case Suspension, Leave, Leak:
 		found, err := h.Directory.ByID(ctx, a.Person)
 		if errors.Is(err, directory.ErrNotFound) {
 			return p, gone(a.About())
@@ -199,6 +199,8 @@ func (h House) take(ctx context.Context, tx *store.Tx, a Act, p directory.Person
 	switch a.Kind {
 	case Suspension:
 		err = h.People.SuspendAgain(ctx, tx, o, p, e.Detail[againBy], a.Reason, a.Until)
+	case Leave:
+		err = h.People.LeaveAgain(ctx, tx, p, a.From, a.Until, a.Reason, e.Detail[againBy])
 	case Leak:
 		var changed bool // its owner has chosen another since
 		if changed, err = password.ChangedSince(ctx, tx, a.Person, a.Time); err == nil && changed {
@@ -207,8 +209,7 @@ func (h House) take(ctx context.Context, tx *store.Tx, a Act, p directory.Person
 			err = h.Account.Leaked(ctx, tx, o, p, fmt.Sprintf("証跡 %d（復元で失われたもの）", a.Index))
 		}
 	case Factor:
-		byOwner := !strings.Contains(a.Object, " (")
-		err = h.People.RemoveAgain(ctx, tx, o, p, account.Factor{ID: a.What, Kind: kindOf(a), Name: a.Detail["name"]}, !byOwner || a.Action == "factor.ended")
+		err = h.People.RemoveAgain(ctx, tx, o, p, account.Factor{ID: a.What, Kind: kindOf(a), Name: a.Detail["name"]})
 	case Token:
 		if a.Action == "token.lost" {
 			err = h.People.LoseTokenAgain(ctx, tx, o, a.What)
@@ -239,6 +240,11 @@ func (h House) take(ctx context.Context, tx *store.Tx, a Act, p directory.Person
 	}
 	var no *terminal.Invalid
 	switch {
+	case errors.Is(err, people.ErrOnLeave):
+		return cannot{policy.Words{
+			JA: "ほかの休業・休職がすでに記録されています。確かめて、必要なら記録し直してください。",
+			EN: "Other leave is recorded already. Look at it, and record it anew where that is needed.",
+		}}
 	case err == nil && !did, not(err):
 		return errNothing
 	case errors.As(err, &no):

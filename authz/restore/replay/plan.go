@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ type Kind string
 // The kinds.
 const (
 	Suspension   Kind = "suspension"
+	Leave        Kind = "leave"
 	Leak         Kind = "leak"
 	Factor       Kind = "factor"
 	Token        Kind = "token"
@@ -30,6 +32,7 @@ const (
 func (k Kind) Words() policy.Words {
 	return map[Kind]policy.Words{
 		Suspension:   {JA: "利用停止", EN: "suspension"},
+		Leave:        {JA: "休業・休職", EN: "leave"},
 		Leak:         {JA: "漏れたパスワード", EN: "leaked password"},
 		Factor:       {JA: "認証の手段の取消し", EN: "factor withdrawn"},
 		Token:        {JA: "トークンの紛失・回収", EN: "token lost or taken back"},
@@ -48,6 +51,7 @@ type Act struct {
 	Person directory.PersonID // whose; "" where it is nobody's or the entry does not say
 	Login  string             // as it was then; "" likewise
 	What   string             // factor, serial, terminal, permit, lock-down or key
+	From   time.Time          // of Leave: when it begins
 	Until  time.Time          // when it ends by itself; zero: never
 	scope  authz.LockDown     // of LockDown
 }
@@ -83,11 +87,14 @@ type Plan struct {
 	Past   int            // how many left nothing behind
 }
 
-// What becomes of entries by their action, the whole of it or its beginning with the dot.
-// An action that is in none of these is for a person to look at.
+// What becomes of entries by their action, the whole of it or its beginning with the dot;
+// what is named whole goes before a beginning. An action that is in none of these is for a
+// person to look at, like those of hand: a test has every action of the house in one.
 var (
 	takes = map[string]func(audit.Record) (Act, string){
 		"person.suspended":       readSuspension,
+		"leave.recorded":         readLeave,
+		"person.on_leave":        readLeave,
 		"password.leak_reported": readLeak,
 		"factor.removed":         readFactor,
 		"factor.ended":           readFactor,
@@ -104,26 +111,46 @@ var (
 	// undoes says which act an entry undoes, named as undone names it.
 	undoes = map[string]func(audit.Record) []string{
 		"person.restored":               func(r audit.Record) []string { _, id := named(r.Object); return []string{"person " + string(id)} },
+		"leave.ended":                   leaveOver,
+		"person.returned":               leaveOver,
+		"person.undone":                 func(r audit.Record) []string { return []string{lineOf(r)} },
 		"password.changed":              func(r audit.Record) []string { return []string{"leak " + r.Object} },
 		"lockdown.lifted":               func(r audit.Record) []string { return []string{"lockdown " + r.Object} },
 		"lockdown.lifted_by_sealed_key": func(r audit.Record) []string { return []string{"lockdown " + r.Object} },
 	}
 	// ended is what a restore ends with its epoch, or lapses.
-	ended = []string{"session.", "application.", "openid.", "tokens.", "remote.", "lease.", "approval.", "elevation.", "recovery."}
+	ended = []string{
+		"session.", "application.", "openid.", "tokens.issued", "tokens.refreshed", "remote.", "lease.", "approval.", "elevation.", "recovery.",
+		"shared.checked_in", "shared.expired", "shared.revoked",
+	}
 	// past is what leaves nothing behind that somebody would miss.
 	past = []string{
-		"sign_in", "sign_in.", "trail.", "notice.", "people.", "terminals.", "applications.", "access.", "client.", "store.", "restore.", "sweep.",
+		"sign_in", "sign_in.", "trail.", "notice.", "people.", "terminals.", "tokens.read", "applications.", "access.", "client.", "store.", "restore.",
+		"sweep.", "report.", "leave.began", "factor.orphan_removed", "shared.checking_out",
+		// Of an import the directory has what it did, and a person proposes the file again.
+		"import.viewed", "import.done", "import.undone", "import.dropped", "import.line_failed",
+		"person.joined", "person.moved", "person.renewed", "person.returned", "person.changed", "person.left", "person.end_set", "person.handover_ended", "person.undone",
 		"rules.acknowledged", "terminal.confirmed", "terminal.taken_over", "token.revoked", "token.resynced", "factor.renamed", "lockdown.read",
 		"password.changing", "password.changed", "password.replacing", "password.recheck", "password.killed", "person.unlocking", "person.rights_told",
-		"dormancy.warned", "dormancy.held", "dormancy.confirmed", "dormancy.unconfirmed", "permit.cancelled", "permit.expired", "permit.lapsed",
-		"key.created", "key.in_use", "key.resealed", "key.dropped", "policy.exported", "policy.approval_refused", "policy.dispatch_refused", "sample.",
+		"dormancy.warned", "dormancy.held", "dormancy.confirmed", "dormancy.unconfirmed", "permit.cancelled", "permit.denied",
+		"permit.expired", "permit.lapsed",
+		"key.created", "key.in_use", "key.resealed", "key.dropped", "policy.exported", "policy.approval_refused", "policy.dispatch_refused", "policy.difference", "sample.",
+	}
+	// hand is what a person looks at: it gave somebody something, or what it changed lies
+	// outside the store.
+	hand = []string{
+		"factor.added", "token.assigned", "tokens.imported", "terminal.enrolled", "password.temporary", "notice_address.changed",
+		"import.proposed", "import.approved", "import.undo_approved", "person.restored", "person.unlocked", "leave.ended", "lockdown.lifted", "lockdown.lifted_by_sealed_key",
+		"permit.asked", "permit.approved", "permit.done", "permit.reviewed", "permit.refused",
+		"dormancy.disabled", "dormancy.kept", "dormancy.failed", "dormancy.deletion_approved", "dormancy.uses_told",
+		"shared.checked_out", "shared.failed", "shared.refused", "sealed.", "policy.installed", "policy.proposed", "policy.approved",
 	}
 )
 
 // Judge says what to make of the entries that are lost, at now. It is told all of them,
 // oldest first.
 func Judge(lost []audit.Record, now time.Time) Plan {
-	lifted := map[string]int64{} // the newest entry that undoes, ratifies or orders something
+	lifted := map[string]int64{} // the newest entry that undoes, ratifies, orders or replaces something
 	for _, r := range lost {
 		switch {
 		case r.Outcome != audit.OK:
@@ -131,6 +158,10 @@ func Judge(lost []audit.Record, now time.Time) Plan {
 			lifted["ratify "+r.Object] = r.Index
 		case r.Action == "lockdown.ordered":
 			lifted["order "+r.Object] = r.Index
+		case r.Action == "person.suspended":
+			if a, missing := readSuspension(r); missing == "" {
+				lifted["suspend "+string(a.Person)] = r.Index
+			}
 		}
 		if undo := undoes[r.Action]; undo != nil && r.Outcome == audit.OK {
 			for _, name := range undo(r) {
@@ -170,9 +201,13 @@ func (p *Plan) put(r audit.Record, lifted map[string]int64, now time.Time) {
 		p.Dark = append(p.Dark, Left{a, policy.Words{
 			JA: "記録に" + missing + "がないため、行えません。", EN: "The entry does not say: " + missing + ".",
 		}})
-	case lifted[a.undone()] > r.Index:
+	case slices.ContainsFunc(a.undone(), func(name string) bool { return lifted[name] > r.Index }):
 		p.Over = append(p.Over, Left{a, policy.Words{
 			JA: "失われた範囲の中で、後に解かれています。", EN: "It was undone later, before the loss.",
+		}})
+	case a.Kind == Suspension && lifted["suspend "+string(a.Person)] > r.Index:
+		p.Over = append(p.Over, Left{a, policy.Words{
+			JA: "失われた範囲の中で、後の利用停止に置き換わっています。", EN: "Another suspension took its place later, before the loss.",
 		}})
 	case over(a, lifted, now):
 		p.Over = append(p.Over, Left{a, policy.Words{JA: "期限を過ぎています。", EN: "It is over by now."}})
@@ -197,17 +232,33 @@ func over(a Act, lifted map[string]int64, now time.Time) bool {
 	return !a.Until.IsZero() && !now.Before(a.Until) || !l.RatifyBy.IsZero() && !now.Before(l.RatifyBy)
 }
 
-// undone is the name under which an act is undone.
-func (a Act) undone() string {
+// undone are the names under which an act is undone.
+func (a Act) undone() []string {
 	switch a.Kind {
 	case Suspension:
-		return "person " + string(a.Person)
+		return []string{"person " + string(a.Person)}
+	case Leave:
+		return []string{"leave " + string(a.Person), lineOf(a.Record)}
 	case Leak:
-		return "leak " + string(a.Person)
+		return []string{"leak " + string(a.Person)}
 	case LockDown, Ratification:
-		return "lockdown " + a.What
+		return []string{"lockdown " + a.What}
 	}
-	return ""
+	return nil
+}
+
+func leaveOver(r audit.Record) []string {
+	_, id := named(r.Object)
+	return []string{"leave " + string(id)}
+}
+
+// lineOf is the line of an import that an entry is about; one that is about none has a
+// name that nothing undoes.
+func lineOf(r audit.Record) string {
+	if r.Detail["import"] == "" {
+		return ""
+	}
+	return "line " + r.Detail["import"] + "/" + r.Detail["line"]
 }
 
 func among(list []string, action string) bool {
@@ -234,11 +285,12 @@ func named(object string) (login string, id directory.PersonID) {
 func readSuspension(r audit.Record) (Act, string) {
 	a := Act{Kind: Suspension}
 	a.Login, a.Person = named(r.Object)
-	var missing string
+	missing := ""
 	if a.Person == "" {
 		missing = "person"
 	}
-	return a, until(&a, r, "until", missing)
+	missing = until(&a, r, "until", missing)
+	return a, missing
 }
 
 func until(a *Act, r audit.Record, key, missing string) string {
@@ -252,6 +304,25 @@ func until(a *Act, r audit.Record, key, missing string) string {
 	}
 	a.Until = at
 	return missing
+}
+
+func readLeave(r audit.Record) (Act, string) {
+	a := Act{Kind: Leave}
+	a.Login, a.Person = named(r.Object)
+	from, err := time.Parse(time.RFC3339, r.Detail["leave_from"])
+	a.From = from
+	switch {
+	case a.Person == "":
+		return a, "person"
+	case err != nil:
+		return a, "leave_from"
+	}
+	end := "until"
+	if r.Action == "person.on_leave" { // there it is the end of their ID
+		end = "leave_until"
+	}
+	missing := until(&a, r, end, "")
+	return a, missing
 }
 
 func readLeak(r audit.Record) (Act, string) {

@@ -66,6 +66,10 @@ func TestJudge(t *testing.T) {
 			"1 over: It was undone later, before the loss.\n2 by hand person.restored"},
 		{"and ordered once more", []audit.Record{entry(1, "person.suspended", "tanaka (p1)"), entry(2, "person.restored", "tanaka (p1)"), entry(3, "person.suspended", "tanaka (p1)")},
 			"3 again suspension p1 tanaka\n1 over: It was undone later, before the loss.\n2 by hand person.restored"},
+		{"in whose place another came", []audit.Record{entry(1, "person.suspended", "tanaka (p1)"), entry(2, "person.suspended", "tanaka (p1)", "until", later)},
+			"2 again suspension p1 tanaka\n1 over: Another suspension took its place later, before the loss."},
+		{"in whose place came what nobody can read", []audit.Record{entry(1, "person.suspended", "tanaka (p1)"), entry(2, "person.suspended", "tanaka (p1)", "until", "soon")},
+			"1 again suspension p1 tanaka\n2 dark: The entry does not say: until."},
 		{"another person's lifting", []audit.Record{entry(1, "person.suspended", "tanaka (p1)"), entry(2, "person.restored", "suzuki (p2)")},
 			"1 again suspension p1 tanaka\n2 by hand person.restored"},
 		{"a lifting that was refused", []audit.Record{entry(1, "person.suspended", "tanaka (p1)"), func() audit.Record {
@@ -76,6 +80,20 @@ func TestJudge(t *testing.T) {
 		{"a suspension that was refused", []audit.Record{refused}, "past 1"},
 		{"of nobody", []audit.Record{entry(1, "person.suspended", "")}, "1 dark: The entry does not say: person."},
 		{"until when nobody can read", []audit.Record{entry(1, "person.suspended", "tanaka (p1)", "until", "soon")}, "1 dark: The entry does not say: until."},
+
+		{"leave", []audit.Record{entry(1, "leave.recorded", "tanaka (p1)", "leave_from", later), entry(2, "leave.began", "tanaka (p1)")}, "1 again leave p1 tanaka\npast 1"},
+		{"leave that was ended", []audit.Record{entry(1, "leave.recorded", "tanaka (p1)", "leave_from", later), entry(2, "leave.ended", "tanaka (p1)")},
+			"1 over: It was undone later, before the loss.\n2 by hand leave.ended"},
+		{"leave by a file", []audit.Record{entry(1, "person.on_leave", "tanaka (p1)", "leave_from", later, "until", t0.Format(time.RFC3339), "import", "i1", "line", "3"), entry(2, "person.undone", "tanaka (p1)", "import", "i2", "line", "3")},
+			"1 again leave p1 tanaka\npast 1"},
+		{"that was undone", []audit.Record{entry(1, "person.on_leave", "tanaka (p1)", "leave_from", later, "import", "i1", "line", "3"), entry(2, "person.undone", "tanaka (p1)", "import", "i1", "line", "3")},
+			"1 over: It was undone later, before the loss.\npast 1"},
+		{"from which they are back", []audit.Record{entry(1, "person.on_leave", "tanaka (p1)", "leave_from", later, "import", "i1", "line", "3"), entry(2, "person.returned", "tanaka (p1)", "import", "i2", "line", "3")},
+			"1 over: It was undone later, before the loss.\npast 1"},
+		{"a file of personnel changes", []audit.Record{entry(1, "import.proposed", "import/i1"), entry(2, "import.approved", "import/i1"), entry(3, "person.left", "tanaka (p1)"), entry(4, "import.done", "import/i1")},
+			"1 by hand import.proposed\n2 by hand import.approved\npast 2"},
+		{"leave that is over", []audit.Record{entry(1, "leave.recorded", "tanaka (p1)", "leave_from", t0.Format(time.RFC3339), "until", now.Format(time.RFC3339))}, "1 over: It is over by now."},
+		{"leave from nobody knows when", []audit.Record{entry(1, "leave.recorded", "tanaka (p1)")}, "1 dark: The entry does not say: leave_from."},
 
 		{"a leak, told by its owner", []audit.Record{entry(1, "password.leak_reported", "p1")}, "1 again leak p1 takahashi"},
 		{"a leak, done again before", []audit.Record{entry(1, "password.leak_reported", "tanaka (p1)")}, "1 again leak p1 tanaka"},
@@ -119,7 +137,9 @@ func TestJudge(t *testing.T) {
 			entry(1, "policy.approved", "7"), entry(2, "factor.added", "p1"), entry(3, "notice_address.changed", "p1"), entry(4, "dormancy.disabled", "tanaka (p1)"), entry(5, "sealed.register", "e1")},
 			"1 by hand policy.approved\n2 by hand factor.added\n3 by hand notice_address.changed\n4 by hand dormancy.disabled\n5 by hand sealed.register"},
 		{"what the restore has ended", []audit.Record{entry(1, "lease.activated", "l1"), entry(2, "session.started", "tanaka"), entry(3, "recovery.issued", "tanaka (p1)")}, "ended 3"},
-		{"what leaves nothing", []audit.Record{entry(1, "sign_in", "p1"), entry(2, "sign_in.totp", "p1"), entry(3, "trail.searched", ""), entry(4, "store.backed_up", "x")}, "past 4"},
+		{"what leaves nothing", []audit.Record{entry(1, "sign_in", "p1"), entry(2, "sign_in.totp", "p1"), entry(3, "trail.searched", ""), entry(4, "store.backed_up", "x"), entry(5, "report.read", "privilege"), entry(6, "import.viewed", "file/x")}, "past 6"},
+		{"seeds that came into stock", []audit.Record{entry(1, "tokens.read", ""), entry(2, "tokens.imported", "")}, "2 by hand tokens.imported\npast 1"},
+		{"shared IDs", []audit.Record{entry(1, "shared.checked_out", "shared:x"), entry(2, "shared.checked_in", "shared:x")}, "1 by hand shared.checked_out\nended 1"},
 		{"what nobody has heard of is looked at", []audit.Record{entry(1, "person.banished", "tanaka (p1)")}, "1 by hand person.banished"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
