@@ -128,10 +128,15 @@ func TestReports(t *testing.T) {
 			t.Errorf("%v: %d, %s", tt.args, status, errs)
 		}
 	}
+	whole, errs, status := harness.Run(t, "sekisho", "report", "evidence", "--data", d.Folder, "--from", "2020-01-01", "--to", "2030-12-31")
+	if status != 0 {
+		t.Fatal(errs)
+	}
 	out, errs, status := harness.Run(t, "sekisho", "audit", "export", "--data", d.Folder)
 	if status != 0 {
 		t.Fatal(errs)
 	}
+	agrees(t, whole, out)
 	var read, refused int
 	for line := range strings.Lines(out) {
 		switch {
@@ -144,6 +149,81 @@ func TestReports(t *testing.T) {
 	}
 	if read < 12 || refused < 3 {
 		t.Errorf("on the trail: read %d times, refused %d times", read, refused)
+	}
+}
+
+// agrees compares evidence with an export of the trail, as an auditor does: how many
+// entries each article has up to the checkpoint, the first and the last, and the hash of
+// each sample.
+func agrees(t *testing.T, evidence, export string) {
+	t.Helper()
+	type sums struct{ N, Refused, Failed, First, Last int64 }
+	var said struct {
+		Size  int64
+		Items []struct {
+			Article                  string
+			Entries, Refused, Failed int64
+			First, Last              *int64
+			Samples                  []struct {
+				Index int64
+				Hash  string
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(evidence), &said); err != nil {
+		t.Fatal(err)
+	}
+	want, hashes := map[string]sums{}, map[int64]string{}
+	for text := range strings.Lines(export) {
+		var line struct {
+			Index *int64
+			Hash  string
+			Entry struct {
+				Outcome  string
+				Articles []string
+			}
+		}
+		if err := json.Unmarshal([]byte(text), &line); err != nil {
+			t.Fatal(err)
+		}
+		if line.Index == nil || *line.Index >= said.Size {
+			continue
+		}
+		hashes[*line.Index] = line.Hash
+		slices.Sort(line.Entry.Articles)
+		for _, article := range slices.Compact(line.Entry.Articles) {
+			s, ok := want[article]
+			if !ok {
+				s.First = *line.Index
+			}
+			s.N, s.Last = s.N+1, *line.Index
+			switch line.Entry.Outcome {
+			case "refused":
+				s.Refused++
+			case "failed":
+				s.Failed++
+			}
+			want[article] = s
+		}
+	}
+	samples := 0
+	for _, e := range said.Items {
+		got := sums{N: e.Entries, Refused: e.Refused, Failed: e.Failed}
+		if e.First != nil && e.Last != nil {
+			got.First, got.Last = *e.First, *e.Last
+		}
+		if got != want[e.Article] {
+			t.Errorf("article %s: evidence says %+v, the export %+v", e.Article, got, want[e.Article])
+		}
+		delete(want, e.Article)
+		for _, s := range e.Samples {
+			if samples++; hashes[s.Index] != s.Hash {
+				t.Errorf("article %s: sample %d has the hash %s, the export %s", e.Article, s.Index, s.Hash, hashes[s.Index])
+			}
+		}
+	}
+	if len(want) != 0 || len(hashes) == 0 || samples == 0 {
+		t.Errorf("of %d entries and %d samples, evidence leaves out %v", len(hashes), samples, want)
 	}
 }
 

@@ -15,8 +15,9 @@ type DormantAnswer struct {
 	Sections []SectionAnswer `json:"sections"`
 	Classes  []ClassAnswer   `json:"classes"`
 	Findings []FindingAnswer `json:"findings"`
-	Items    []EntryAnswer   `json:"items"` // the IDs that were not used for a month or longer, the longest first
-	Next     *string         `json:"next"`  // give it as after= for the rest; null at the end
+	Cut      bool            `json:"findings_cut"` // there are more findings
+	Items    []EntryAnswer   `json:"items"`        // the IDs that were not used for a month or longer, the longest first
+	Next     *string         `json:"next"`         // give it as after= for the rest; null at the end
 }
 
 // An AgeAnswer is how many IDs were last used so long ago.
@@ -89,7 +90,7 @@ func agesOf(n map[lifecycle.Age]int) []AgeAnswer {
 // Answer is the report for programs. That of the zero Dormant says that there is none.
 func (d Dormant) Answer(after string, most int) any {
 	out := DormantAnswer{
-		AsOf: stamp(d.Sweep.AsOf), People: d.Sweep.People, Ages: agesOf(d.Ages),
+		AsOf: stamp(d.Sweep.AsOf), People: d.Sweep.People, Ages: agesOf(d.Ages), Cut: d.Cut,
 		Sections: []SectionAnswer{}, Classes: []ClassAnswer{}, Items: []EntryAnswer{}, Findings: []FindingAnswer{},
 	}
 	for _, s := range d.Sections {

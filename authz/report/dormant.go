@@ -36,10 +36,8 @@ type Dormant struct {
 	Ages     map[lifecycle.Age]int
 	Entries  []lifecycle.Entry
 	Findings []lifecycle.Finding
+	Cut      bool // there are more findings
 }
-
-// MostFindings bounds what of the findings is shown.
-const MostFindings = 1000
 
 // Dormant reads what the last sweep found, as far as a scope sees it. With a period,
 // the entries are those of IDs whose days without use began in it; the figures are of
@@ -142,7 +140,8 @@ func (r *Reader) made(ctx context.Context, last lifecycle.Summary, counts []life
 		return cmp.Or(cmp.Compare(b.Unused, a.Unused), cmp.Compare(a.Login, b.Login))
 	})
 	var err error
-	d.Findings, err = r.Lifecycle.Findings(ctx, MostFindings)
+	d.Findings, err = r.Lifecycle.Findings(ctx, r.most)
+	d.Cut = len(d.Findings) == r.most
 	d.Findings = slices.DeleteFunc(d.Findings, func(f lifecycle.Finding) bool { return !scope.Sees(p, f.Section) })
 	return d, err
 }
@@ -251,7 +250,7 @@ func (d Dormant) Report(lang string) Report {
 		})
 	}
 	return Report{
-		Name: OfDormant, Title: Titles[OfDormant], AsOf: d.Sweep.AsOf, Period: d.Period, Articles: articlesOf[OfDormant],
+		Name: OfDormant, Title: Titles[OfDormant], AsOf: d.Sweep.AsOf, Period: d.Period, Articles: articlesOf[OfDormant], Notes: cutNotes(d.Cut),
 		Sheets: []Sheet{ages, sections, classes, findings, entries},
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"sekisho/authn/notice"
@@ -24,8 +25,17 @@ import (
 // ErrNotKept says that there is no such report, or none any more.
 var ErrNotKept = errors.New("no such report is kept")
 
-// lookEvery is how often it is looked whether a report is due.
-const lookEvery = 2 * time.Second
+const (
+	// lookEvery is how often it is looked whether a report is due, and afterFailure how
+	// long is waited where one could not be made: all of it is read anew.
+	lookEvery    = 2 * time.Second
+	afterFailure = 30 * time.Second
+	// settles is for how long after a time something of before it may still be written to
+	// the trail.
+	settles = 10 * time.Second
+	// mostKept is how many of the reports that are kept are listed.
+	mostKept = 500
+)
 
 // A Kept is a report that was made by itself, with its end.
 type Kept struct {
@@ -217,10 +227,12 @@ type Keeper struct {
 // Run makes what is due until ctx ends.
 func (k *Keeper) Run(ctx context.Context) {
 	for ctx.Err() == nil {
+		pause := lookEvery
 		if err := k.Tick(ctx); err != nil && ctx.Err() == nil {
 			k.Log.WarnContext(ctx, "making a scheduled report failed; it is tried again", "error", err)
+			pause = afterFailure
 		}
-		if clock.Wait(ctx, lookEvery) != nil {
+		if clock.Wait(ctx, pause) != nil {
 			return
 		}
 	}
@@ -307,10 +319,26 @@ func (k *Keeper) addressees(ctx context.Context, p *policy.Policy, s policy.Repo
 	return out, nil
 }
 
+// ready reports whether everything that a report counts is there. Evidence counts sealed
+// entries alone: what is sealed after it was made would be in neither this one nor the
+// next, which begins where this one ends.
+func (k *Keeper) ready(ctx context.Context, what Name, due time.Time) (bool, error) {
+	if what != OfEvidence {
+		return true, nil
+	}
+	if k.Now().Before(due.Add(settles)) {
+		return false, nil
+	}
+	return audit.SealedBefore(ctx, k.DB, due)
+}
+
 // make makes a report for everybody whom it is for. All of it is one transaction: that it
 // was made, the reports, the words to people and the entry on the trail. Whoever comes
 // second writes nothing.
 func (k *Keeper) make(ctx context.Context, p *policy.Policy, s policy.ReportSchedule, due time.Time, slot string) error {
+	if ready, err := k.ready(ctx, Name(s.Report), due); err != nil || !ready {
+		return err
+	}
 	to, err := k.addressees(ctx, p, s)
 	if err != nil {
 		return err
@@ -436,16 +464,37 @@ func (r *Reader) KeptFor(ctx context.Context, o signin.Origin, cookie string) ([
 	if err != nil {
 		return nil, err
 	}
-	all, err := store.All(ctx, r.DB, "reports that are kept", scanKept, `SELECT `+keptColumns+` FROM report_kept WHERE ends_at > $1 ORDER BY made_at DESC, id LIMIT 500`, store.Micros(r.Now()))
-	p := r.Policy()
-	return slices.DeleteFunc(all, func(k Kept) bool {
-		scope, no := MayRead(p, k.Name, by.Posts, by.Person.Section)
-		return no != nil || !scope.covers(p, k.scope())
-	}), err
+	// The database narrows: those of other sections would push a section's own off the end.
+	p, args := r.Policy(), []any{store.Micros(r.Now())}
+	place := func(v string) string { args = append(args, v); return "$" + strconv.Itoa(len(args)) }
+	var readable []string
+	for _, name := range Names() {
+		scope, no := MayRead(p, name, by.Posts, by.Person.Section)
+		if no != nil {
+			continue
+		}
+		one := `name = ` + place(string(name))
+		if !scope.All {
+			var own []string
+			for _, s := range p.Sections {
+				if scope.Sees(p, s.ID) {
+					own = append(own, place(s.ID))
+				}
+			}
+			one += ` AND section IN (` + strings.Join(own, ", ") + `)`
+		}
+		readable = append(readable, "("+one+")")
+	}
+	if len(readable) == 0 {
+		return nil, nil
+	}
+	return store.All(ctx, r.DB, "reports that are kept", scanKept, `
+		SELECT `+keptColumns+` FROM report_kept WHERE ends_at > $1 AND (`+strings.Join(readable, " OR ")+`)
+		ORDER BY made_at DESC, id LIMIT `+strconv.Itoa(mostKept), args...)
 }
 
 // KeptOne is a report that is kept, for whoever is behind a cookie; who may not read it
-// finds that there is none. That it was read is on the trail.
+// finds that there is none. That it was read, or refused, is on the trail.
 func (r *Reader) KeptOne(ctx context.Context, o signin.Origin, cookie, id, format string) (Kept, Document, error) {
 	by, err := r.reader(ctx, o, cookie)
 	if err != nil {
@@ -464,7 +513,16 @@ func (r *Reader) KeptOne(ctx context.Context, o signin.Origin, cookie, id, forma
 	}
 	k = found[0]
 	p := r.Policy()
-	if scope, no := MayRead(p, k.Name, by.Posts, by.Person.Section); no != nil || !scope.covers(p, k.scope()) {
+	scope, no := MayRead(p, k.Name, by.Posts, by.Person.Section)
+	if no == nil && !scope.covers(p, k.scope()) {
+		no = &Refusal{Reason: "other_section"}
+	}
+	if no != nil {
+		e := r.entryOf(by, k.Name)
+		e.Outcome, e.Reason, e.Detail = audit.Refused, no.Reason, map[string]string{"kept": k.ID, "format": format}
+		if err := r.refused.Enter(ctx, r.DB, r.Trail, string(by.Person.ID)+" kept "+k.ID+" "+no.Reason, e, r.Now()); err != nil {
+			return Kept{}, nil, fmt.Errorf("recording a refusal: %w", err)
+		}
 		return Kept{}, nil, ErrNotKept
 	}
 	if err := r.proved(by); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/audit"
+	"sekisho/policy/store"
 	"sekisho/policy/store/storetest"
 )
 
@@ -137,12 +139,18 @@ func TestSchedule(t *testing.T) {
 	if read := w.entries("report.read"); len(read) != 1 || read[0].Detail["kept"] != own[0].ID || read[0].Detail["scope"] != "joho" {
 		t.Errorf("on the trail: %+v", read)
 	}
-	for _, one := range all {
-		if one.Section != "joho" {
-			if _, _, err := w.KeptOne(t.Context(), signin.Origin{}, "c", one.ID, "page"); !errors.Is(err, ErrNotKept) {
-				t.Errorf("a manager of joho reads what is of %q: %v", one.Section, err)
+	for range 2 {
+		for _, one := range all {
+			if one.Section != "joho" {
+				if _, _, err := w.KeptOne(t.Context(), signin.Origin{}, "c", one.ID, "page"); !errors.Is(err, ErrNotKept) {
+					t.Errorf("a manager of joho reads what is of %q: %v", one.Section, err)
+				}
 			}
 		}
+	}
+	// Each refusal is entered, once a minute.
+	if refused := w.entries("report.read"); len(refused) != 3 || refused[0].Outcome != audit.Refused || refused[0].Reason != "other_section" || refused[0].Detail["kept"] == "" {
+		t.Errorf("refusals on the trail: %+v", refused)
 	}
 	w.by.AuthAt = w.clock.Now().Add(-24 * time.Hour)
 	if _, _, err := w.KeptOne(t.Context(), signin.Origin{}, "c", own[0].ID, "page"); err == nil || errors.Is(err, ErrNotKept) {
@@ -208,6 +216,77 @@ func TestScheduleOnce(t *testing.T) {
 	over.Wait()
 	if kept, people, made := w.number(`SELECT COUNT(*) FROM report_kept`), len(w.told()), len(w.entries("report.made")); kept != 3 || people != 4 || made != 1 {
 		t.Errorf("%d reports, %d people told, made %d times", kept, people, made)
+	}
+}
+
+// TestScheduledEvidenceIsWhole: evidence counts what is sealed, and the next report begins
+// where this one ends. So it waits for what was written before its end.
+func TestScheduledEvidenceIsWhole(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	k := w.keeper()
+	w.policy.Reports.Schedule[0].Report = "evidence"
+	w.tick(k)
+	w.clock.Advance(30*24*time.Hour - 5*time.Hour - time.Second) // 1 May, a second before 7:00
+	last := audit.Entry{Actor: "tanaka", Action: "session.began", Articles: []policy.Article{"62-1"}}
+	w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error { return w.Trail.Append(t.Context(), tx, last) }))
+	kept := func() int { return w.number(`SELECT COUNT(*) FROM report_kept`) }
+	w.clock.Advance(time.Second)
+	w.tick(k)
+	w.clock.Advance(settles)
+	if w.tick(k); kept() != 0 {
+		t.Fatal("it was made before its last entry was sealed")
+	}
+	w.must(w.seal.Seal(t.Context()))
+	w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error { return w.Trail.Append(t.Context(), tx, last) })) // of the next one
+	if w.tick(k); kept() != 1 {
+		t.Fatalf("%d are kept", kept())
+	}
+	w.is(policy.CIO)
+	w.by.AuthAt = w.clock.Now()
+	all, err := w.KeptFor(t.Context(), signin.Origin{}, "c")
+	w.must(err)
+	_, d, err := w.KeptOne(t.Context(), signin.Origin{}, "c", all[0].ID, "page")
+	w.must(err)
+	if n := len(d.Report("ja").Entries().Where(Filter{"article": "62-1", "action": "session.began"}).Rows); n != 1 {
+		t.Errorf("%d acts of article 62-1: %+v", n, d.Report("ja").Entries().Rows)
+	}
+}
+
+// TestKeptForASection: however many reports others have, a section's own are listed.
+func TestKeptForASection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error {
+		for i := range mostKept + 2 {
+			name, section := OfPrivilege, "jinji"
+			switch i {
+			case 0:
+				section = "joho"
+			case 1:
+				name, section = OfEvidence, "joho"
+			}
+			id := fmt.Sprintf("k%03d", i)
+			if _, err := tx.Exec(t.Context(), `INSERT INTO report_kept (id, schedule, slot, name, section, from_at, to_at, made_at, ends_at, entries, body) VALUES ($1, 's', $1, $2, $3, 0, 0, $4, $5, 0, '{}')`,
+				id, string(name), section, micros(t0)+int64(i), micros(t0.AddDate(0, 0, 90))); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	for _, tt := range []struct {
+		post  policy.PostID
+		first string
+		n     int
+	}{
+		{policy.SecurityManager, "k000", 1}, {policy.SecurityOfficer, "k501", mostKept}, {policy.CIO, "k501", mostKept}, {policy.Staff, "", 0},
+	} {
+		w.is(tt.post)
+		got, err := w.KeptFor(t.Context(), signin.Origin{}, "c")
+		w.must(err)
+		if len(got) != tt.n || tt.n > 0 && got[0].ID != tt.first {
+			t.Errorf("%s: %d reports, %+v", tt.post, len(got), got[:min(len(got), 1)])
+		}
 	}
 }
 

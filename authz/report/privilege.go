@@ -177,6 +177,7 @@ type Privilege struct {
 	Kinds    []Sum // by privilege
 	Sections []Sum
 	Standing []Standing
+	Cut      bool // there are more findings of such privilege
 
 	policy *policy.Policy
 }
@@ -205,15 +206,17 @@ func (r *Reader) privilege(ctx context.Context, at Period, scope Scope) (Documen
 	d.Weeks = weeksOf(d.Uses, at, now)
 	d.Kinds = sums(d.Uses, func(u Use) string { return u.Lease.Privilege }, now)
 	d.Sections = sums(d.Uses, func(u Use) string { return u.By.Section }, now)
-	found, err := elevate.Since(ctx, r.DB, at.From, MostFindings)
+	found, err := elevate.Since(ctx, r.DB, at.From, r.most)
 	if err != nil {
 		return nil, err
 	}
+	d.Cut = len(found) == r.most
+	sectionOf := r.remembered()
 	for _, f := range found {
 		if f.Kind != elevate.Membership && f.Kind != elevate.Enabled || !f.FoundAt.Before(at.To) {
 			continue
 		}
-		section, err := r.sectionOf(ctx, f.Login)
+		section, err := sectionOf(ctx, f.Login)
 		if err != nil {
 			return nil, err
 		}
@@ -322,9 +325,9 @@ func (d Privilege) Report(lang string) Report {
 	}
 	return Report{
 		Name: OfPrivilege, Title: Titles[OfPrivilege], AsOf: d.AsOf, Period: d.Period, Articles: articlesOf[OfPrivilege],
-		Notes: []policy.Words{{
+		Notes: append([]policy.Words{{
 			JA: "時間は期間内に貸し出されていた長さです。二人が同時に借りれば二倍に数えます。", EN: "Hours are those lent within the period; an hour of two people at once is two.",
-		}},
+		}}, cutNotes(d.Cut)...),
 		Sheets: []Sheet{weeks, kinds, sections, holders, standing, entries},
 	}
 }
@@ -341,8 +344,9 @@ type PrivilegeAnswer struct {
 	Privileges []SumAnswer      `json:"privileges"`
 	Sections   []SumAnswer      `json:"sections"`
 	Standing   []StandingAnswer `json:"standing"`
-	Items      []UseAnswer      `json:"items"` // the newest first
-	Next       *string          `json:"next"`  // give it as after= for the rest; null at the end
+	Cut        bool             `json:"findings_cut"` // there are more findings of such privilege
+	Items      []UseAnswer      `json:"items"`        // the newest first
+	Next       *string          `json:"next"`         // give it as after= for the rest; null at the end
 }
 
 // A WeekAnswer is one week's.
@@ -419,7 +423,7 @@ func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 // Answer is the report for programs.
 func (d Privilege) Answer(after string, most int) any {
 	out := PrivilegeAnswer{
-		AsOf: stamp(d.AsOf), From: stamp(d.Period.From), To: stamp(d.Period.To),
+		AsOf: stamp(d.AsOf), From: stamp(d.Period.From), To: stamp(d.Period.To), Cut: d.Cut,
 		Weeks: []WeekAnswer{}, Privileges: []SumAnswer{}, Sections: []SumAnswer{}, Standing: []StandingAnswer{}, Items: []UseAnswer{},
 	}
 	for _, w := range d.Weeks {

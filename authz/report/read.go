@@ -41,10 +41,11 @@ type House struct {
 type Reader struct {
 	House
 	refused approval.Refusals // by person, report and reason
+	most    int               // findings that a report reads
 }
 
 // New builds it.
-func New(h House) *Reader { return &Reader{House: h} }
+func New(h House) *Reader { return &Reader{House: h, most: mostFindings} }
 
 // A Wish is what is asked for.
 type Wish struct {
@@ -153,7 +154,7 @@ func (r *Reader) read(ctx context.Context, w Wish, scope Scope, e audit.Entry) (
 	if !at.IsZero() {
 		e.Detail["from"], e.Detail["to"] = at.From.UTC().Format(time.RFC3339), at.To.UTC().Format(time.RFC3339)
 	}
-	if d != nil {
+	if d != nil && err == nil {
 		e.Detail["entries"] = strconv.Itoa(len(d.Report("en").Entries().Rows))
 	}
 	if wrote := r.enter(ctx, e); wrote != nil {
@@ -195,6 +196,35 @@ func (r *Reader) sectionOf(ctx context.Context, login string) (string, error) {
 		return "", nil
 	}
 	return r.SectionOf(ctx, login)
+}
+
+// remembered is sectionOf that asks once for each login.
+func (r *Reader) remembered() func(ctx context.Context, login string) (string, error) {
+	known := map[string]string{}
+	return func(ctx context.Context, login string) (string, error) {
+		if section, ok := known[login]; ok {
+			return section, nil
+		}
+		section, err := r.sectionOf(ctx, login)
+		if err == nil {
+			known[login] = section
+		}
+		return section, err
+	}
+}
+
+// mostFindings is how many findings of a kind of book a report reads: more than a
+// prefecture has IDs, so that what is left out is the exception, and said.
+const mostFindings = 50000
+
+// cutNotes say that a report does not have all findings.
+func cutNotes(cut bool) []policy.Words {
+	if !cut {
+		return nil
+	}
+	return []policy.Words{{
+		JA: "見つかったものが多すぎるため、一部だけを数えています。期間を短くしてください。", EN: "Too much was found, and only a part of it is counted. Please choose a shorter period.",
+	}}
 }
 
 // page is the part of a list after an entry, and the id of its last one where there are

@@ -76,6 +76,7 @@ type Reconcile struct {
 	AsOf       time.Time
 	Mismatches []Mismatch // the open ones first, the newest first
 	Sealed     int        // emergency IDs on the register
+	Cut        bool       // there are more findings
 
 	policy *policy.Policy
 }
@@ -83,12 +84,13 @@ type Reconcile struct {
 func (r *Reader) reconcile(ctx context.Context, at Period, scope Scope) (Document, error) {
 	now := r.Now()
 	d := Reconcile{Period: at, AsOf: now, policy: r.Policy()}
-	found, err := elevate.Since(ctx, r.DB, at.From, MostFindings)
+	found, err := elevate.Since(ctx, r.DB, at.From, r.most)
 	if err != nil {
 		return nil, err
 	}
+	sectionOf := r.remembered()
 	for _, f := range found {
-		section, err := r.sectionOf(ctx, f.Login)
+		section, err := sectionOf(ctx, f.Login)
 		if err != nil {
 			return nil, err
 		}
@@ -97,10 +99,11 @@ func (r *Reader) reconcile(ctx context.Context, at Period, scope Scope) (Documen
 			FoundAt: f.FoundAt, SeenAt: f.SeenAt, ClosedAt: f.ClosedAt, ClosedBy: string(f.ClosedBy), TakenBy: f.Taken.By.Login,
 		})
 	}
-	noticed, err := lifecycle.FindingsSince(ctx, r.DB, at.From, MostFindings)
+	noticed, err := lifecycle.FindingsSince(ctx, r.DB, at.From, r.most)
 	if err != nil {
 		return nil, err
 	}
+	d.Cut = len(found) == r.most || len(noticed) == r.most
 	for _, f := range noticed {
 		m := Mismatch{Kind: MismatchKind(f.Kind), Login: f.Login, Subject: f.Subject, Section: f.Section, Detail: f.Detail, FoundAt: f.FoundAt, SeenAt: f.SeenAt, ClosedAt: f.ClosedAt}
 		if !m.ClosedAt.IsZero() {
@@ -194,9 +197,9 @@ func (d Reconcile) Report(lang string) Report {
 	}
 	return Report{
 		Name: OfReconcile, Title: Titles[OfReconcile], AsOf: d.AsOf, Period: d.Period, Articles: articlesOf[OfReconcile],
-		Notes: []policy.Words{{
+		Notes: append([]policy.Words{{
 			JA: "未解消のものは期間によらずすべてを、解消したものは期間内に見つけた又は解消したものを示します。", EN: "What is open is shown whenever it was found; what is closed, where it was found or closed within the period.",
-		}},
+		}}, cutNotes(d.Cut)...),
 		Sheets: []Sheet{kinds, sections, entries},
 	}
 }
@@ -207,6 +210,7 @@ type ReconcileAnswer struct {
 	From   *time.Time       `json:"from"`
 	To     *time.Time       `json:"to"`
 	Sealed int              `json:"emergency_ids"` // on the register
+	Cut    bool             `json:"findings_cut"`  // there are more findings
 	Kinds  []MismatchCount  `json:"kinds"`
 	Items  []MismatchAnswer `json:"items"` // the open ones first
 	Next   *string          `json:"next"`  // give it as after= for the rest; null at the end
@@ -239,7 +243,7 @@ type MismatchAnswer struct {
 
 // Answer is the report for programs.
 func (d Reconcile) Answer(after string, most int) any {
-	out := ReconcileAnswer{AsOf: stamp(d.AsOf), From: stamp(d.Period.From), To: stamp(d.Period.To), Sealed: d.Sealed, Kinds: []MismatchCount{}, Items: []MismatchAnswer{}}
+	out := ReconcileAnswer{AsOf: stamp(d.AsOf), From: stamp(d.Period.From), To: stamp(d.Period.To), Sealed: d.Sealed, Cut: d.Cut, Kinds: []MismatchCount{}, Items: []MismatchAnswer{}}
 	counts := d.counts(func(m Mismatch) string { return string(m.Kind) })
 	for _, k := range MismatchKinds() {
 		out.Kinds = append(out.Kinds, MismatchCount{string(k), counts[string(k)][0], counts[string(k)][1]})

@@ -32,11 +32,12 @@ type Visit struct {
 	BytesIn, BytesOut int64
 }
 
-// visitOf says when a session was over, whether or not anybody wrote it down.
+// visitOf says when a session was over, whether or not anybody wrote it down: by the
+// first of its ends that came.
 func visitOf(n session.Session, section string, now time.Time) Visit {
-	v := Visit{Session: n, Section: section, Until: n.EndedAt}
-	for _, end := range []time.Time{n.ExpiresAt, n.IdleExpiresAt} {
-		if v.Until.IsZero() && !end.IsZero() && !now.Before(end) {
+	v := Visit{Session: n, Section: section}
+	for _, end := range []time.Time{n.EndedAt, n.ExpiresAt, n.IdleExpiresAt} {
+		if !end.IsZero() && !now.Before(end) && (v.Until.IsZero() || end.Before(v.Until)) {
 			v.Until = end
 		}
 	}
@@ -125,9 +126,15 @@ func (r *Reader) remote(ctx context.Context, at Period, scope Scope) (Document, 
 	return d, nil
 }
 
-// NeverUsed reports whether a permit was in force, and nobody came by it.
+// NeverUsed reports whether a permit was in force, and nobody came by it. One that was
+// revoked before it began never was.
 func (m Permission) NeverUsed(now time.Time) bool {
-	return !m.DecidedAt.IsZero() && m.UsedAt.IsZero() && !now.Before(m.From) && m.State(now) != permit.Denied
+	return !m.DecidedAt.IsZero() && m.UsedAt.IsZero() && !now.Before(m.From) && m.EndsAt().After(m.From) && m.State(now) != permit.Denied
+}
+
+// over reports whether a permit with this state was approved and is so no more.
+func over(s permit.State) bool {
+	return s == permit.Ended || s == permit.Expired || s == permit.Revoked
 }
 
 func remoteSums(permits []Permission, visits []Visit, now time.Time) []RemoteSum {
@@ -141,12 +148,12 @@ func remoteSums(permits []Permission, visits []Visit, now time.Time) []RemoteSum
 	for _, m := range permits {
 		s := of(m.Person.Section)
 		s.Permits++
-		switch m.State(now) {
-		case permit.Approved:
+		switch state := m.State(now); {
+		case state == permit.Approved:
 			s.Live++
-		case permit.Pending:
+		case state == permit.Pending:
 			s.Pending++
-		case permit.Ended, permit.Expired, permit.Revoked:
+		case over(state):
 			s.Over++
 		}
 		if m.NeverUsed(now) {
@@ -188,7 +195,7 @@ func (d Remote) Report(lang string) Report {
 			return Figure{n, of}
 		}
 		sections.Rows = append(sections.Rows, []any{
-			section(s.Section), f(s.Permits), f(s.Live, "state", string(permit.Approved)), f(s.Pending, "state", string(permit.Pending)), s.Over, f(s.Never, "never_used", "yes"), s.Visit,
+			section(s.Section), f(s.Permits), f(s.Live, "state", string(permit.Approved)), f(s.Pending, "state", string(permit.Pending)), f(s.Over, "over", "yes"), f(s.Never, "never_used", "yes"), s.Visit,
 		})
 	}
 	holders := Sheet{ID: "holders", Name: policy.Words{JA: "だれがいつまで", EN: "Who may come until when"}, Bar: -1, From: 2, Until: 3, Columns: []Column{
@@ -202,14 +209,17 @@ func (d Remote) Report(lang string) Report {
 		visits.Rows = append(visits.Rows, []any{v.Login, v.Name, section(v.Section), v.From, v.Gear, v.Terminal, v.StartedAt, v.SeenAt, v.Until})
 	}
 	entries := Sheet{ID: "entries", Name: policy.Words{JA: "許可一覧", EN: "Permits"}, Bar: -1, Columns: []Column{
-		column("permit", "許可", "permit"), column("login", "ログイン名", "login"), column("name", "氏名", "name"), column("section", "室課", "section"), column("state", "状態", "state"),
+		column("permit", "許可", "permit"), column("login", "ログイン名", "login"), column("name", "氏名", "name"), column("section", "室課", "section"), column("state", "状態", "state"), column("over", "終了", "over"),
 		column("terminal", "端末機", "terminal"), column("applications", "システム", "applications"), column("reason", "理由", "reason"), column("starts_at", "始まり", "from"), column("ends_at", "終わり", "until"),
 		column("decided_by", "承認した人", "decided by"), column("last_used_at", "最後の利用", "last used"), column("never_used", "一度も使われていない", "never used"), column("sessions", "期間内の接続", "sessions in the period"),
 	}}
 	for _, m := range d.Permits {
-		state, never := m.State(d.AsOf), Coded{"", "no"}
+		state, never, done := m.State(d.AsOf), Coded{"", "no"}, Coded{"", "no"}
 		if m.NeverUsed(d.AsOf) {
 			never = Coded{yesNo[true].In(lang), "yes"}
+		}
+		if over(state) {
+			done = Coded{yesNo[true].In(lang), "yes"}
 		}
 		if state == permit.Approved {
 			holders.Rows = append(holders.Rows, []any{cmp.Or(m.Person.Name, m.Person.Login), section(m.Person.Section), m.From, m.Until, Ref{short(m.ID), ToPermit, m.ID}})
@@ -219,7 +229,7 @@ func (d Remote) Report(lang string) Report {
 			until = m.Until
 		}
 		entries.Rows = append(entries.Rows, []any{
-			Ref{short(m.ID), ToPermit, m.ID}, m.Person.Login, m.Person.Name, section(m.Person.Section), Coded{permitWords[state].In(lang), string(state)}, m.Stated.One("terminal"),
+			Ref{short(m.ID), ToPermit, m.ID}, m.Person.Login, m.Person.Name, section(m.Person.Section), Coded{permitWords[state].In(lang), string(state)}, done, m.Stated.One("terminal"),
 			strings.Join(m.Stated["applications"], ", "), m.Reason, m.From, until, said(m.Decisions), m.UsedAt, never, m.Sessions,
 		})
 	}

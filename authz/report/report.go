@@ -192,10 +192,10 @@ var printed = template.Must(template.New("").Parse(`<!DOCTYPE html>
 body{font:14px/1.6 "Noto Sans JP","IPAGothic",sans-serif;color:#1a1a1c;margin:2rem auto;max-width:60rem;padding:0 1rem}
 h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem}
 table{border-collapse:collapse;width:100%}th,td{border-bottom:1px solid #949494;padding:.25rem .5rem;text-align:left;vertical-align:top}
-td.n{text-align:right}.bar{display:inline-block;height:.8rem;background:#0017c1;vertical-align:middle}
+.note{white-space:pre-wrap;overflow-wrap:anywhere}td.n{text-align:right}.bar{display:inline-block;height:.8rem;background:#0017c1;vertical-align:middle}
 @media print{body{margin:0;max-width:none}tr{break-inside:avoid}thead{display:table-header-group}}
 </style></head><body><h1>{{.Title}}</h1><p>{{.When}}{{range .Articles}}　{{.}}{{end}}</p>
-{{range .Notes}}<p>{{.}}</p>{{end}}
+{{range .Notes}}<p class="note">{{.}}</p>{{end}}
 {{range .Sheets}}<h2>{{.Name}}</h2><table><thead><tr>{{range .Head}}<th scope="col">{{.}}</th>{{end}}</tr></thead><tbody>
 {{range .Rows}}<tr>{{range .}}<td{{if .Number}} class="n"{{end}}>{{if .Bar}}<span class="bar" style="width:{{.Bar}}px"></span> {{end}}{{.Text}}</td>{{end}}</tr>
 {{end}}</tbody></table>{{end}}</body></html>

@@ -39,6 +39,7 @@ func sample() Dormant {
 func TestPlain(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"", ""}, {"田中", "田中"}, {"a=b", "a=b"}, {"=1+1", "'=1+1"}, {"+81", "'+81"}, {"-1", "'-1"}, {"@x", "'@x"}, {"\t=1", "'\t=1"}, {"\r=1", "'\r=1"}, {"＝1", "'＝1"},
+		{" =1", "' =1"}, {"\u3000＠x", "'\u3000＠x"}, {"\ufeff\u200b=1", "'\ufeff\u200b=1"}, {"\x00=1", "'\x00=1"}, {" 田中", " 田中"}, {" ", " "}, {"\xff=", "\xff="},
 	} {
 		if got := Plain(tt.in); got != tt.want {
 			t.Errorf("Plain(%q) = %q, want %q", tt.in, got, tt.want)

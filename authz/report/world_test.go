@@ -1,12 +1,14 @@
 package report
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -339,6 +341,45 @@ func TestReconcile(t *testing.T) {
 	}
 }
 
+// TestFindingsCut: where a report leaves findings out, it says so.
+func TestFindingsCut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).filled()
+	cut := func(name Name) bool {
+		d := w.make(name, Everything)
+		var said struct {
+			Cut bool `json:"findings_cut"`
+		}
+		w.must(json.Unmarshal([]byte(w.json(d.Answer("", 0))), &said))
+		if noted := slices.Contains(d.Report("en").Notes, cutNotes(true)[0]); noted != said.Cut {
+			t.Errorf("%s: noted %v, said %v", name, noted, said.Cut)
+		}
+		return said.Cut
+	}
+	for _, name := range []Name{OfDormant, OfPrivilege, OfReconcile} {
+		if w.most = mostFindings; cut(name) {
+			t.Errorf("%s is said to be cut", name)
+		}
+		if w.most = 1; !cut(name) {
+			t.Errorf("%s is cut, and does not say so", name)
+		}
+	}
+}
+
+// TestPrintedNotes: a signed checkpoint is printed with its lines, or nobody could check it.
+func TestPrintedNotes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).filled()
+	d := w.make(OfEvidence, Everything)
+	var b bytes.Buffer
+	w.must(d.Report("en").WriteHTML(&b, "en"))
+	for _, want := range []string{".note{white-space:pre-wrap", `<p class="note">Tree head`} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %s in %s", want, b.String())
+		}
+	}
+}
+
 // TestEvidence: for each article what the trail holds of the period, with the numbers of
 // samples that are the article's, settings, deviations and the head of the tree.
 func TestEvidence(t *testing.T) {
@@ -476,8 +517,10 @@ func TestNothingYet(t *testing.T) {
 	if !errors.Is(err, ErrNothingYet) || d == nil || d.Answer("", 0).(DormantAnswer).AsOf != nil {
 		t.Errorf("%v, %v", d, err)
 	}
-	if len(w.entries("report.read")) != 1 {
+	if read := w.entries("report.read"); len(read) != 1 {
 		t.Error("not on the trail")
+	} else if n, counted := read[0].Detail["entries"]; counted {
+		t.Errorf("%s entries of nothing", n)
 	}
 	for _, name := range Names()[1:] {
 		if b := w.json(w.make(name, Everything).Answer("", 0)); name != OfEvidence && !json.Valid([]byte(b)) {

@@ -86,6 +86,24 @@ func Hold(ctx context.Context, in store.Reader, from, to time.Time, samples int)
 	}
 }
 
+// SealedBefore reports whether everything of before a time that waited to be sealed is.
+// What waits is in the order in which it was written: its first entry tells.
+func SealedBefore(ctx context.Context, in store.Reader, t time.Time) (bool, error) {
+	var data []byte
+	waits, err := one(ctx, in, []any{&data}, `SELECT data FROM trail_pending ORDER BY seq LIMIT 1`)
+	if err != nil {
+		return false, fmt.Errorf("looking for what waits to be sealed: %w", err)
+	}
+	if !waits {
+		return true, nil
+	}
+	e, err := decode(data)
+	if err != nil {
+		return false, fmt.Errorf("reading what waits to be sealed: %w", err)
+	}
+	return !e.Time.Before(t), nil
+}
+
 // sample finds some entries of an article.
 func (h Holding) sample(ctx context.Context, in store.Reader, article string, first, last int64, from, to time.Time, most int) ([]Record, error) {
 	var out []Record

@@ -125,8 +125,9 @@ const (
 	// another table are: the rest is in the file.
 	rowsShown    = 50
 	figuresShown = 60
-	// mostChoices is of how many values somebody chooses one.
-	mostChoices = 100
+	// mostChoices is of how many values somebody chooses one: a prefecture has some
+	// hundred sections.
+	mostChoices = 1000
 )
 
 type reportPage struct {
@@ -137,6 +138,7 @@ type reportPage struct {
 	Nothing  bool // there is none yet
 	Period   bool // it is of a stretch of time
 	Kept     bool // it was made by itself, and is as it was then
+	Searches bool // the reader may open the entries of the trail that it names
 	From, To string
 	Choices  []reportChoice
 	Narrowed bool
@@ -212,7 +214,7 @@ func (h *house) report(w http.ResponseWriter, r *web.Request) error {
 	}
 	wish, filter := wished(r, "page")
 	path := "/reports/" + string(wish.Name)
-	p := reportPage{Rooms: h.counters(r, step, "reports"), Path: path, Title: r.Say(report.Titles[wish.Name]), From: wish.From, To: wish.To, Articles: report.ArticlesOf(wish.Name)}
+	p := reportPage{Rooms: h.counters(r, step, "reports"), Path: path, Searches: searches(r, step), Title: r.Say(report.Titles[wish.Name]), From: wish.From, To: wish.To, Articles: report.ArticlesOf(wish.Name)}
 	d, err := h.Reports.For(r.Context(), r.Origin, r.Cookie, wish)
 	if no := (*report.Refusal)(nil); errors.As(err, &no) && no.Field != "" {
 		v := h.view(r, step, p)
@@ -365,7 +367,9 @@ func (h *house) fillSheet(r *web.Request, p *reportPage, out *reportSheet, s rep
 			case int, float64:
 				cells[i].Number = true
 			case report.Ref:
-				cells[i].Path = placeOf(v, r.URL.Query())
+				if v.To != report.ToEntry || p.Searches {
+					cells[i].Path = placeOf(v, p.Path, r.URL.Query())
+				}
 			}
 			if i == s.Bar && most > 0 {
 				cells[i].Bar = int(report.Number(v) / most * 1000)
@@ -396,8 +400,17 @@ func leadsTo(path string, q url.Values, of report.Filter) string {
 	return path + "?" + out.Encode() + "#entries"
 }
 
-// placeOf is the page of something.
-func placeOf(v report.Ref, q url.Values) string {
+// searches reports whether the reader may search the trail. It chooses doors, and the
+// door asks again.
+func searches(r *web.Request, step signin.Step) bool {
+	return slices.ContainsFunc(r.Policy().PostsOf(step.Person.Groups), func(id policy.PostID) bool {
+		post, ok := r.Policy().Post(id)
+		return ok && post.Audits
+	})
+}
+
+// placeOf is the page of something that a report, at a path, names.
+func placeOf(v report.Ref, path string, q url.Values) string {
 	switch v.To {
 	case report.ToLease:
 		return "/leases/" + url.PathEscape(v.ID)
@@ -406,7 +419,7 @@ func placeOf(v report.Ref, q url.Values) string {
 	case report.ToPerson:
 		return "/people/" + url.PathEscape(v.ID)
 	case report.ToArticle:
-		return leadsTo("/reports/"+string(report.OfEvidence), q, report.Filter{"article": v.ID})
+		return leadsTo(path, q, report.Filter{"article": v.ID})
 	case report.ToEntry:
 		n, err := strconv.ParseInt(v.ID, 10, 64)
 		if err != nil {
@@ -488,7 +501,7 @@ func (h *house) keptReport(w http.ResponseWriter, r *web.Request) error {
 		return h.turned(w, r, err, path)
 	}
 	_, filter := wished(r, "page")
-	p := reportPage{Rooms: h.counters(r, step, "reports"), Path: path, Title: r.Say(report.Titles[k.Name]), Kept: true, Articles: report.ArticlesOf(k.Name)}
+	p := reportPage{Rooms: h.counters(r, step, "reports"), Path: path, Searches: searches(r, step), Title: r.Say(report.Titles[k.Name]), Kept: true, Articles: report.ArticlesOf(k.Name)}
 	h.fillReport(r, &p, d.Report(h.tongue(r).lang), filter)
 	v := h.view(r, step, p)
 	v.Wide = true

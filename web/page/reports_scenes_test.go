@@ -134,6 +134,29 @@ func TestReportLeads(t *testing.T) {
 	}
 }
 
+// TestEvidenceLeads: an article leads to its entries in the report that is read, also in
+// one that is kept, and an entry of the trail to where it can be read, for who may.
+func TestEvidenceLeads(t *testing.T) {
+	w := atShelf(newWorld(t))
+	entries := &w.shelf.rep.Sheets[3]
+	entries.Columns = []report.Column{{Key: "article", Says: policy.Words{JA: "条", EN: "article"}}, {Key: "index", Says: policy.Words{JA: "番号", EN: "number"}}}
+	entries.Rows = [][]any{{report.Ref{Says: "第62条", To: report.ToArticle, ID: "62"}, report.Ref{Says: "7", To: report.ToEntry, ID: "7"}}}
+	const trail = `href="/api/v1/audit?limit=1&amp;after=8"`
+	for _, path := range []string{"/reports/evidence", "/kept-reports/k1"} {
+		w.signedIn("auditor")
+		body := w.get(path).is(200).body
+		for _, want := range []string{`href="` + path + `?article=62#entries"`, trail} {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s: no %s", path, want)
+			}
+		}
+		w.signedIn("cio")
+		if body := w.get(path).is(200).body; strings.Contains(body, "/api/v1/audit") || !strings.Contains(body, `>7`) {
+			t.Errorf("%s leads the CIO to where they are refused", path)
+		}
+	}
+}
+
 func TestReportFiles(t *testing.T) {
 	w := atShelf(newWorld(t))
 	for format, begin := range map[string]string{"csv": "\ufefflease,section", "xlsx": "PK", "html": "<!DOCTYPE html>"} {
