@@ -223,7 +223,7 @@ func cutNotes(cut bool) []policy.Words {
 		return nil
 	}
 	return []policy.Words{{
-		JA: "見つかったものが多すぎるため、一部だけを数えています。期間を短くしてください。", EN: "Too much was found, and only a part of it is counted. Please choose a shorter period.",
+		JA: "見つかったものが多すぎるため、一部だけを数えています。未解消のものを減らすか、期間を短くしてください。", EN: "Too much was found, and only a part of it is counted. Please settle what is open, or choose a shorter period.",
 	}}
 }
 
