@@ -13,7 +13,7 @@ type PersonnelRules struct {
 	// that Sekisho knows it by.
 	Columns []PersonnelColumn `yaml:"columns"`
 	// Viewers are the posts that may see what a file would do before it is done.
-	// Empty: those that approve it.
+	// Those that approve it may in any case.
 	Viewers []PostID `yaml:"viewers"`
 	// Roster: a file names all staff, and whoever is not in it leaves.
 	Roster bool `yaml:"roster"`
@@ -124,10 +124,7 @@ func PersonnelDeciders() []PostID { return []PostID{CIO, SecurityOfficer} }
 
 // MayView reports whether posts may see what a file would do.
 func (r PersonnelRules) MayView(posts []PostID) bool {
-	may := r.Viewers
-	if len(may) == 0 {
-		may = PersonnelDeciders()
-	}
+	may := append(PersonnelDeciders(), r.Viewers...) // nobody approves what they cannot see
 	return slices.ContainsFunc(posts, func(id PostID) bool { return slices.Contains(may, id) })
 }
 

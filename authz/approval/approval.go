@@ -143,6 +143,14 @@ func (r Rule) takes(now time.Time) policy.ACR {
 	return ""
 }
 
+// names reports whether one of the posts may have a say in it; where it is not strict,
+// anybody may come to have one.
+func (r Rule) names(posts []policy.PostID) bool {
+	return !r.Strict || slices.ContainsFunc(r.Steps, func(s Step) bool {
+		return slices.ContainsFunc(s.Posts, func(id policy.PostID) bool { return slices.Contains(posts, id) })
+	})
+}
+
 // A Matter is what is asked for. It never changes.
 type Matter struct {
 	ID          string

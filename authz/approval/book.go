@@ -76,6 +76,9 @@ type Desk struct {
 	Settled func(ctx context.Context, m Matter, to State)
 	// Confirms are what every yes to a matter must confirm. nil: nothing.
 	Confirms func(m Matter) []Confirmation
+	// Against says why somebody whose post decides a matter may not say yes to it all
+	// the same: they gain by it (article 16-1). Empty words and nil: nothing is.
+	Against func(ctx context.Context, m Matter, by PersonRef) (policy.Words, error)
 	// Card fills what the kind knows of a matter into its card.
 	Card func(ctx context.Context, m Matter, c *Card) error
 	// Notice says how an event is told; ok is false for the plain way.

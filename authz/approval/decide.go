@@ -52,6 +52,13 @@ func (b *Book) DecideWith(ctx context.Context, by Approver, id string, yes bool,
 	if err != nil {
 		return View{}, err
 	}
+	var against policy.Words
+	// Who cannot decide it by any post has nothing looked up.
+	if ask := b.desks[m.Kind].Against; yes && ask != nil && m.Rule.names(by.Posts) {
+		if against, err = ask(ctx, m, Ref(by.Person)); err != nil {
+			return View{}, fmt.Errorf("deciding a request: %w", err)
+		}
+	}
 	var (
 		out  View
 		no   Verdict
@@ -79,6 +86,10 @@ func (b *Book) DecideWith(ctx context.Context, by Approver, id string, yes bool,
 		v := May(p, m, made, people, by, now)
 		if !v.ok {
 			no = v
+			return nil
+		}
+		if !against.IsEmpty() {
+			no = refusal(OwnMatter, against, false, "16-1")
 			return nil
 		}
 		if lacking != nil {

@@ -70,8 +70,11 @@ type job struct {
 // found is what was so of somebody before an import first wrote to them.
 type found struct {
 	Record
-	New    bool     `json:"new,omitempty"` // they were not there
-	Places []string `json:"places,omitempty"`
+	New bool `json:"new,omitempty"` // they were not there
+	// Applied: it was read right before the change itself, and not only before its end
+	// was written ahead, which may be weeks earlier.
+	Applied bool     `json:"applied,omitempty"`
+	Places  []string `json:"places,omitempty"`
 }
 
 // Tick carries out all that is due now, at a bounded rate.
@@ -242,8 +245,16 @@ func (b *Book) look(ctx context.Context, j *job) error {
 	}
 	who, err := b.Directory.Find(ctx, j.change.Login)
 	switch {
+	case errors.Is(err, directory.ErrNotFound) && j.step == stepApply:
+		// Somebody may have had the login, and been deleted, since it was planned.
+		var n int64
+		err := b.DB.QueryRow(ctx, `SELECT COUNT(*) FROM tombstone WHERE login = $1`, directory.Canonical(j.change.Login)).Scan(&n)
+		if err == nil && n > 0 {
+			err = errTaken
+		}
+		return err
 	case errors.Is(err, directory.ErrNotFound):
-		return nil // to be made, or never made
+		return nil // never made
 	case err != nil:
 		return err
 	case directory.Canonical(who.Login) != directory.Canonical(j.change.Login) || directory.Canonical(who.Number) != directory.Canonical(j.change.After.Number) || j.found == nil:
@@ -269,8 +280,11 @@ func (b *Book) intend(ctx context.Context, jobs []*job) (ours []*job, err error)
 			if err != nil {
 				return err
 			}
-			if j.found == nil && j.problem == nil {
-				was := found{Record: recordOf(b.Policy(), j.who), New: j.who.ID == ""}
+			if j.problem == nil && (j.found == nil || j.step == stepApply && !j.found.Applied) {
+				was := found{Record: recordOf(b.Policy(), j.who), New: j.who.ID == "", Applied: j.step == stepApply}
+				if j.found != nil { // of what the import has written ahead, what was so before
+					was.Expires = j.found.Expires
+				}
 				if was.Places, err = placesOf(ctx, tx, j.who.ID, b.Now()); err != nil {
 					return err
 				}
@@ -315,6 +329,9 @@ func (b *Book) bring(ctx context.Context, j *job) (err error) {
 				return err
 			}
 		}
+	}
+	if is := j.who.Account.ExpiresAt; c.Person != "" && j.step != stepUndo && want.ExpiresAt != nil && !is.Equal(c.Before.Expires) && later(*want.ExpiresAt, is) {
+		want.ExpiresAt = nil // somebody has ended it sooner since it was planned
 	}
 	if err := b.Directory.Amend(ctx, j.who, want); err != nil {
 		return err
@@ -382,6 +399,10 @@ func without(all, but []string) []string {
 	return out
 }
 
+// wholeDays is how finely a directory keeps an end that knows no time of the day
+// (shadowExpire, UTC).
+const wholeDays = 24 * time.Hour
+
 // back is target turned round: what was found comes back where it still is as the change
 // left it. Who was not there before is closed.
 func (c Change) back(was *found, who directory.Person, p *policy.Policy) (a directory.Amendment, gained, lost []string) {
@@ -390,22 +411,27 @@ func (c Change) back(was *found, who directory.Person, p *policy.Policy) (a dire
 		yes := true
 		return directory.Amendment{Disabled: &yes}, nil, now.Groups
 	}
+	b, n := c.Before, c.After
+	var end *time.Time
+	if !b.Expires.Equal(n.Expires) && (now.Expires.Equal(n.Expires) || now.Expires.Equal(n.Expires.Truncate(wholeDays))) {
+		end = &was.Expires
+	}
+	if !was.Applied { // its end is all that was written
+		return directory.Amendment{ExpiresAt: end}, nil, nil
+	}
 	text := func(before, after, now, found string) *string {
 		if before == after || now != after || now == found {
 			return nil
 		}
 		return &found
 	}
-	b, n := c.Before, c.After
 	a = directory.Amendment{
-		Name: text(b.Name, n.Name, now.Name, was.Name), Mail: text(b.Mail, n.Mail, now.Mail, was.Mail), Section: text(b.Section, n.Section, now.Section, was.Section),
+		ExpiresAt: end,
+		Name:      text(b.Name, n.Name, now.Name, was.Name), Mail: text(b.Mail, n.Mail, now.Mail, was.Mail), Section: text(b.Section, n.Section, now.Section, was.Section),
 		Company: text(b.Company, n.Company, now.Company, was.Company), Number: text(b.Number, n.Number, now.Number, was.Number),
 	}
 	if b.Kind != n.Kind && now.Kind == n.Kind {
 		a.Kind = &was.Kind
-	}
-	if !b.Expires.Equal(n.Expires) && now.Expires.Equal(n.Expires) {
-		a.ExpiresAt = &was.Expires
 	}
 	if b.Disabled != n.Disabled && now.Disabled == n.Disabled {
 		a.Disabled = &was.Disabled
@@ -414,6 +440,9 @@ func (c Change) back(was *found, who directory.Person, p *policy.Policy) (a dire
 		if policy.InGroup(was.Groups, []string{group}) {
 			gained = append(gained, group)
 		}
+	}
+	if now.Disabled && !was.Disabled && a.Disabled == nil {
+		gained = nil // closed by somebody else since; they lose posts by that, and get none back
 	}
 	for _, group := range without(n.Groups, b.Groups) {
 		if !policy.InGroup(was.Groups, []string{group}) {
@@ -544,12 +573,15 @@ func (b *Book) became(ctx context.Context, tx *store.Tx, j *job) error {
 	switch j.step {
 	case stepEnd:
 		e.Action, e.Detail["until"] = "person.end_set", ""
-		if !c.After.Expires.IsZero() {
-			e.Detail["until"] = c.After.Expires.Format(time.RFC3339)
+		if end := j.who.Account.ExpiresAt; !end.IsZero() { // as it is: a sooner one is kept
+			e.Detail["until"] = end.UTC().Format(time.RFC3339)
 		}
 	case stepApply:
 		e.Action = actions[c.Act]
 		c.detail(e.Detail)
+		if end := j.who.Account.ExpiresAt; !end.IsZero() {
+			e.Detail["until"] = end.UTC().Format(time.RFC3339)
+		}
 		err = b.follows(ctx, tx, j)
 	case stepHandover:
 		e.Action = "person.handover_ended"
@@ -673,7 +705,7 @@ func (b *Book) ends(ctx context.Context, tx *store.Tx, j *job, leases, permits b
 // unfollows turns round what follows turned.
 func (b *Book) unfollows(ctx context.Context, tx *store.Tx, j *job) error {
 	c, now := j.change, b.Now()
-	if j.who.ID == "" {
+	if j.who.ID == "" || !j.found.Applied {
 		return nil
 	}
 	if j.found.New {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"sekisho/authn/standing"
 	"sekisho/authz"
 	"sekisho/authz/approval"
 	"sekisho/directory"
@@ -262,6 +263,132 @@ func TestUndoneByHand(t *testing.T) {
 	w.clock.Advance(8 * 24 * time.Hour)
 	if _, err := w.AskUndo(t.Context(), approval.Ref(w.person("kobayashi")), nil, later.ID, "遅い"); !errors.Is(err, ErrState) {
 		t.Errorf("undone after its days: %v", err)
+	}
+}
+
+// undo has an import undone by two persons, all at once.
+func (w *world) undo(id string) {
+	w.Helper()
+	asked, err := w.AskUndo(w.Context(), approval.Ref(w.person("kobayashi")), nil, id, "取違え")
+	w.must(err)
+	w.decide("yoshida", asked.UndoMatter, true)
+	w.must(w.Tick(w.Context()))
+}
+
+// TestGainersDoNotDecide (design rule 7, article 16-1): who gets a post by an import does
+// not approve it; and that the directory does not know who proposed is said.
+func TestGainersDoNotDecide(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	i := w.propose("number,name,posts\nK-kobayashi,例 kobayashi,security_officer;cio\n")
+	card, err := w.matters.Card(t.Context(), i.ID)
+	if err != nil || !strings.Contains(fmt.Sprintf("%+v", card.Facts), "CAUTION: the directory does not know who proposed") {
+		t.Errorf("the card says %+v, %v", card.Facts, err)
+	}
+	_, err = w.matters.Decide(t.Context(), w.as("kobayashi"), i.ID, true, "")
+	var refused *approval.Refused
+	if !errors.As(err, &refused) || refused.Verdict.Reason != approval.OwnMatter || !strings.Contains(refused.Verdict.Says.JA, "ほかの承認者") {
+		t.Fatalf("who becomes CIO by it: %v", err)
+	}
+	if w.state(i.ID) != Proposed || w.entries(`"action":"approval.refused"`) != 1 {
+		t.Error("it was decided, or the trail does not say that it was tried")
+	}
+	w.decide("yoshida", i.ID, true)
+	w.at(effective)
+	w.must(w.Tick(t.Context()))
+	if s := w.is("kobayashi"); !strings.Contains(s, "+cio") {
+		t.Error("not carried out:", s)
+	}
+}
+
+// TestUndoneGivesNothingMore: what somebody lost by other hands, before the change or
+// since, does not come back with what the import took.
+func TestUndoneGivesNothingMore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, until := range []time.Time{planned, effective} { // undone before the day, and on it
+		w.must(w.dir.AddMember(t.Context(), groupOf(policy.SystemOperator), w.person("tanaka").DN))
+		i := w.propose("number,name,posts,ends\nK-tanaka,例 tanaka,なし,2026-12-31\n")
+		w.decide("kobayashi", i.ID, true)
+		w.must(w.Tick(t.Context())) // the end is written ahead
+		if s := w.is("tanaka"); !strings.Contains(s, "until 2027-01-01") {
+			t.Fatal("no end was written ahead:", s)
+		}
+		w.must(w.dir.RemoveMember(t.Context(), groupOf(policy.SystemOperator), w.person("tanaka").DN))
+		w.at(until)
+		w.must(w.Tick(t.Context()))
+		w.undo(i.ID)
+		if s := w.is("tanaka"); s != "jinji +staff" {
+			t.Errorf("at %v, a post that was taken by hand before the day: %s", until, s)
+		}
+	}
+	w.must(w.dir.AddMember(t.Context(), groupOf(policy.SystemOperator), w.person("tanaka").DN))
+	next, _, err := w.Propose(t.Context(), "oda", file("number,name,posts\nK-tanaka,例 tanaka,なし\n"), time.Time{}, false)
+	w.must(err)
+	w.decide("kobayashi", next.ID, true)
+	w.must(w.Tick(t.Context()))
+	yes := true
+	w.must(w.dir.Amend(t.Context(), w.person("tanaka"), directory.Amendment{Disabled: &yes}))
+	w.undo(next.ID)
+	if s := w.is("tanaka"); s != "jinji +staff disabled" {
+		t.Errorf("who was closed since: %s", s)
+	}
+}
+
+// TestUndoneAtOnce: who left this minute by mistake is let in again, whatever the fraction
+// of the second; who was suspended since stays so.
+func TestUndoneAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.clock.Advance(1500*time.Millisecond + 7*time.Microsecond)
+	i, _, err := w.Propose(t.Context(), "oda", file("number,name,change\nK-suzuki,例 suzuki,退職\nK-tanaka,例 tanaka,退職\n"), time.Time{}, false)
+	w.must(err)
+	w.decide("kobayashi", i.ID, true)
+	w.must(w.Tick(t.Context()))
+	if s := w.is("suzuki"); !strings.Contains(s, "disabled until") {
+		t.Fatal("not carried out:", s)
+	}
+	w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error {
+		return standing.Set(t.Context(), tx, w.person("tanaka").ID, standing.Suspended, w.clock.Now(), time.Time{}, "漏えい", "yoshida")
+	}))
+	w.undo(i.ID)
+	if s := w.is("suzuki"); s != "zaisei +staff" {
+		t.Errorf("let in again: %s", s)
+	}
+	if s := w.is("tanaka"); s != "jinji +staff +system_operator suspended" {
+		t.Errorf("suspended since: %s", s)
+	}
+}
+
+// TestOvertaken: what was decided after an import was planned counts: an end that was set
+// sooner is kept, and a login that was somebody's meanwhile is given to nobody.
+func TestOvertaken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	i := w.propose(changes)
+	sooner := planned.AddDate(0, 0, 2)
+	w.must(w.dir.Amend(t.Context(), w.person("kinnen"), directory.Amendment{ExpiresAt: &sooner}))
+	w.decide("kobayashi", i.ID, true)
+	w.must(w.Tick(t.Context()))
+	w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), `INSERT INTO tombstone (login, person_id, at, matter) VALUES ('arai', 'x', 1, 'm')`)
+		return err
+	}))
+	w.at(effective)
+	w.must(w.Tick(t.Context()))
+	if p := w.person("kinnen"); !p.Account.ExpiresAt.Equal(sooner) {
+		t.Errorf("an end that was set sooner has become %v", p.Account.ExpiresAt)
+	}
+	if s := w.is("arai"); s != "nobody" {
+		t.Errorf("a login was given again: %s", s)
+	}
+	lines, err := w.Lines(t.Context(), i.ID, Joins, 0, 10)
+	w.must(err)
+	if says := lines[len(lines)-1].Problem(); lines[len(lines)-1].Step != "failed" || !strings.Contains(says.JA, "ログイン") || !strings.Contains(says.EN, "login") {
+		t.Errorf("%s: %+v", lines[len(lines)-1].Step, says)
+	}
+	if says := (Standing{Error: "LDAP Result Code 53 at ldap://10.0.0.1"}).Problem(); says.JA == "" || strings.Contains(says.EN, "10.0.0.1") {
+		t.Errorf("%+v", says)
 	}
 }
 

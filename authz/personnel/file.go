@@ -568,6 +568,9 @@ func (t *taker) whole(l *Line) {
 	case Shared, Service:
 		ask("owner", l.Owner, "責任を持つ職員の番号を書いてください。", "Say the number of whoever answers for it.")
 		ask("login", l.Login, "このIDのログインを書いてください。", "Say the login of this ID.")
+		if t.p.Powerful(l.Posts) {
+			t.fault(l.N, "posts", "nobody", "承認又は管理の役割は、一人の人のIDにだけ付けられます。", "A post that approves or administers goes to the ID of one person alone.")
+		}
 	}
 	if !l.Ends.IsZero() && !l.Starts.IsZero() && l.Ends.Sub(l.Starts) > longestContract {
 		t.fault(l.N, "ends", "far", "終わりの日が10年より先です。年を確かめてください。", "The end is more than ten years ahead; see the year.")

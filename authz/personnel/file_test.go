@@ -114,6 +114,7 @@ func TestBadLines(t *testing.T) {
 		{"a subcontractor of nobody", head + "1,田中,,jinji,,,subcontractor,,例電算,,,,2027-03-31", "2 prime required"},
 		{"an appointment without an end", head + "1,田中,,jinji,,,appointed", "2 ends required"},
 		{"a shared ID of nobody", head + ",窓口,mado,jinji,,,shared", "2 owner required"},
+		{"a shared ID that decides", head + ",窓口,mado,jinji,cio,,shared,,,,1", "2 posts nobody"},
 		{"a program without a login", head + ",夜間処理,,jinji,,,service,,,,1", "2 login required"},
 		{"a person twice", head + "１,田中,,jinji\n1,田中,,zaisei", "3 number twice"},
 		{"an address twice", head + "1,田中,,jinji,,,,,,,,,,a@pref.example\n2,鈴木,,jinji,,,,,,,,,,A@pref.example", "3 mail twice"},

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sekisho/authz/approval"
+	"sekisho/authz/lifecycle"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/secret"
@@ -165,6 +166,31 @@ type Standing struct {
 	Error string
 }
 
+// Problem is why the line was not carried out, or not yet, in words; empty for nothing.
+// What the directory said itself is on the trail.
+func (s Standing) Problem() policy.Words {
+	if s.Error == "" {
+		return policy.Words{}
+	}
+	for _, known := range []struct {
+		problem error
+		says    policy.Words
+	}{
+		{errTaken, policy.Words{JA: "このログインは、計画の後に別の人のものになりました。別のログインでもう一度取り込んでください。", EN: "The login became somebody else's since. Import the line again with another."}},
+		{errGone, policy.Words{JA: "この人はディレクトリにもういません。", EN: "The person is not in the directory any more."}},
+		{directory.ErrProtected, policy.Words{JA: "このIDはディレクトリが守っています。ディレクトリの管理者が変えてください。", EN: "The directory guards this ID; its administrator changes it."}},
+		{directory.ErrAmbiguous, policy.Words{JA: "同じ名前のIDがディレクトリに複数あります。ディレクトリの管理者に知らせてください。", EN: "Several IDs of the directory have this name. Tell its administrator."}},
+		{lifecycle.ErrLeaveApart, policy.Words{JA: "いまの休業・休職と期間が続いていません。人のページで直してください。", EN: "The leave does not adjoin the present one; mend it on the person's page."}},
+		{lifecycle.ErrDeleting, policy.Words{JA: "このIDは削除されるところです。", EN: "The ID is about to be deleted."}},
+		{directory.ErrAway, policy.Words{JA: "ディレクトリに届きません。届くまで、関所が繰り返します。", EN: "The directory is away. It is tried until it is back."}},
+	} {
+		if strings.Contains(s.Error, known.problem.Error()) {
+			return known.says
+		}
+	}
+	return policy.Words{JA: "ディレクトリが受け付けませんでした。理由は証跡にあります。", EN: "The directory did not take it. The trail says why."}
+}
+
 // Lines are those of an import after a number, of an act or of all ("").
 func (b *Book) Lines(ctx context.Context, id string, act Act, after, most int) ([]Standing, error) {
 	return store.All(ctx, b.DB, "the lines of an import", func(r store.Row) (s Standing, err error) {
@@ -191,11 +217,11 @@ var articlesOf = []policy.Article{"16-1", "62-3", "62-4"}
 // Open takes the matters' desks.
 func (b *Book) open() {
 	b.Matters.Open(Carry, approval.Desk{
-		Name: policy.Words{JA: "人事異動の反映", EN: "Personnel changes are carried out"}, Settle: b.settle, Card: b.card,
+		Name: policy.Words{JA: "人事異動の反映", EN: "Personnel changes are carried out"}, Settle: b.settle, Card: b.card, Against: b.against,
 		Settled: func(context.Context, approval.Matter, approval.State) { b.nudge() },
 	})
 	b.Matters.Open(Undo, approval.Desk{
-		Name: policy.Words{JA: "人事異動の取消し", EN: "Personnel changes are undone"}, Settle: b.settleUndo, Card: b.cardOfUndo,
+		Name: policy.Words{JA: "人事異動の取消し", EN: "Personnel changes are undone"}, Settle: b.settleUndo, Card: b.cardOfUndo, Against: b.against,
 		Settled: func(context.Context, approval.Matter, approval.State) { b.nudge() },
 	})
 }
@@ -418,8 +444,34 @@ func (b *Book) card(ctx context.Context, m approval.Matter, c *approval.Card) er
 		EN: "From " + day + " (Japan) on, the IDs of so many people are made, changed and closed. Look at who, on the page of personnel changes.",
 	}
 	c.Facts = append(c.Facts, approval.Fact{Label: policy.Words{JA: "ファイル", EN: "File"}, Value: i.File}, approval.Fact{Label: policy.Words{JA: "SHA-256", EN: "SHA-256"}, Value: i.Digest})
+	if !m.Requester.Known() {
+		c.Facts = append(c.Facts, approval.Fact{Label: policy.Words{
+			JA: "【注意】職員名簿にない提案者（承認する人と同じ人でも分からない）", EN: "CAUTION: the directory does not know who proposed; it may be whoever approves"}, Value: m.Requester.Login})
+	}
 	c.Facts = append(c.Facts, i.facts(b.Policy())...)
 	return nil
+}
+
+// against keeps from deciding who gains by a yes: by an import what it gives them, by its
+// undoing what it took (article 16-1, design rule 7). Human beings are compared, not IDs.
+func (b *Book) against(ctx context.Context, m approval.Matter, by approval.PersonRef) (policy.Words, error) {
+	lines, err := b.Lines(ctx, m.Subject, "", 0, mostLines)
+	if err != nil {
+		return policy.Words{}, err
+	}
+	gains, what := Change.gives, policy.Words{JA: "この取込みで", EN: "by this import"}
+	if m.Kind == Undo {
+		gains, what = Change.takes, policy.Words{JA: "この取消しで", EN: "by this undoing"}
+	}
+	for _, l := range lines {
+		if gains(l.Change) && l.about(by) {
+			return policy.Words{
+				JA: what.JA + "自分の役割、所属又は期限が増えるか変わるため、自分では承認できません（別のIDでも同じです）。ほかの承認者が決めます。",
+				EN: "You gain a post, a section or time " + what.EN + ", under one of your IDs, so another approver decides it.",
+			}, nil
+		}
+	}
+	return policy.Words{}, nil
 }
 
 func (i Import) facts(p *policy.Policy) []approval.Fact {

@@ -133,9 +133,10 @@ type File struct {
 	From   io.Reader // of its bytes
 }
 
-// Day is the effective time of a day, or of none: then it is now.
+// Day is the effective time of a day, or of none: then it is now. It is to the second, as
+// ends are in a directory: what was written is known again when it is undone.
 func (b *Book) Day(of time.Time) time.Time {
-	now := b.Now().UTC().Truncate(time.Microsecond)
+	now := b.Now().UTC().Truncate(time.Second)
 	if of.IsZero() || of.Before(now) {
 		return now
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"sekisho/authz/approval"
 	"sekisho/directory"
 	"sekisho/policy"
 )
@@ -119,6 +120,40 @@ func (c Change) EndsLeases() bool { return c.Act == Leaves || c.moved() || len(c
 
 // EndsPermits is EndsLeases for permits, which a handover keeps until its end.
 func (c Change) EndsPermits() bool { return c.Act == Leaves || c.moved() && c.Handover.IsZero() }
+
+// later reports whether one end of an ID lies after another; none lies after all.
+func later(end, than time.Time) bool { return !than.IsZero() && (end.IsZero() || end.After(than)) }
+
+// gives reports whether the person can do something by the change that they could not
+// before, or elsewhere, or for longer.
+func (c Change) gives() bool {
+	switch c.Act {
+	case Leaves, OnLeave, "":
+		return false
+	case Joins, Returns, Moves:
+		return true
+	}
+	return len(c.Gained) > 0 || len(c.Concurrent) > 0 || later(c.After.Expires, c.Before.Expires) || c.Before.Number != c.After.Number || c.Before.Mail != c.After.Mail
+}
+
+// takes is gives for the change turned round.
+func (c Change) takes() bool {
+	return c.Act == Leaves || c.Act == Moves || len(c.Lost) > 0 || later(c.Before.Expires, c.After.Expires)
+}
+
+// about reports whether a change is about an ID of a human being, or one they answer for.
+func (c Change) about(who approval.PersonRef) bool {
+	if c.Person != "" && c.Person == who.ID || c.Login != "" && directory.Canonical(c.Login) == directory.Canonical(who.Login) {
+		return true
+	}
+	is := directory.Person{ID: who.ID, Number: who.Number, Mail: who.Mail}
+	for _, r := range []Record{c.Before, c.After} {
+		if is.ID != "" && is.SameHuman(directory.Person{ID: "-", Number: r.Number, Mail: r.Mail}) {
+			return true
+		}
+	}
+	return false
+}
 
 // A Warning is something about a person that somebody should look at.
 type Warning string
@@ -274,8 +309,20 @@ func (m *maker) match(l Line) (who directory.Person, found, ok bool) {
 	case l.Login != "":
 		m.fault(l.N, "login", "fixed", "この人のログインは "+ids[0].Login+" です。ログインは変えられません。", "This person's login is "+ids[0].Login+"; a login does not change.")
 		return who, false, false
+	case !l.Leaves && !sameName(l.Name, ids[0].Name) && (!ids[0].Account.Usable(m.now) || ids[0].Kind != l.Kind.directory()):
+		// A number that is given again would open to one human being what another had:
+		// the password and the factors of somebody who has left.
+		m.fault(l.N, "number", "other_person", "この番号は、いま使われていないか別の区分の、氏名の違うID（"+ids[0].Login+"）のものです。同じ人なら、そのログインも書いてください。別の人なら、別の番号にしてください。",
+			"This number is of an ID ("+ids[0].Login+") with another name, which is closed or of another kind. If it is the same person, write that login too; if not, another number.")
+		return who, false, false
 	}
 	return ids[0], true, true
+}
+
+// sameName compares names without the blanks in them.
+func sameName(a, b string) bool {
+	bare := func(s string) string { return strings.Join(strings.Fields(fold(s)), "") }
+	return bare(a) == bare(b)
 }
 
 func (m *maker) line(l Line) {

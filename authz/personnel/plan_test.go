@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"sekisho/authz/approval"
 	"sekisho/directory"
 	"sekisho/policy"
 )
@@ -174,6 +175,10 @@ func TestMake(t *testing.T) {
 			[]string{"number,name", "1,田中 改"}, "tanaka changes"},
 		{"nothing", known(one("tanaka", "1", "jinji")), nil,
 			[]string{"number,name,section,kind", "1,例 tanaka,人事課,職員"}, "unchanged 1"},
+		{"who comes back under another name, by their login", known(closed(one("tanaka", "1", "jinji"))), nil,
+			[]string{"number,name,login", "1,佐藤 美咲,tanaka"}, "tanaka returns"},
+		{"a name with a blank more", known(closed(one("tanaka", "1", "jinji"))), nil,
+			[]string{"number,name", "1,例　tanaka"}, "tanaka returns"},
 		{"an ID without a number is adopted by its login", known(one("tanaka", "", "jinji")), nil,
 			[]string{"number,name,login", "1,例 tanaka,tanaka"}, "tanaka changes"},
 		{"of two IDs of one human being, that of the kind", known(one("tanaka", "1", "jinji"), contracted(one("tanaka-g", "1", "joho"))), nil,
@@ -217,7 +222,8 @@ func TestCannotBePlanned(t *testing.T) {
 	guarded.Protected = true
 	shared := one("mado", "1", "jinji")
 	shared.Kind = directory.KindShared
-	everybody := known(one("tanaka", "1", "jinji"), one("tanaka2", "3", "jinji"), one("suzuki", "3", "jinji"), guarded, shared, one("sekisho", "6", "joho"))
+	everybody := known(one("tanaka", "1", "jinji"), one("tanaka2", "3", "jinji"), one("suzuki", "3", "jinji"), guarded, shared, one("sekisho", "6", "joho"),
+		closed(one("old", "8", "jinji")), contracted(one("gaibu", "10", "joho")))
 	everybody.Former["yamada"] = true
 	everybody.Own = "uid=sekisho,ou=people," + base
 	for _, tt := range []struct {
@@ -240,6 +246,8 @@ func TestCannotBePlanned(t *testing.T) {
 		{"Sekisho's own", []string{"number,name,section", "6,例,zaisei"}, "2 number own"},
 		{"a shared ID that is taken for somebody", []string{"number,name,login,section", "1,例,mado,zaisei"}, "2 kind other"},
 		{"somebody who is taken for a shared ID", []string{"number,name,login,kind,owner,section", ",例,tanaka,共用,1,zaisei"}, "2 login other"},
+		{"a number of somebody who has left, given again", []string{"number,name,section", "8,新田 葵,jinji"}, "2 number other_person"},
+		{"a contractor's number, given to staff", []string{"number,name,section", "10,新田 葵,jinji"}, "2 number other_person"},
 		{"two who would have one login", []string{"number,name,login,section", "77,甲,,jinji", "88,乙,77,jinji"}, "3 login twice"},
 		{"a number that makes no login", []string{"number,name,section", "7=7,新田,jinji"}, "2 login characters"},
 	} {
@@ -264,6 +272,55 @@ func TestCannotBePlanned(t *testing.T) {
 				t.Errorf("got %s, want %s", s, tt.want)
 			}
 		})
+	}
+}
+
+// TestGains: who gains by a change, or by its undoing, under whichever ID.
+func TestGains(t *testing.T) {
+	t.Parallel()
+	cio := []policy.PostID{policy.CIO}
+	soon, late := planned.AddDate(0, 1, 0), planned.AddDate(1, 0, 0)
+	for _, tt := range []struct {
+		name         string
+		c            Change
+		gives, takes bool
+	}{
+		{"nothing", Change{}, false, false},
+		{"a name", Change{Act: Changes, Person: "a"}, false, false},
+		{"joins", Change{Act: Joins}, true, false},
+		{"a post", Change{Act: Changes, Gained: cio}, true, false},
+		{"a post less", Change{Act: Changes, Lost: cio}, false, true},
+		{"a section", Change{Act: Moves}, true, true},
+		{"another section beside", Change{Act: Changes, Concurrent: []string{"joho"}}, true, false},
+		{"longer", Change{Act: Renewed, Before: Record{Expires: soon}, After: Record{Expires: late}}, true, false},
+		{"without an end", Change{Act: Renewed, Before: Record{Expires: soon}}, true, false},
+		{"shorter", Change{Act: Renewed, After: Record{Expires: soon}}, false, true},
+		{"let in again", Change{Act: Returns}, true, false},
+		{"a number", Change{Act: Changes, After: Record{Number: "9"}}, true, false},
+		{"leaves", Change{Act: Leaves, Lost: cio, After: Record{Expires: soon}}, false, true},
+		{"leave", Change{Act: OnLeave}, false, false},
+	} {
+		if tt.c.gives() != tt.gives || tt.c.takes() != tt.takes {
+			t.Errorf("%s: gives %t, takes %t", tt.name, tt.c.gives(), tt.c.takes())
+		}
+	}
+	who := approval.Ref(one("tanaka", "1", "jinji"))
+	for _, tt := range []struct {
+		name string
+		c    Change
+		is   bool
+	}{
+		{"the ID", Change{Person: who.ID}, true},
+		{"the login", Change{Login: "Ｔanaka"}, true},
+		{"another ID of theirs", Change{Person: "id-x", Login: "x", After: Record{Number: "１"}}, true},
+		{"one that was theirs", Change{Person: "id-x", Login: "x", Before: Record{Number: "1"}, After: Record{Number: "2"}}, true},
+		{"their address, without a number", Change{Login: "x", After: Record{Mail: who.Mail}}, true},
+		{"somebody else", Change{Person: "id-x", Login: "x", Before: Record{Number: "2"}, After: Record{Number: "2", Mail: who.Mail}}, false},
+		{"of whom nothing is known", Change{Person: "id-x", Login: "x"}, false},
+	} {
+		if tt.c.about(who) != tt.is {
+			t.Errorf("%s: %t", tt.name, tt.c.about(who))
+		}
 	}
 }
 

@@ -155,8 +155,8 @@ func mayView(ctx context.Context, h *house.House, actor string) error {
 		return err
 	}
 	if who.Known() && !h.Rules().Personnel.MayView(posts) {
-		return say.Errorf("人事異動の内容は、方針の personnel.viewers の役割を持つ人だけが見られます（既定はCIOと情報セキュリティ責任者）。その人に実行を依頼してください。",
-			"personnel changes are seen by the posts in personnel.viewers of the policy alone (by default the CIO and security officers); ask one of them to run this")
+		return say.Errorf("人事異動の内容は、CIO、情報セキュリティ責任者と、方針の personnel.viewers の役割を持つ人だけが見られます。その人に実行を依頼してください。",
+			"personnel changes are seen by the CIO, security officers and the posts in personnel.viewers of the policy alone; ask one of them to run this")
 	}
 	return nil
 }

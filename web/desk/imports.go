@@ -31,8 +31,8 @@ func (d *Desk) importer(ctx context.Context, o signin.Origin, cookie string) (re
 	}
 	if !r.Usable || !r.p.Personnel.MayView(r.Posts) {
 		return reader{}, &web.Refusal{Problem: web.Problem{Code: web.CodeForbidden, Articles: []policy.Article{"47-3", "62-3"}, Detail: policy.Words{
-			JA: "人事異動の内容を見られるのは、方針で決めた役割（既定はCIOと情報セキュリティ責任者）の方だけです。",
-			EN: "Personnel changes are seen by the posts that the policy names alone (by default the CIO and security officers)."}}}
+			JA: "人事異動の内容を見られるのは、CIO、情報セキュリティ責任者と、方針で決めた役割の方だけです。",
+			EN: "Personnel changes are seen by the CIO, security officers and the posts that the policy names alone."}}}
 	}
 	if up := r.toOversee(); up != nil {
 		return reader{}, up

@@ -199,7 +199,7 @@ func (h *house) sectionName(r *web.Request, id string) string {
 
 func (h *house) changeLine(r *web.Request, l personnel.Standing) changeLine {
 	g := h.tongue(r)
-	line := changeLine{Login: l.Login, Name: l.Name, Act: r.Say(l.Act.Words()), Where: h.sectionName(r, l.After.Section), Error: l.Error}
+	line := changeLine{Login: l.Login, Name: l.Name, Act: r.Say(l.Act.Words()), Where: h.sectionName(r, l.After.Section), Error: r.Say(l.Problem())}
 	if l.Before.Section != "" && l.Before.Section != l.After.Section {
 		line.Where = h.sectionName(r, l.Before.Section) + " → " + line.Where
 	}
