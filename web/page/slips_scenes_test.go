@@ -2,6 +2,7 @@ package page
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,11 @@ func init() {
 			handing(w).actErr = &people.Invalid{Field: "logins", Rule: "required", Says: policy.Words{JA: "仮パスワードを渡す人を選ぶか、ログイン名を入力してください。", EN: "Choose people, or enter their logins."}}
 			return w.post("/slips", "logins", "")
 		}},
+		{"slips-shown", 409, func(w *world) *answer {
+			handing(w)
+			w.post("/slips", "login", "abe", "form", "f1")
+			return w.post("/slips", "login", "abe", "form", "f1")
+		}},
 		{"slips-made", 200, func(w *world) *answer { return handing(w).post("/slips", "login", "abe") }},
 	}...)
 }
@@ -55,6 +61,18 @@ func TestSlips(t *testing.T) {
 	if o.last() != "slips [abe baba chiba cho none]" {
 		t.Errorf("did %q", o.last())
 	}
+	// A sheet that is loaded again makes no others: those in hand would open nothing.
+	o.get("/slips").says(`name="form" value="`)
+	o.actErr = errStore
+	o.post("/slips", "login", "abe", "form", "f1").is(500)
+	o.actErr = nil
+	o.post("/slips", "login", "abe", "form", "f1").is(200).says("kamg-7fxw-2mqp-h9rt")
+	did := len(o.did)
+	o.post("/slips", "login", "abe", "form", "f1").is(http.StatusConflict).says("もう表示しました", `value="abe" checked`).keepsSilentOn("kamg-7fxw", `value="f1"`)
+	if slices.ContainsFunc(o.did[did:], func(s string) bool { return strings.HasPrefix(s, "slips ") }) {
+		t.Error("it was done again")
+	}
+	o.post("/slips", "login", "abe", "form", "f2").is(200)
 	o.actErr = freshly
 	o.post("/slips", "login", "abe").is(http.StatusSeeOther).keepsSilentOn("kamg-7fxw")
 	o.actErr = errStore
