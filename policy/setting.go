@@ -176,7 +176,7 @@ func generalSettings() []Setting {
 		{Path: "shared_ids[].usual", Unit: "duration", Kind: KindDuration, Default: 30 * time.Minute, Min: time.Minute, Max: 12 * time.Hour, Article: "46-1",
 			Says: Words{"共用IDを受け取る画面に初めから入っている時間。", "The time that a check-out begins with."}},
 		{Path: "shared_ids[].longest", Unit: "duration", Kind: KindDuration, Default: 2 * time.Hour, Min: time.Minute, Max: 12 * time.Hour, Article: "46-1",
-			Says: Words{"共用IDを受け取ってから返すまでの最長の時間。", "The longest time from check-out to the end."}},
+			Says: Words{"共用IDを受け取ってから返すまでの最長の時間。何人かが同時に使うときは、一つのパスワードを使い続ける最長の時間でもある。", "The longest time from check-out to the end; where several have it at once, also of one password."}},
 		{Path: "shared_ids[].acr", Kind: KindChoice, Default: string(AAL2), Choices: []string{string(AAL2), string(PHR)}, Article: "46-1", Source: "OWASP ASVS 7.5.3",
 			Says: Words{"共用IDを受け取るときに必要な認証の強さ。", "The assurance it takes to check one out."}},
 		{Path: "shared_ids[].fresh_for", Unit: "duration", Kind: KindDuration, Default: 15 * time.Minute, Min: time.Minute, Max: 8 * time.Hour, Article: "46-1", Source: "OWASP ASVS 7.5.3",

@@ -20,7 +20,7 @@ type SharedID struct {
 	// meanwhile. They share one password, which is changed when the last gives it back.
 	Holders int           `yaml:"holders"`
 	Usual   time.Duration `yaml:"usual"`   // what the form begins with
-	Longest time.Duration `yaml:"longest"` // from check-out to the end
+	Longest time.Duration `yaml:"longest"` // from check-out to the end, and of one password
 	ACR     ACR           `yaml:"acr"`     // of the sign-in that checks it out
 	// FreshFor is how recent that sign-in is.
 	FreshFor time.Duration `yaml:"fresh_for"`
@@ -42,6 +42,21 @@ func (p *Policy) SharedID(id string) (SharedID, bool) {
 // section is among those a shared ID is for. It speaks of the policy alone.
 func (p *Policy) MayShare(s SharedID, login string, posts []PostID, groupDNs []string, section string) bool {
 	return p.MayBorrow(Privilege{ID: s.ID, Eligible: s.Eligible}, login, posts, groupDNs, section)
+}
+
+// PowerIn is the first of these groups that is power: it carries a post, or a privilege
+// gives membership of it. "" where none is.
+func (p *Policy) PowerIn(groupDNs []string) string {
+	for _, dn := range groupDNs {
+		if p.CarriesPost(dn) || slices.ContainsFunc(p.Privileges, func(v Privilege) bool {
+			return slices.ContainsFunc(v.Gives, func(g Gift) bool {
+				return slices.ContainsFunc(g.GroupDNs(), func(lent string) bool { return SameDN(lent, dn) })
+			})
+		}) {
+			return dn
+		}
+	}
+	return ""
 }
 
 // Gift is what a check-out gives: the ID, opened with a fresh password.

@@ -51,6 +51,29 @@ func TestSharedIDRefusals(t *testing.T) {
 	}
 }
 
+func TestPowerIn(t *testing.T) {
+	t.Parallel()
+	p := &Policy{
+		Posts: []Post{{ID: CIO, Group: "cn=cio,ou=groups,dc=x"}, {ID: Staff}},
+		Privileges: []Privilege{
+			{Gives: []Gift{{Kind: GiftAccount, Account: "uid=a,dc=x"}, {Kind: GiftGroup, Group: "cn=dba,dc=x"}}},
+			{Gives: []Gift{{Kind: GiftEphemeral, Groups: []string{"cn=root,dc=x"}}}},
+		},
+	}
+	for _, tt := range []struct {
+		groups []string
+		want   string
+	}{
+		{nil, ""}, {[]string{"", "cn=users,dc=x", "uid=a,dc=x"}, ""},
+		{[]string{"cn=users,dc=x", "CN=CIO, ou=groups,dc=x"}, "CN=CIO, ou=groups,dc=x"},
+		{[]string{"cn=dba,DC=x"}, "cn=dba,DC=x"}, {[]string{"cn=root,dc=x"}, "cn=root,dc=x"},
+	} {
+		if got := p.PowerIn(tt.groups); got != tt.want {
+			t.Errorf("%q: %q, want %q", tt.groups, got, tt.want)
+		}
+	}
+}
+
 func TestSharedIDsBeginAtTheirDefaults(t *testing.T) {
 	t.Parallel()
 	p := mustParse(t, string(example(t)))

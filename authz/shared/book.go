@@ -2,10 +2,12 @@ package shared
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"sekisho/authn/account"
@@ -15,6 +17,7 @@ import (
 	"sekisho/authz/approval"
 	"sekisho/authz/elevate"
 	"sekisho/directory"
+	"sekisho/directory/schema"
 	"sekisho/policy"
 	"sekisho/policy/audit"
 	"sekisho/policy/clock"
@@ -31,6 +34,8 @@ type Presence interface {
 type Effects interface {
 	Intend(ctx context.Context, tx *store.Tx, lease string, who elevate.Who, gifts []policy.Gift, notAfter time.Time) error
 	Apply(ctx context.Context, lease string) (elevate.Result, error)
+	GroupsOf(ctx context.Context, account string) ([]string, error)
+	Residuals(gifts []policy.Gift) []schema.Residual
 	Keep(ctx context.Context, tx *store.Tx, lease string, until time.Time) error
 	Withdraw(ctx context.Context, tx *store.Tx, lease string) error
 }
@@ -92,6 +97,8 @@ type Shown struct {
 	Mine    Checkout        // the reader's own; the zero Checkout: none
 	Refused *Refusal        // why the reader cannot check it out now; nil: they can
 	StepUp  *account.StepUp // the sign-in that it takes first; nil: the present one does
+	// Residual is what goes on in the directory after it was given back (design rule 8).
+	Residual []policy.Words
 }
 
 // A Given is an ID that was checked out. The password is there once.
@@ -148,6 +155,9 @@ func (b *Book) List(ctx context.Context, o signin.Origin, cookie string) ([]Show
 	var out []Shown
 	for _, s := range p.SharedIDs {
 		one := Shown{SharedID: s, StepUp: needs(s, by, now)}
+		for _, r := range b.Effects.Residuals([]policy.Gift{s.Gift()}) {
+			one.Residual = append(one.Residual, r.Words)
+		}
 		for _, c := range held {
 			if c.Shared != s.ID {
 				continue
@@ -236,10 +246,10 @@ func (b *Book) CheckOut(ctx context.Context, o signin.Origin, cookie, id, reason
 	p, now := b.Policy(), b.Now()
 	s, _ := p.SharedID(id)
 	if why := May(p, s, by.Holder, now); why != nil {
-		return Given{}, b.refuse(ctx, by, id, why)
+		return Given{}, b.refuse(ctx, by, s.ID, why) // not what was asked for: anybody could fill the trail with names
 	}
 	if why := elsewhere(p, s, by.Zone); why != nil {
-		return Given{}, b.refuse(ctx, by, id, why)
+		return Given{}, b.refuse(ctx, by, s.ID, why)
 	}
 	reason, d, why := wish(s, reason, minutes)
 	if why != nil {
@@ -260,8 +270,8 @@ func (b *Book) CheckOut(ctx context.Context, o signin.Origin, cookie, id, reason
 	if err := b.Trail.MayBegin(); err != nil { // no trail, no password
 		return Given{}, err
 	}
-	if err := b.Tidy(ctx); err != nil {
-		return Given{}, err
+	if err := b.Tidy(ctx); err != nil { // of whatever ID: it keeps nobody from another
+		slog.WarnContext(ctx, "tidying shared IDs failed; it is tried again", "error", err)
 	}
 	given, err := b.take(ctx, by, s, reason, d)
 	if err != nil || !given.Password.IsEmpty() {
@@ -290,11 +300,11 @@ func (b *Book) take(ctx context.Context, by approval.Approver, s policy.SharedID
 			return why
 		}
 		c := Checkout{
-			ID: id, Shared: s.ID, Tenure: "shared:" + id, By: approval.Ref(by.Person), Session: by.SessionID, Reason: reason, Zone: by.Zone,
+			ID: id, Shared: s.ID, Tenure: tenureOf(id), By: approval.Ref(by.Person), Session: by.SessionID, Reason: reason, Zone: by.Zone,
 			Outlives: s.OutlivesSession, AskedAt: now, EndsAt: now.Add(d), state: Starting,
 		}
 		if len(held) > 0 {
-			out, err = b.join(ctx, tx, by, c, held)
+			out, err = b.join(ctx, tx, by, s, c, held)
 			return err
 		}
 		if err := b.Effects.Intend(ctx, tx, c.Tenure, elevate.Who{ID: c.By.ID, Login: c.By.Login, Name: c.By.Name}, []policy.Gift{s.Gift()}, c.EndsAt); err != nil {
@@ -309,11 +319,20 @@ func (b *Book) take(ctx context.Context, by approval.Approver, s policy.SharedID
 	return out, err
 }
 
-// join gives the password of a tenure to one more.
-func (b *Book) join(ctx context.Context, tx *store.Tx, by approval.Approver, c Checkout, held []Checkout) (Given, error) {
+// join gives the password of a tenure to one more. However many follow each other, one
+// password is good for no longer than one of them may have the ID.
+func (b *Book) join(ctx context.Context, tx *store.Tx, by approval.Approver, s policy.SharedID, c Checkout, held []Checkout) (Given, error) {
 	first := held[0]
 	if first.state != Active {
 		return Given{}, no(Conflict, "starting", "ほかの方が、ちょうど受け取っているところです。数秒後にもう一度お試しください。", "Somebody else is checking it out at this moment. Please try again in a few seconds.")
+	}
+	begun, err := read(ctx, tx, beganWith(first.Tenure))
+	if err != nil {
+		return Given{}, err
+	}
+	if c.EndsAt = earliest(c.EndsAt, begun.AskedAt.Add(s.Longest)); c.EndsAt.Sub(c.AskedAt) < time.Minute {
+		return Given{}, no(Conflict, "ending", "この共用IDのパスワードは、使い始めてから "+policy.ShowDuration(s.Longest)+" で変わります。まもなくその時刻なので、変わってから受け取ってください。",
+			"The password of this shared ID changes "+policy.ShowDuration(s.Longest)+" after it was first checked out, which is in a moment. Please check it out after that.")
 	}
 	c.Tenure, c.Account, c.state = first.Tenure, first.Account, Active
 	until := c.EndsAt
@@ -324,6 +343,9 @@ func (b *Book) join(ctx context.Context, tx *store.Tx, by approval.Approver, c C
 		return Given{}, notGiven(err)
 	}
 	pw, err := b.reveal(ctx, tx, c.Tenure)
+	if errors.Is(err, sql.ErrNoRows) { // when it was checked out, the policy let one person have it
+		return Given{}, taken(held)
+	}
 	if err != nil {
 		return Given{}, err
 	}
@@ -338,6 +360,13 @@ func (b *Book) join(ctx context.Context, tx *store.Tx, by approval.Approver, c C
 func (b *Book) start(ctx context.Context, by approval.Approver, s policy.SharedID, c Checkout) (Given, error) {
 	if err := b.Stop(PointIntended); err != nil {
 		return Given{}, err
+	}
+	groups, err := b.Effects.GroupsOf(ctx, s.Account)
+	if err == nil {
+		err = plain(b.Policy(), groups)
+	}
+	if err != nil {
+		return Given{}, b.giveUp(ctx, by, c, err)
 	}
 	got, err := b.Effects.Apply(ctx, c.Tenure)
 	if err != nil {
@@ -461,9 +490,13 @@ func (b *Book) End(ctx context.Context, o signin.Origin, cookie, checkout, reaso
 	}
 	p := b.Policy()
 	if why := MayEnd(p, by.Posts); why != nil {
-		return Checkout{}, b.refuse(ctx, by, checkout, why)
+		return Checkout{}, b.refuse(ctx, by, "", why)
 	}
+	reason = strings.TrimSpace(reason)
 	if why := said("reason", reason); why != nil {
+		if why.Reason == "required" {
+			why.Says = policy.Words{JA: "終わらせる理由を入力してください。", EN: "Please say why you end it."}
+		}
 		return Checkout{}, why
 	}
 	if need := by.Elevated(p, b.Now()); need != nil {
@@ -482,10 +515,11 @@ func (b *Book) finish(ctx context.Context, by approval.Approver, which func(*sto
 		if err != nil {
 			return err
 		}
-		if out = c; c.state != Active {
-			return nil // the answer to the first may have been lost
+		if out = c; to == Revoked {
+			out, err = b.takeAway(ctx, tx, c, approval.Ref(by.Person), by, why)
+		} else if c.state == Active { // else the answer to the first may have been lost
+			out, err = b.end(ctx, tx, c, to, approval.Ref(by.Person), by, why)
 		}
-		out, err = b.end(ctx, tx, c, to, approval.Ref(by.Person), by, why)
 		return err
 	})
 	if err != nil {
@@ -498,6 +532,7 @@ func (b *Book) finish(ctx context.Context, by approval.Approver, which func(*sto
 // tenure, or its holder is cut off, the password is changed.
 func (b *Book) end(ctx context.Context, tx *store.Tx, c Checkout, to State, who Ref, by approval.Approver, why string) (Checkout, error) {
 	now := b.Now().Truncate(time.Microsecond)
+	cut := to == Revoked // they know the password, whether or not their time is over
 	if c.State(now) == Expired {
 		to = Expired
 	}
@@ -516,7 +551,7 @@ func (b *Book) end(ctx context.Context, tx *store.Tx, c Checkout, to State, who 
 	}
 	var until time.Time
 	for _, o := range others {
-		if o.State(now) == Active && to != Revoked {
+		if o.State(now) == Active && !cut {
 			until = latest(until, o.EndsAt)
 		}
 	}
@@ -526,40 +561,63 @@ func (b *Book) end(ctx context.Context, tx *store.Tx, c Checkout, to State, who 
 			return c, err
 		}
 	}
-	for _, o := range others {
+	return c, b.change(ctx, tx, c, others, who, by)
+}
+
+// WithAnother is the reason of an end that came with another's.
+const WithAnother = "the password was changed: somebody who knows it may not have it"
+
+// change has the password of a check-out changed, for all who have it still.
+func (b *Book) change(ctx context.Context, tx *store.Tx, c Checkout, holders []Checkout, who Ref, by approval.Approver) error {
+	now := b.Now().Truncate(time.Microsecond)
+	for _, o := range holders {
 		ends := Revoked
 		if o.State(now) == Expired {
 			ends = Expired
 		}
-		o = o.over(ends, who, "the password was changed: another's use was ended", now)
+		o = o.over(ends, who, WithAnother, now)
 		if err := save(ctx, tx, &o); err != nil {
-			return c, err
+			return err
 		}
-		if err := b.Trail.Append(ctx, tx, b.entry(o, by, "shared."+string(ends), o.EndReason)); err != nil {
-			return c, err
+		e := b.entry(o, by, "shared."+string(ends), o.EndReason)
+		e.Detail["with"] = c.By.Login
+		if err := b.Trail.Append(ctx, tx, e); err != nil {
+			return err
 		}
 	}
 	if _, err := tx.Exec(ctx, `DELETE FROM shared_secret WHERE tenure = $1`, c.Tenure); err != nil {
-		return c, fmt.Errorf("forgetting the password of a shared ID: %w", err)
+		return fmt.Errorf("forgetting the password of a shared ID: %w", err)
 	}
-	return c, b.Effects.Withdraw(ctx, tx, c.Tenure)
+	return b.Effects.Withdraw(ctx, tx, c.Tenure)
 }
 
-// EndOf ends all that a person has, in the caller's transaction, for who is suspended
-// or shut out.
+// takeAway ends a check-out whose holder must not know the password any more. They do
+// also when their own use is over and another's is not.
+func (b *Book) takeAway(ctx context.Context, tx *store.Tx, c Checkout, who Ref, by approval.Approver, why string) (Checkout, error) {
+	switch c.state {
+	case Starting:
+		return c, b.fail(ctx, tx, by, c, why)
+	case Active:
+		return b.end(ctx, tx, c, Revoked, who, by, why)
+	}
+	others, err := open(ctx, tx, `tenure = $1`, c.Tenure)
+	if err != nil || len(others) == 0 {
+		return c, err
+	}
+	return c, b.change(ctx, tx, c, others, who, by)
+}
+
+// EndOf ends all that a person has, or knows the password of, in the caller's
+// transaction, for who is suspended or shut out.
 func (b *Book) EndOf(ctx context.Context, tx *store.Tx, who directory.PersonID, by, why string) (int, error) {
-	mine, err := open(ctx, tx, `person_id = $1`, string(who))
+	mine, err := list(ctx, tx, `person_id = $1 AND `+known+` ORDER BY CASE WHEN state IN ('starting', 'active') THEN 0 ELSE 1 END, asked_at, id`, string(who))
 	if err != nil {
 		return 0, err
 	}
 	for _, c := range mine {
-		if c.state == Starting {
-			err = b.fail(ctx, tx, approval.Approver{}, c, why)
-		} else {
-			// Another of them may have gone with it.
-			if c, err = read(ctx, tx, c.ID); err == nil && c.state == Active {
-				_, err = b.end(ctx, tx, c, Revoked, Ref{Login: by}, approval.Approver{Holder: approval.Holder{Person: directory.Person{Login: by}}}, why)
-			}
+		// Another of them may have gone with it.
+		if c, err = read(ctx, tx, c.ID); err == nil {
+			_, err = b.takeAway(ctx, tx, c, Ref{Login: by}, approval.Approver{Holder: approval.Holder{Person: directory.Person{Login: by}}}, why)
 		}
 		if err != nil {
 			return 0, err
@@ -582,7 +640,7 @@ func (b *Book) EndFor(ctx context.Context, tx *store.Tx, people []directory.Pers
 
 // Borrowers are those whom EndOf would take something from.
 func (b *Book) Borrowers(ctx context.Context, in store.Reader) ([]directory.PersonID, error) {
-	all, err := b.live(ctx, in, b.Now())
+	all, err := list(ctx, in, known+` ORDER BY asked_at, id`)
 	var out []directory.PersonID
 	for _, c := range all {
 		if !slices.Contains(out, c.By.ID) {
@@ -662,10 +720,10 @@ func (b *Book) Tidy(ctx context.Context) error {
 	return failed
 }
 
-// Watch looks at everybody who has a shared ID, and takes it from who may not have it
-// any more.
+// Watch looks at everybody who has a shared ID, or knows the password that another has,
+// and takes it from who may not have it any more.
 func (b *Book) Watch(ctx context.Context) error {
-	all, err := open(ctx, b.DB, `state = 'active'`)
+	all, err := list(ctx, b.DB, `state <> 'starting' AND `+known+` ORDER BY asked_at, id`)
 	if err != nil {
 		return err
 	}
@@ -675,10 +733,13 @@ func (b *Book) Watch(ctx context.Context) error {
 		if err == nil && why != "" {
 			err = b.DB.WithTx(ctx, func(tx *store.Tx) error {
 				c, err := read(ctx, tx, seen.ID)
-				if err != nil || c.version != seen.version {
-					return err
+				switch {
+				case err != nil || c.version != seen.version:
+				case to == Revoked:
+					_, err = b.takeAway(ctx, tx, c, Ref{}, approval.Approver{}, why)
+				default:
+					_, err = b.end(ctx, tx, c, to, Ref{}, approval.Approver{}, why)
 				}
-				_, err = b.end(ctx, tx, c, to, Ref{}, approval.Approver{}, why)
 				return err
 			})
 		}
@@ -722,7 +783,7 @@ func (b *Book) against(ctx context.Context, c Checkout) (State, string, error) {
 	if may := May(p, s, approval.Holder{Person: person, Posts: p.PostsOf(person.Groups)}, now) == nil; !may {
 		return Revoked, "no longer eligible", nil
 	}
-	if c.Outlives {
+	if c.Outlives || c.state != Active {
 		return "", "", nil
 	}
 	over, err := b.Sessions.Over(ctx, c.Session)
@@ -760,6 +821,9 @@ func (b *Book) refuse(ctx context.Context, by approval.Approver, id string, why 
 	e := b.entry(Checkout{Shared: id, By: approval.Ref(by.Person)}, by, "shared.refused", why.Reason)
 	e.Outcome, e.Articles = audit.Refused, why.Articles
 	delete(e.Detail, "checkout")
+	if id == "" {
+		e.Object = "shared"
+	}
 	if err := b.refused.Enter(ctx, b.DB, b.Trail, string(by.Person.ID)+" "+id+" "+why.Reason, e, b.Now()); err != nil {
 		return fmt.Errorf("recording a refusal: %w", err)
 	}

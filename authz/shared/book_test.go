@@ -235,6 +235,145 @@ func TestEveryEnd(t *testing.T) {
 	})
 }
 
+// TestKnownAfterwards: who gave back what another has still knows its password, until it
+// is changed: at once when they may know nothing any more.
+func TestKnownAfterwards(t *testing.T) {
+	t.Parallel()
+	for name, do := range map[string]func(w *world, c Checkout){
+		"suspended": func(w *world, c Checkout) {
+			who, err := w.Borrowers(w.Context(), w.db)
+			w.must(err)
+			if len(who) != 2 {
+				w.Errorf("who would lose what they know: %v", who)
+			}
+			w.must(w.db.WithTx(w.Context(), func(tx *store.Tx) error {
+				return second(w.EndFor(w.Context(), tx, []directory.PersonID{c.By.ID}, "yamamoto", "suspended"))
+			}))
+		},
+		"under a lock-down": func(w *world, c Checkout) { w.mu.Lock(); w.barred = c.By.ID; w.mu.Unlock() },
+		"ended by their row": func(w *world, c Checkout) {
+			w.must(second(w.End(w.Context(), signin.Origin{}, w.as("yamamoto"), c.ID, "不審な操作")))
+		},
+	} {
+		for how, over := range map[string]func(w *world){
+			"given back": func(w *world) { w.back("tanaka", "two") },
+			"their time": func(w *world) { w.clock.Advance(30 * time.Minute) }, // and nothing has run since
+		} {
+			t.Run(name+", "+how, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				first, next := w.out(w.as("tanaka"), "two", 30), w.out(w.as("suzuki"), "two", 60)
+				over(w)
+				do(w, first.Checkout)
+				w.settle()
+				w.works("two", next.Password, false)
+				if c := w.state(next.Checkout, Revoked); c.EndReason != WithAnother {
+					t.Errorf("suzuki's ended because of %q", c.EndReason)
+				}
+				if n := w.count(`SELECT COUNT(*) FROM shared_secret`); n != 0 {
+					t.Errorf("%d passwords are kept", n)
+				}
+				if w.entries(`"action":"shared.revoked"`, `"person":"suzuki"`, `"with":"tanaka"`) != 1 {
+					t.Error("the trail does not say whose end it came with")
+				}
+				// Once: the next password is not theirs.
+				again := w.out(w.as("suzuki"), "two", 30)
+				w.settle()
+				w.works("two", again.Password, true)
+			})
+		}
+	}
+}
+
+// However many follow each other, one password is good for the longest time alone.
+func TestOnePasswordEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first := w.out(w.as("tanaka"), "two", 60)
+	w.clock.Advance(50 * time.Minute)
+	next := w.out(w.as("suzuki"), "two", 120)
+	if want := t0.Add(2 * time.Hour); !next.EndsAt.Equal(want) {
+		t.Errorf("who follows has it until %v, want %v", next.EndsAt, want)
+	}
+	w.clock.Advance(69*time.Minute + time.Second)
+	if no := w.refused(second(w.checkOut(w.as("mori"), "two", 30)), "ending"); no.Is != Conflict {
+		t.Errorf("it is refused as %q", no.Is)
+	}
+	w.clock.Advance(59 * time.Second)
+	w.settle()
+	w.works("two", first.Password, false)
+	if third := w.out(w.as("mori"), "two", 30); string(third.Password.Reveal()) == string(first.Password.Reveal()) {
+		t.Error("the same password goes on")
+	}
+}
+
+// TestPlaces: of those who ask for the last place at once, one has it (F2).
+func TestPlaces(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first := w.out(w.as("tanaka"), "two", 30)
+	w.as("suzuki")
+	w.as("mori")
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	won := 0
+	for _, login := range []string{"suzuki", "mori", "suzuki", "mori", "suzuki", "mori"} {
+		wg.Go(func() {
+			g, err := w.checkOut(login, "two", 30)
+			mu.Lock()
+			defer mu.Unlock()
+			var no *Refusal
+			switch {
+			case err == nil:
+				if won++; string(g.Password.Reveal()) != string(first.Password.Reveal()) {
+					t.Error("who joins is told another password")
+				}
+			case !errors.As(err, &no) || no.Is != Conflict:
+				t.Errorf("who came too late is answered %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := w.count(`SELECT COUNT(*) FROM shared_checkout WHERE state = 'active'`); won != 1 || n != 2 {
+		t.Errorf("%d were let in, %d have it", won, n)
+	}
+}
+
+// A place that the policy gives while one person has it begins with the next password.
+func TestMorePlacesMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.out(w.as("tanaka"), "one", 30)
+	w.policy.SharedIDs[0].Holders = 2
+	w.refused(second(w.checkOut(w.as("suzuki"), "one", 30)), "taken")
+	w.back("tanaka", "one")
+	w.settle()
+	w.out("tanaka", "one", 30)
+	w.out("suzuki", "one", 30)
+}
+
+// What is power in the directory is not had as a shared ID (design rule 7).
+func TestPrivilegedIsNotShared(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one, _ := w.policy.SharedID("one")
+	p, err := w.dir.Lent(t.Context(), one.Account)
+	w.must(err)
+	w.must(w.dir.JoinLent(t.Context(), groupOf(policy.SecurityManager), p))
+	if no := w.refused(second(w.checkOut(w.as("tanaka"), "one", 30)), "privileged"); no.Is != Conflict || !strings.Contains(no.Says.JA, "グループ") {
+		t.Errorf("refused with %+v", no)
+	}
+	if p, err := w.dir.Lent(t.Context(), "one"); err != nil || !p.Account.Disabled {
+		t.Errorf("it was opened: %v", err)
+	}
+	if w.entries(`"action":"shared.failed"`, "privileged", `"person":"tanaka"`) != 1 {
+		t.Error("the trail does not say why")
+	}
+	// Nor is somebody's own ID.
+	w.policy.SharedIDs[0].Account = "uid=suzuki,ou=people," + base
+	w.refused(second(w.checkOut(w.as("tanaka"), "one", 30)), "not_there")
+}
+
 // TestDies: whatever dies between the steps, nobody has a password that nobody is on
 // record for, and the ID can be had again (F1).
 func TestDies(t *testing.T) {
@@ -314,6 +453,10 @@ func TestCheckOutRefusals(t *testing.T) {
 	if w.entries(`"actor":"kimura","action":"shared.refused","object":"shared:one"`, "not_eligible") != 1 {
 		t.Error("the trail does not say who was refused")
 	}
+	w.refused(second(w.checkOut(tanaka, "none-either", 30)), "unknown")
+	if n := w.entries(`"action":"shared.refused"`, `"unknown"`); n != 1 {
+		t.Errorf("%d entries of names that somebody made up", n)
+	}
 	w.change(tanaka, func(a *approval.Approver) { a.Zone = policy.Internet })
 	w.refused(second(w.checkOut(tanaka, "one", 30)), "zone")
 	var need *account.StepUp
@@ -354,7 +497,9 @@ func TestOthersUse(t *testing.T) {
 	}
 	w.refused(end(w.as("suzuki"), "x"), "no_post")
 	w.refused(end(w.as("inoue"), "x"), "reads_only")
-	w.refused(end(w.as("yamamoto"), ""), "required")
+	if no := w.refused(end(w.as("yamamoto"), " "), "required"); !strings.Contains(no.Says.JA, "終わらせる理由") {
+		t.Errorf("without a reason: %s", no.Says.JA)
+	}
 	w.change("yamamoto", func(a *approval.Approver) { a.ACR = policy.AAL2 })
 	var need *account.StepUp
 	if err := end("yamamoto", "x"); !errors.As(err, &need) {

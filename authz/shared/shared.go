@@ -6,9 +6,10 @@
 //	    └──► failed
 //
 // Where several may have it at once they share a tenure: one password, made when the
-// first of them checks it out and changed when the last gives it back. Whoever is cut
-// off in between (suspended, no longer eligible, under a lock-down, ended by somebody)
-// knows that password, so that the tenure ends for all of them.
+// first of them checks it out and changed when the last gives it back, and after the
+// longest time that one person may have it. Whoever is cut off in between (suspended, no
+// longer eligible, under a lock-down, ended by somebody) knows that password, also who
+// has given the ID back by then, so that the tenure ends for all of them.
 //
 // What happens in the directory is elevate's: the password is intended, set and kept
 // under the tenure's name, and turned round whatever dies meanwhile. An end counts
@@ -178,7 +179,7 @@ func MayEnd(p *policy.Policy, posts []policy.PostID) *Refusal {
 
 // room says whether another may have it too, besides those who have it or are about to.
 func room(s policy.SharedID, held []Checkout, who directory.PersonID, now time.Time) *Refusal {
-	var names []string
+	var there []Checkout
 	for _, c := range held {
 		if !c.State(now).Open() {
 			continue
@@ -187,14 +188,36 @@ func room(s policy.SharedID, held []Checkout, who directory.PersonID, now time.T
 			return no(Conflict, "has_it", "この共用IDは、もうあなたが受け取っています。パスワードが分からないときは、返してから受け取り直してください。",
 				"You have this shared ID already. If you do not know its password, give it back and check it out anew.")
 		}
-		names = append(names, c.By.Name)
+		there = append(there, c)
 	}
-	if len(names) < max(1, s.Holders) {
+	if len(there) < max(1, s.Holders) {
 		return nil
+	}
+	return taken(there)
+}
+
+// taken says who has it.
+func taken(by []Checkout) *Refusal {
+	var names []string
+	for _, c := range by {
+		names = append(names, c.By.Name)
 	}
 	slices.Sort(names)
 	return no(Conflict, "taken", "この共用IDは、いま"+strings.Join(names, "さん、")+"さんが使っています。返されるまで待つか、本人に返してもらってください。",
 		strings.Join(names, ", ")+" has this shared ID now. Wait until it is given back, or ask for that.")
+}
+
+// plain refuses an ID that is in a group which carries a post or which a privilege lends:
+// whoever had it would have that without being asked for it (article 62-6; design rule 7).
+func plain(p *policy.Policy, groups []string) error {
+	group := p.PowerIn(groups)
+	if group == "" {
+		return nil
+	}
+	why := no(Conflict, "privileged", "この共用IDは、特権又は職務のグループに入っているため渡せません。情報システム管理者に、グループから外すよう依頼してください。",
+		"This shared ID is in a group of privilege, or of a post, and is not given out. Please ask the system administrator to take it out of that group.")
+	why.Articles, why.Err = slices.Concat(articles, []policy.Article{"62-6"}), errors.New("it is a member of "+group)
+	return why
 }
 
 // maxReason bounds what somebody writes, in characters.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"sekisho/directory"
@@ -69,6 +70,15 @@ func open(ctx context.Context, in store.Reader, where string, args ...any) ([]Ch
 	return list(ctx, in, `state IN ('starting', 'active') AND (`+where+`) ORDER BY asked_at, id`, args...)
 }
 
+// known is the condition of those whose holders know a password that is good: they have
+// it, or are about to, or gave it back while another has it.
+const known = `tenure IN (SELECT tenure FROM shared_checkout WHERE state IN ('starting', 'active'))`
+
+// tenureOf names what a check-out begins, and beganWith the check-out that began it.
+func tenureOf(checkout string) string { return "shared:" + checkout }
+
+func beganWith(tenure string) string { return strings.TrimPrefix(tenure, "shared:") }
+
 func (c Checkout) body() (string, error) {
 	text, err := json.Marshal(body{c.By, c.Zone, c.Reason, c.Outlives, c.Account, c.EndedBy, c.EndReason})
 	return string(text), err
@@ -131,6 +141,13 @@ func (b *Book) reveal(ctx context.Context, tx *store.Tx, tenure string) (secret.
 		return secret.Text{}, fmt.Errorf("opening the password of a shared ID: %w", err)
 	}
 	return secret.NewText(pw), nil
+}
+
+func earliest(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func latest(first time.Time, more ...time.Time) time.Time {

@@ -64,6 +64,7 @@ type sharedLine struct {
 	StepUp            string // where to sign in anew first
 	Most              int
 	Minutes, Reason   string
+	Residual          []string
 }
 
 type heldBy struct {
@@ -128,6 +129,7 @@ func (h *house) sharedLine(r *web.Request, one shared.Shown) sharedLine {
 	g, now := h.tongue(r), h.srv.Now()
 	line := sharedLine{
 		ID: one.ID, Name: r.Say(one.Name), Most: minutes(one.Longest), Minutes: strconv.Itoa(minutes(one.Usual)), StepUp: stepUpLink(one.StepUp, "/shared"),
+		Residual: inWords(r, one.Residual),
 	}
 	if one.Holders > 1 {
 		line.Several = one.Holders
@@ -154,7 +156,13 @@ func (h *house) pastShared(r *web.Request, c shared.Checkout) pastShared {
 	end := c.EndedAt
 	switch c.State(now) {
 	case shared.Revoked:
-		line.State, line.Why = tag{g.say("shared.revoked"), "bad"}, c.EndReason
+		line.State = tag{g.say("shared.revoked"), "bad"}
+		switch {
+		case c.EndReason == shared.WithAnother:
+			line.Why = g.say("shared.with_another")
+		case c.EndedBy.ID != "": // somebody's words; else ours, which the trail has
+			line.Why = c.EndReason
+		}
 	case shared.Expired:
 		line.State, end = tag{g.say("shared.expired"), "plain"}, c.EndsAt
 	}

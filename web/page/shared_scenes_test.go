@@ -73,7 +73,7 @@ func atCloset(w *world) *world {
 	mine, other := hadBy("c1", "mado", sasakiRef), hadBy("c2", "mado", shared.Ref{ID: "p2", Login: "ogawa"})
 	w.policy.SharedIDs = []policy.SharedID{id("hoso", "庁内放送", 1), id("mado", "窓口 <b>", 3)}
 	w.closet.list = []shared.Shown{
-		{SharedID: id("mado", "窓口 <b>", 3), Held: []shared.Checkout{mine, other}, Mine: mine, Refused: &shared.Refusal{Says: policy.Words{JA: "もう受け取っています。", EN: "You have it."}}},
+		{SharedID: id("mado", "窓口 <b>", 3), Held: []shared.Checkout{mine, other}, Mine: mine, Residual: []policy.Words{{JA: "開いているセッションは続きます。", EN: "Open sessions go on."}}, Refused: &shared.Refusal{Says: policy.Words{JA: "もう受け取っています。", EN: "You have it."}}},
 		{SharedID: id("hoso", "庁内放送", 1)},
 		{SharedID: id("yoyaku", "会議室の予約", 2), Held: []shared.Checkout{other}, StepUp: freshly},
 		{SharedID: id("kagi", "鍵の管理", 1), Held: []shared.Checkout{other}, Refused: &shared.Refusal{
@@ -121,7 +121,7 @@ func init() {
 func TestSharedPages(t *testing.T) {
 	w := atCloset(newWorld(t))
 	w.get("/shared").is(200).says(`href="/shared" aria-current="true"`, "窓口 &lt;b&gt;", `data-left="1200"`, "佐々木", "小川さんが使っています", `action="/shared/hoso/checkout"`,
-		`value="30"`, `href="/signin?acr=phr`, `action="/shared/mado/checkin"`, "いっしょに使っている人：ogawa", "同時に2人まで").keepsSilentOn(`action="/shared/kagi/checkout"`, `action="/shared/yoyaku/checkout"`)
+		`value="30"`, `href="/signin?acr=phr`, `action="/shared/mado/checkin"`, "いっしょに使っている人：ogawa", "終わっても及ばないもの", "開いているセッションは続きます。", "同時に2人まで").keepsSilentOn(`action="/shared/kagi/checkout"`, `action="/shared/yoyaku/checkout"`)
 	a := w.post("/shared/hoso/checkout", "reason", " 放送 ", "minutes", "３０").is(200).says("Abcd-efgh-2345", ">hoso<", `href="/shared"`, "今だけ表示されます")
 	if a.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("a page with a password may be kept: %q", a.Header.Get("Cache-Control"))
