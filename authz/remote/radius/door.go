@@ -121,10 +121,15 @@ func (d *Door) take(from netip.AddrPort, b []byte, send func([]byte)) func(conte
 		asks := p.Code == wire.CodeAccessRequest
 		if asks {
 			if before, again := d.elsewhere(ctx, c, p, key); again {
-				theirs.end(key, before.Reply, before.Class, true)
+				theirs.end(key, before.Reply, before.Class, true, max(0, d.Now().Sub(before.At)))
 				if work := d.again(c, answered{reply: before.Reply, class: before.Class, done: true}, send); work != nil {
 					work(ctx)
 				}
+				return
+			}
+			if !d.ours(ctx, c, p) {
+				theirs.end(key, nil, "", false, 0)
+				d.Count(InWork)
 				return
 			}
 		}
@@ -142,8 +147,12 @@ func (d *Door) take(from netip.AddrPort, b []byte, send func([]byte)) func(conte
 				class = text(answer, rfc2865.Class_Type)
 			}
 		}
-		theirs.end(key, out, class, spent)
-		if asks && (out != nil || spent) {
+		finished := out != nil || spent
+		if asks && !finished {
+			d.giveBack(ctx, c, p)
+		}
+		theirs.end(key, out, class, spent, 0)
+		if asks && finished {
 			d.share(ctx, c, p, key, out, class)
 		}
 		d.Count(outcome)

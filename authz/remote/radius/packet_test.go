@@ -126,17 +126,17 @@ func TestRecent(t *testing.T) {
 	if a, again := r.begin(at(1)); !again || a.done {
 		t.Error("one at work is not known as such")
 	}
-	r.end(at(1), []byte("yes"), "", false)
+	r.end(at(1), []byte("yes"), "", false, 0)
 	if a, again := r.look(at(1)); !again || string(a.reply) != "yes" {
 		t.Errorf("answered: %q, %t", a.reply, again)
 	}
 	r.begin(at(2))
-	r.end(at(2), nil, "", false)
+	r.end(at(2), nil, "", false, 0)
 	if _, again := r.begin(at(2)); again {
 		t.Error("one that was not answered is known")
 	}
 	r.begin(at(3))
-	r.end(at(3), nil, "", true)
+	r.end(at(3), nil, "", true, 0)
 	if a, again := r.look(at(3)); !again || !a.done || a.reply != nil {
 		t.Error("one that was spent without an answer would be worked at again")
 	}
@@ -144,10 +144,27 @@ func TestRecent(t *testing.T) {
 	if _, again := r.look(at(1)); again {
 		t.Error("one of long ago is known")
 	}
+	// What another gateway answered is known for as long as there.
+	first, other := at(40000), at(40001)
+	r.begin(first)
+	r.begin(other)
+	r.end(other, []byte("yes"), "", false, remembered-1)
+	if _, again := r.look(other); !again {
+		t.Error("another gateway's answer is not known")
+	}
+	now += 2
+	if _, again := r.look(other); again {
+		t.Error("another gateway's answer is known for longer than there")
+	}
+	if _, again := r.begin(other); again {
+		t.Error("another gateway's answer is given for longer than there")
+	}
+	r.end(first, nil, "", false, 0)
+	r.end(other, nil, "", false, 0)
 	r.begin(at(4)) // at work for all of what follows
 	for n := range 3 * mostRemembered {
 		if _, again := r.begin(at(n + 5)); !again {
-			r.end(at(n+5), []byte("yes"), "", false)
+			r.end(at(n+5), []byte("yes"), "", false, 0)
 		}
 	}
 	if len(r.of) > mostRemembered || len(r.queue) > mostRemembered {

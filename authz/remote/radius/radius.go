@@ -219,7 +219,7 @@ const (
 	Malformed     Outcome = "malformed"      // not a request in RADIUS's form
 	Unsigned      Outcome = "unsigned"       // without the Message-Authenticator it needs
 	Forged        Outcome = "forged"         // its Message-Authenticator or authenticator is wrong
-	InWork        Outcome = "in_work"        // sent again while the first is worked at
+	InWork        Outcome = "in_work"        // sent again while the first is worked at, here or at another gateway
 	Busy          Outcome = "busy"           // too many at work
 	Unanswered    Outcome = "unanswered"     // directory or store away: the gear asks again, or another gateway
 	Repeated      Outcome = "repeated"       // sent again, and answered as before

@@ -54,11 +54,13 @@ func (r *recent) look(k asked) (known answered, again bool) {
 	now := r.ticks()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if a := r.of[k]; a != nil && !(a.done && now-a.at > remembered) {
+	if a := r.of[k]; a != nil && !a.old(now) {
 		return *a, true
 	}
 	return answered{}, false
 }
+
+func (a *answered) old(now time.Duration) bool { return a.done && now-a.at > remembered }
 
 // begin notes a request that has a place to be worked at, unless it is known.
 func (r *recent) begin(k asked) (known answered, again bool) {
@@ -80,16 +82,20 @@ func (r *recent) begin(k asked) (known answered, again bool) {
 		}
 	}
 	if a := r.of[k]; a != nil {
-		return *a, true
+		if !a.old(now) {
+			return *a, true
+		}
+		a.gone = true // another gateway's, and older than its place in the queue
 	}
 	a := &answered{key: k, at: now}
 	r.of[k], r.queue = a, append(r.queue, a)
 	return answered{}, false
 }
 
-// end keeps the answer; none and not spent forgets the request, so that it may be
-// tried again. One that is spent without an answer is dropped when it comes again.
-func (r *recent) end(k asked, reply []byte, class string, spent bool) {
+// end keeps the answer, which was given so long ago; none and not spent forgets the
+// request, so that it may be tried again. One that is spent without an answer is dropped
+// when it comes again.
+func (r *recent) end(k asked, reply []byte, class string, spent bool, ago time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a := r.of[k]
@@ -100,5 +106,6 @@ func (r *recent) end(k asked, reply []byte, class string, spent bool) {
 		delete(r.of, k)
 	default:
 		a.reply, a.class, a.done = reply, class, true
+		a.at -= ago
 	}
 }

@@ -5,7 +5,9 @@ import (
 	"crypto/hmac"
 	"crypto/md5"
 	"encoding/binary"
+	"errors"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,6 +19,7 @@ import (
 	"layeh.com/radius/rfc2869"
 
 	"sekisho/authn/standing"
+	"sekisho/authz"
 	"sekisho/authz/remote/radius"
 	"sekisho/policy"
 	"sekisho/policy/store"
@@ -611,5 +614,43 @@ func TestNotAdmittedIsOver(t *testing.T) {
 	}
 	if told := w.told(); len(told) != 1 || told[0] != "例 tanaka 127.0.0.1" {
 		t.Errorf("told: %q", told)
+	}
+}
+
+// TestOneHoldsUpNoOther: a session whose end cannot be written down does not keep the
+// next one from being ended.
+func TestOneHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, login := range []string{"tanaka", "suzuki"} {
+		w.permit(w.person(t, login), "bunsho", w.clock.Now().Add(time.Hour))
+		w.admitted(t, login)
+	}
+	all, err := w.door.Live(ctx)
+	must(t, err)
+	slices.SortFunc(all, func(a, b radius.Remote) int { return strings.Compare(a.ID, b.ID) }) // as they are looked at
+	first, next := all[0], all[1]
+	w.mu.Lock()
+	w.untold = first.Login
+	w.permits = slices.DeleteFunc(w.permits, func(p authz.Permit) bool { return p.Person == first.Person })
+	w.mu.Unlock()
+	must(t, w.door.Look(ctx))
+	w.clock.Advance(75 * time.Minute) // nobody has confirmed that the first is over, and the time of the next is
+	if err := w.door.Look(ctx); !errors.Is(err, errUntold) {
+		t.Errorf("the look says %v", err)
+	}
+	all, err = w.door.Live(ctx)
+	must(t, err)
+	for _, r := range all {
+		if r.ID == next.ID && r.CutAt.IsZero() {
+			t.Error("the next one goes on")
+		}
+	}
+	w.mu.Lock()
+	w.untold = ""
+	w.mu.Unlock()
+	must(t, w.door.Look(ctx))
+	if r := w.one(t); r.ID != next.ID {
+		t.Errorf("%s has not ended", r.Login)
 	}
 }

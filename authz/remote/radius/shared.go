@@ -53,9 +53,25 @@ func (d *Door) elsewhere(ctx context.Context, c *Client, p *wire.Packet, k asked
 	}
 	if err != nil || g.From != k.from || string(g.Sum) != string(k.sum[:]) || d.Now().Sub(g.At) > remembered {
 		d.complain(ctx, "reading what a request was answered", err)
-		return given{}, true
+		return given{At: d.Now()}, true
 	}
 	return g, true
+}
+
+// ours reports whether this gateway is the one to work at a request that nobody has
+// answered. Two of them at once would spend its code for one and refuse the other, and
+// gear goes by whichever it hears. Who asks again meanwhile is dropped, as where one
+// gateway is at it, and is given its answer later; one that died at it is waited for no
+// longer than any may take. Where nobody can say, it is worked at.
+func (d *Door) ours(ctx context.Context, c *Client, p *wire.Packet) bool {
+	n, err := d.Flows.Count(ctx, nameOf(c, p), within)
+	d.complain(ctx, "asking who works at a request", err)
+	return err != nil || n == 1
+}
+
+// giveBack has whoever is asked next work at a request that was not answered.
+func (d *Door) giveBack(ctx context.Context, c *Client, p *wire.Packet) {
+	d.complain(ctx, "leaving a request to another gateway", d.Flows.Delete(ctx, nameOf(c, p)))
 }
 
 // share has the other gateways know of an answer, before it is sent.

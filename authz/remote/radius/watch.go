@@ -141,7 +141,7 @@ func (d *Door) hanging(ctx context.Context, where string, args ...any) ([]hangin
 }
 
 // lookOver finds those whose time, or whose session of the gate, is over. It asks
-// the store and nobody else.
+// the store and nobody else. One that cannot be written down holds up no other.
 func (d *Door) lookOver(ctx context.Context) error {
 	now := d.Now()
 	over, err := d.hanging(ctx, `(r.cut_at = 0 AND (s.ended_at > 0 OR r.ends_at <= $1) OR r.cut_at > 0 AND r.ends_at < $2 AND r.cut_at < $2)`,
@@ -149,31 +149,48 @@ func (d *Door) lookOver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var bad hindrance
 	cut := false
 	for _, h := range over {
-		if !h.CutAt.IsZero() {
-			answer := h.CutAnswer
-			if answer == "" {
-				answer = "unconfirmed"
-			}
-			if err := d.DB.WithTx(ctx, func(tx *store.Tx) error { return d.over(ctx, tx, h.Remote, h.CutWhy, answer) }); err != nil {
-				return err
+		if err := d.endOf(ctx, h); err != nil {
+			if bad.met(ctx, err) {
+				break
 			}
 			continue
 		}
-		why := "its time is over"
-		if !h.of.EndedAt.IsZero() {
-			why = h.CutWhy
-		}
-		if err := d.intend(ctx, h.Remote, why, ending); err != nil {
-			return err
-		}
-		cut = true
+		cut = cut || h.CutAt.IsZero()
 	}
 	if cut {
-		return d.Sessions.Poll(ctx)
+		bad.met(ctx, d.Sessions.Poll(ctx))
 	}
-	return nil
+	return bad.first
+}
+
+// endOf writes down of one that is over that it is to end, or that it has ended.
+func (d *Door) endOf(ctx context.Context, h hanging) error {
+	if !h.CutAt.IsZero() {
+		answer := h.CutAnswer
+		if answer == "" {
+			answer = "unconfirmed"
+		}
+		return d.DB.WithTx(ctx, func(tx *store.Tx) error { return d.over(ctx, tx, h.Remote, h.CutWhy, answer) })
+	}
+	why := "its time is over"
+	if !h.of.EndedAt.IsZero() {
+		why = h.CutWhy
+	}
+	return d.intend(ctx, h.Remote, why, ending)
+}
+
+// A hindrance is what a look met first in writing something down.
+type hindrance struct{ first error }
+
+// met notes an error, and reports whether it stands in the way of all others too.
+func (b *hindrance) met(ctx context.Context, err error) bool {
+	if b.first == nil {
+		b.first = err
+	}
+	return ctx.Err() != nil || errors.Is(err, store.ErrAway) || errors.Is(err, store.ErrClosed)
 }
 
 // lookAfter asks of each that goes on whether it may. The directory has asked of it
@@ -191,7 +208,10 @@ func (d *Door) lookAfter(ctx context.Context) error {
 	from := sort.Search(len(all), func(i int) bool { return all[i].ID >= d.goOn })
 	d.goOn = ""
 	d.mu.Unlock()
-	var first error
+	var (
+		first error
+		bad   hindrance
+	)
 	cut, away, unasked := false, false, 0
 	all = append(all[from:len(all):len(all)], all[:from]...)
 	for i, h := range all {
@@ -213,23 +233,21 @@ func (d *Door) lookAfter(ctx context.Context) error {
 			continue
 		}
 		if why == "" {
-			if err := d.keep(ctx, h, d.Now()); err != nil {
-				return err
-			}
-			continue
+			err = d.keep(ctx, h, d.Now())
+		} else if err = d.intend(ctx, h.Remote, why, articles); err == nil {
+			cut = true
 		}
-		if err := d.intend(ctx, h.Remote, why, articles); err != nil {
-			return err
+		if err != nil && bad.met(ctx, err) {
+			break
 		}
-		cut = true
 	}
 	if first != nil {
 		d.complain(ctx, "asking whether remote sessions may go on", fmt.Errorf("%d of %d: %w", unasked, len(all), first))
 	}
 	if cut {
-		return d.Sessions.Poll(ctx)
+		bad.met(ctx, d.Sessions.Poll(ctx))
 	}
-	return nil
+	return bad.first
 }
 
 var qualified = "r." + strings.Join(strings.Fields(strings.ReplaceAll(columns, ",", " ")), ", r.")

@@ -77,8 +77,10 @@ type world struct {
 	over    []string // whose ends were told, with the permits that were named
 	permits []authz.Permit
 	counts  map[radius.Outcome]int
-	blind   error // what reading the facts meets
+	blind   error  // what reading the facts meets
+	untold  string // login of whose end cannot be told
 	entered func()
+	away    bool                            // the directory, for whoever looks at a password
 	people  func(ctx context.Context) error // what reading a person meets
 }
 
@@ -169,6 +171,9 @@ func newWorld(t testing.TB, clients ...radius.Client) *world {
 		Over: func(_ context.Context, _ *store.Tx, permits []string, n session.Session) error {
 			w.mu.Lock()
 			defer w.mu.Unlock()
+			if w.untold != "" && n.Login == w.untold {
+				return errUntold
+			}
 			w.over = append(w.over, strings.Join(append([]string{n.Name, n.From}, permits...), " "))
 			return nil
 		},
@@ -215,10 +220,13 @@ type gated struct {
 
 func (g gated) Password(ctx context.Context, o signin.Origin, cookie, typed string, p secret.Text) (signin.Step, error) {
 	g.w.mu.Lock()
-	entered := g.w.entered
+	entered, away := g.w.entered, g.w.away
 	g.w.mu.Unlock()
 	if entered != nil {
 		entered()
+	}
+	if away {
+		return signin.Step{}, &signin.Away{What: "directory", Err: errBlind}
 	}
 	return g.Service.Password(ctx, o, cookie, typed, p)
 }
@@ -484,4 +492,7 @@ func until(t testing.TB, what string, cond func() bool) {
 	}
 }
 
-var errBlind = errors.New("the facts cannot be read")
+var (
+	errBlind  = errors.New("the facts cannot be read")
+	errUntold = errors.New("nobody can be told")
+)
