@@ -4,6 +4,10 @@ import (
 	"context"
 )
 
+// unheard names the condition of the index too: SQLite uses it only for a query that
+// does, and whoever brings a cookie of this shape would have every session read.
+const unheard = `SELECT ` + columns + ` FROM session WHERE handle_was = $1 AND handle_was <> ''`
+
 // Unheard is the session whose handle a cookie was until another took its place, as
 // long as nobody has used that one: the answer that carried it may have been lost, and
 // then its browser holds a dead handle and nobody holds the session. It opens nothing.
@@ -19,7 +23,7 @@ func (s *Sessions) Unheard(ctx context.Context, cookie string) (Session, error) 
 	if !ok {
 		return Session{}, ErrNone
 	}
-	n, err := scan(s.db.QueryRow(ctx, `SELECT `+columns+` FROM session WHERE handle_was = $1`, mac))
+	n, err := scan(s.db.QueryRow(ctx, unheard, mac))
 	if err != nil {
 		return Session{}, err
 	}

@@ -2,10 +2,12 @@ package session
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"sekisho/policy/store"
+	"sekisho/policy/store/storetest"
 )
 
 func (g *gate) rotate(t *testing.T, id string) string {
@@ -61,4 +63,17 @@ func TestUnheard(t *testing.T) {
 	g.rotate(t, n.ID)
 	g.clock.Advance(g.policy.Zones[0].IdleEnd)
 	knows(old, false, "the session has idled out")
+}
+
+// TestUnheardReadsOneRow: a stranger can ask with any handle, and has not every session
+// read for it.
+func TestUnheardReadsOneRow(t *testing.T) {
+	t.Parallel()
+	storetest.OnlySQLite(t) // and its planner
+	var a, b, c int
+	var plan string
+	must(t, storetest.Open(t).QueryRow(ctx, `EXPLAIN QUERY PLAN `+unheard, "x").Scan(&a, &b, &c, &plan))
+	if !strings.Contains(plan, "session_handle_was") {
+		t.Errorf("the plan is %q", plan)
+	}
 }
