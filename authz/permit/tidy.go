@@ -24,6 +24,8 @@ const (
 	flushEvery = 3 // of tidyEvery
 	// forgetEvery is some twelve hours.
 	forgetEvery = 8640
+	// relistEvery is some five minutes.
+	relistEvery = 60
 )
 
 // Run tidies, and writes down when permits were used, until ctx ends.
@@ -37,6 +39,9 @@ func (b *Book) Run(ctx context.Context) {
 		note("tidying permits", b.Tidy(ctx))
 		if n%flushEvery == 0 {
 			note("writing down when permits were used", b.Flush(ctx))
+		}
+		if n%relistEvery == 1 {
+			note("listing permits of the version before", b.relist(ctx))
 		}
 		if n%forgetEvery == 1 {
 			note("forgetting old uses of permits", b.forget(ctx))
@@ -250,6 +255,27 @@ func (b *Book) forget(ctx context.Context) error {
 	return b.DB.WithTx(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(ctx, `DELETE FROM permit_use WHERE last_at < $1`, store.Micros(b.Now().Add(-usesKept)))
 		return err
+	})
+}
+
+// relist fills in by what permits are looked for, in those that a gateway of the version
+// before has written while it ran beside this one: it knows nothing of these columns.
+func (b *Book) relist(ctx context.Context) error {
+	bare, err := list(ctx, b.DB, `words = '' OR state = 'pending' AND lapses_at = 0 OR state = 'approved' AND decided_at = 0 LIMIT $1`, tidyBatch)
+	if err != nil || len(bare) == 0 {
+		return err
+	}
+	return b.DB.WithTx(ctx, func(tx *store.Tx) error {
+		for _, m := range bare {
+			// What was changed since is read again next time.
+			if _, err := tx.Exec(ctx, `
+				UPDATE permit SET section = $1, applications = $2, words = $3, lapses_at = $4, decided_at = $5, looked_at = $6, done_at = $7
+				WHERE  id = $8 AND version = $9`,
+				m.Person.Section, m.opens(), m.words(), store.Micros(m.LapsesAt), store.Micros(m.DecidedAt), store.Micros(m.looked()), store.Micros(m.Done.Wrote), m.ID, m.version); err != nil {
+				return fmt.Errorf("listing permit %s: %w", m.ID, err)
+			}
+		}
+		return nil
 	})
 }
 

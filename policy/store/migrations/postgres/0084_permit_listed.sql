@@ -10,14 +10,16 @@ ALTER TABLE permit ADD COLUMN lapses_at BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE permit ADD COLUMN decided_at BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE permit ADD COLUMN looked_at BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE permit ADD COLUMN done_at BIGINT NOT NULL DEFAULT 0;
+-- JSON may hold NUL ('\u0000'), which no text here can: it is read as a blank.
 UPDATE permit SET
-    section      = COALESCE(body::json->'person'->>'section', ''),
-    applications = ' ' || COALESCE((SELECT string_agg(value, ' ') FROM json_array_elements_text(body::json->'stated'->'applications')), '') || ' ' || application || ' ',
-    words        = lower(COALESCE(body::json->'person'->>'name', '') || ' ' || COALESCE(body::json->'person'->>'login', '') || ' ' || COALESCE(body::json->'requester'->>'name', '') || ' ' || COALESCE(body::json->'requester'->>'login', '') || ' ' || COALESCE((SELECT string_agg(value, ' ') FROM json_array_elements_text(body::json->'stated'->'company')), '') || ' ' || COALESCE((SELECT string_agg(value, ' ') FROM json_array_elements_text(body::json->'stated'->'subcontractor')), '') || ' ' || COALESCE(body::json->>'reason', '')),
-    lapses_at    = COALESCE((body::json->>'lapses_at')::bigint, 0),
-    decided_at   = COALESCE((body::json->>'decided_at')::bigint, 0),
-    looked_at    = GREATEST(COALESCE((body::json->>'decided_at')::bigint, 0), COALESCE((body::json->>'reviewed_at')::bigint, 0)),
-    done_at      = CASE WHEN body::json->'done' IS NULL THEN 0 ELSE changed_at END;
+    section      = COALESCE(b.body->'person'->>'section', ''),
+    applications = ' ' || COALESCE((SELECT string_agg(value, ' ') FROM json_array_elements_text(b.body->'stated'->'applications')), '') || ' ' || application || ' ',
+    words        = lower(COALESCE(b.body->'person'->>'name', '') || ' ' || COALESCE(b.body->'person'->>'login', '') || ' ' || COALESCE(b.body->'requester'->>'name', '') || ' ' || COALESCE(b.body->'requester'->>'login', '') || ' ' || COALESCE((SELECT string_agg(value, ' ') FROM json_array_elements_text(b.body->'stated'->'company')), '') || ' ' || COALESCE((SELECT string_agg(value, ' ') FROM json_array_elements_text(b.body->'stated'->'subcontractor')), '') || ' ' || COALESCE(b.body->>'reason', '')),
+    lapses_at    = COALESCE((b.body->>'lapses_at')::bigint, 0),
+    decided_at   = COALESCE((b.body->>'decided_at')::bigint, 0),
+    looked_at    = GREATEST(COALESCE((b.body->>'decided_at')::bigint, 0), COALESCE((b.body->>'reviewed_at')::bigint, 0)),
+    done_at      = CASE WHEN b.body->'done' IS NULL THEN 0 ELSE changed_at END
+FROM (SELECT id, replace(body, '\u0000', '\u0020')::json AS body FROM permit) AS b WHERE b.id = permit.id;
 CREATE INDEX permit_kind ON permit (kind, asked_at);
 
 -- On which days of Japan a permit was used: when first and last, and the address that it
