@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"sekisho/authn/session"
 	"sekisho/policy"
 )
 
@@ -67,7 +68,9 @@ func (s *Server) parse(r *Request, given string) error {
 			if given == "" {
 				given = r.PostForm.Get("csrf_token")
 			}
-			if r.Cookie == "" || !s.cfg.Guard.CheckCSRF(r.Cookie, given) {
+			// Whoever asks for a passkey has a cookie with its token, of a sign-in.
+			stranger := r.Cookie == "" || session.KindOf(r.Cookie) == session.KindFlow
+			if stranger || !s.cfg.Guard.CheckCSRF(r.Cookie, given) {
 				return nil
 			}
 			room = &left

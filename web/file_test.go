@@ -61,6 +61,7 @@ func TestFilesOfAForm(t *testing.T) {
 		{"a field in the query is none of the form", "/bring?note=x", multipartForm(token), []string{live}, 204, heard{"k.live", "", "", ""}},
 		{"another site", "/bring", multipartForm(token, file(3)), []string{live, "Sec-Fetch-Site: cross-site"}, 403, heard{}},
 		{"a dead cookie: its files are not read", "/bring", multipartForm(note, token, file(3)), []string{"Cookie: __Host-sekisho=k.dead"}, 204, heard{"", "hello", "", ""}},
+		{"a sign-in under way: its files are not read", "/bring", multipartForm([2]string{"csrf_token", "t-k.flow"}, note, file(3)), []string{"Cookie: __Host-sekisho=k.flow"}, 204, heard{"k.flow", "hello", "", ""}},
 		{"nobody: their files are not read", "/bring", multipartForm(note, file(3)), nil, 204, heard{"", "hello", "", ""}},
 		{"nobody, and no end to it", "/bring", strings.TrimSuffix(multipartForm(note, file(900)), "--xx--\r\n"), nil, 204, heard{"", "hello", "", ""}},
 		{"two files in one field", "/bring", multipartForm(token, file(3), file(3)), []string{live}, 400, heard{}},

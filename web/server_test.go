@@ -37,7 +37,9 @@ func (g guard) Current(_ context.Context, _ signin.Origin, cookie string) (signi
 	}
 	return signin.Step{}, signin.ErrNone
 }
-func (guard) CheckCSRF(cookie, token string) bool { return token == "t-"+cookie && cookie == "k.live" }
+func (guard) CheckCSRF(cookie, token string) bool {
+	return token == "t-"+cookie && (cookie == "k.live" || cookie == "k.flow")
+}
 
 var t0 = time.Date(2026, 4, 1, 9, 0, 0, 0, time.UTC)
 
