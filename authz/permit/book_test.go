@@ -271,6 +271,36 @@ func TestDecideAllGrowsOld(t *testing.T) {
 	}
 }
 
+// TestDecideAllUntilTheReaderIsGone: what was decided by then is among the outcomes.
+func TestDecideAllUntilTheReaderIsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ids := []string{w.asks("tanaka", remote()).ID, w.asks("mori", remote()).ID}
+	by := w.as("cho")
+	ctx, gone := context.WithCancel(t.Context())
+	defer gone()
+	w.Matters = leaving{w.Matters, gone}
+	became, err := w.DecideAll(ctx, by, ids, true, "", nil)
+	if err != nil || len(became) != 2 || became[1].Err == nil {
+		t.Fatalf("%+v, %v", became, err)
+	}
+	if n := w.count(`SELECT COUNT(*) FROM permit WHERE state = 'approved'`); n != 1 {
+		t.Errorf("%d are approved", n)
+	}
+}
+
+// leaving is the engine with somebody who goes away once a decision is made.
+type leaving struct {
+	Matters
+	gone func()
+}
+
+func (l leaving) DecideWith(ctx context.Context, by approval.Approver, id string, yes bool, comment string, confirmed []string) (approval.View, error) {
+	v, err := l.Matters.DecideWith(ctx, by, id, yes, comment, confirmed)
+	l.gone()
+	return v, err
+}
+
 // TestTally: what is counted is what is in force, begins later or waits at that time.
 func TestTally(t *testing.T) {
 	t.Parallel()

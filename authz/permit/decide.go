@@ -117,7 +117,7 @@ func (b *Book) Decide(ctx context.Context, by By, id string, yes bool, comment s
 	if _, err := b.Matters.DecideWith(ctx, by, m.Matter, yes, comment, confirmed); err != nil {
 		return Permit{}, err
 	}
-	return read(ctx, b.DB, id)
+	return read(context.WithoutCancel(ctx), b.DB, id) // it is decided, whoever waits still
 }
 
 // mostAtOnce bounds what is decided with one sign-in.
@@ -141,7 +141,7 @@ func (b *Book) DecideAll(ctx context.Context, by By, ids []string, yes bool, com
 		}
 		m, err := b.Decide(ctx, by, id, yes, comment, confirmed)
 		var fresh *approval.StepUp
-		if errors.As(err, &fresh) || errors.Is(err, session.ErrNone) || ctx.Err() != nil {
+		if err != nil && (errors.As(err, &fresh) || errors.Is(err, session.ErrNone) || ctx.Err() != nil) {
 			if stop = err; len(out) == 0 {
 				return nil, err
 			}

@@ -231,6 +231,9 @@ func (b *Book) List(ctx context.Context, by By, f Filter) (out []Permit, next st
 	}
 	for {
 		s := b.searched(f, me)
+		if waits != nil {
+			s.add(s.of(Pending))
+		}
 		s.and("(asked_at < ? OR asked_at = ? AND id > ?)", at, at, id)
 		found, err := list(ctx, b.DB, s.where()+" ORDER BY asked_at DESC, id LIMIT "+strconv.Itoa(page), s.args...)
 		if err != nil {

@@ -31,9 +31,10 @@ type Network interface {
 
 // Bounds of what is gathered about permits.
 const (
-	pageRead    = 500 // of somebody's own, to see which follow which
+	pageRead    = 500 // of one person's, to see which follow which
 	mostDays    = 31  // days of use that a permit's page shows
 	mostOffered = 500 // terminals that a form suggests
+	mostWords   = 16  // that a list is searched for
 )
 
 // PermitKinds are the kinds of the policy, with what the reader may do.
@@ -429,18 +430,25 @@ func (d *Desk) wholePermit(ctx context.Context, r reader, m permit.Permit, out *
 	return nil
 }
 
+// followed are the permits that others follow, by id, with those.
+func followed(r reader, among []permit.Permit) map[string]string {
+	out := map[string]string{}
+	for _, next := range among {
+		if next.Renews != "" && next.State(r.now).Open() {
+			out[next.Renews] = next.ID
+		}
+	}
+	return out
+}
+
 // follow finds for each permit the one that follows it, and lets nobody renew
 // twice.
 func follow(r reader, among []permit.Permit, shown []*Permit) {
-	for _, next := range among {
-		if next.Renews == "" || !next.State(r.now).Open() {
-			continue
-		}
-		for _, p := range shown {
-			if p.ID == next.Renews {
-				p.Renewed = next.ID
-				delete(p.May, PermitRenew)
-			}
+	next := followed(r, among)
+	for _, p := range shown {
+		if id := next[p.ID]; id != "" {
+			p.Renewed = id
+			delete(p.May, PermitRenew)
 		}
 	}
 }
@@ -454,6 +462,9 @@ func (d *Desk) ListPermits(ctx context.Context, o signin.Origin, cookie string, 
 	limit := f.Limit
 	if limit < 1 || limit > mostLines {
 		limit = mostLines
+	}
+	if f.Which == WhichRenew {
+		return d.toRenew(ctx, r, f.Kind, limit)
 	}
 	filter := d.filter(f)
 	filter.After, filter.Limit = f.After, limit
@@ -469,8 +480,8 @@ func (d *Desk) ListPermits(ctx context.Context, o signin.Origin, cookie string, 
 		}
 		out.Permits = append(out.Permits, one)
 	}
-	if f.Which == WhichMine || f.Which == WhichRenew {
-		mine, _, err := d.Permits.List(ctx, r.By, permit.Filter{Kind: f.Kind, Mine: true, Limit: pageRead})
+	if f.Which == WhichMine {
+		own, err := d.ownPermits(ctx, r, f.Kind)
 		if err != nil {
 			return PermitList{}, err
 		}
@@ -478,10 +489,7 @@ func (d *Desk) ListPermits(ctx context.Context, o signin.Origin, cookie string, 
 		for i := range out.Permits {
 			shown[i] = &out.Permits[i]
 		}
-		follow(r, mine, shown)
-		if f.Which == WhichRenew {
-			out.Permits = slices.DeleteFunc(out.Permits, func(p Permit) bool { return !p.May[PermitRenew].OK || p.State != Approved })
-		}
+		follow(r, own, shown)
 		return out, nil
 	}
 	counts, err := d.Permits.Count(ctx, r.By, f.Kind)
@@ -493,7 +501,8 @@ func (d *Desk) ListPermits(ctx context.Context, o signin.Origin, cookie string, 
 
 // filter is what a page asks for, as the book knows it.
 func (d *Desk) filter(f PermitFilter) permit.Filter {
-	out := permit.Filter{Kind: f.Kind, Section: f.Section, Application: f.Application, Words: strings.Fields(f.Words)}
+	words := strings.Fields(f.Words)
+	out := permit.Filter{Kind: f.Kind, Section: f.Section, Application: f.Application, Words: words[:min(len(words), mostWords)]}
 	switch f.Which {
 	case WhichLive:
 		out.State = permit.Approved

@@ -108,7 +108,10 @@ func (h *house) renew(w http.ResponseWriter, r *web.Request) error {
 	asked := 0
 	if len(faults) == 0 {
 		var gone []string
-		for _, id := range ids { // sent twice, it was asked for by the first
+		for i, id := range ids { // sent twice, it was asked for by the first
+			if i == mostRenewals {
+				break
+			}
 			if slices.ContainsFunc(permits, func(p desk.Permit) bool { return p.ID == id }) {
 				continue
 			}
