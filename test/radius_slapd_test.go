@@ -37,6 +37,7 @@ func hearsDisconnects(t *testing.T) toldGear {
 	go func() {
 		defer close(done)
 		buffer := make([]byte, rad.MaxPacketLength)
+		told := map[string]bool{} // it is told again where its answer comes late
 		for {
 			n, from, err := conn.ReadFromUDP(buffer)
 			if err != nil {
@@ -47,7 +48,10 @@ func hearsDisconnects(t *testing.T) toldGear {
 				t.Errorf("what the gear is told is no Disconnect-Request under its secret: %v", err)
 				return
 			}
-			g.heard <- p
+			if session := rfc2866.AcctSessionID_GetString(p); !told[session] {
+				told[session] = true
+				g.heard <- p
+			}
 			answer := p.Response(rad.CodeDisconnectACK)
 			copy(answer.Authenticator[:], buffer[4:20])
 			if raw, err := answer.Encode(); err == nil {
