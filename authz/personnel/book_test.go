@@ -1,18 +1,14 @@
 package personnel
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"sekisho/authn/standing"
 	"sekisho/authz"
 	"sekisho/authz/approval"
-	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/store"
 )
@@ -150,131 +146,6 @@ func TestEndsHoldByThemselves(t *testing.T) {
 	}
 }
 
-// TestDies: whatever dies at whichever line, what is left is gone on with, and comes to
-// the same; each act is on the trail once.
-func TestDies(t *testing.T) {
-	t.Parallel()
-	for point, times := range map[string][]int{"intended": {0}, "line": {0, 3, 6}, "confirmed": {0}} {
-		for _, n := range times {
-			t.Run(fmt.Sprint(point, n), func(t *testing.T) {
-				t.Parallel()
-				w := newWorld(t)
-				i := w.propose(changes)
-				w.decide("kobayashi", i.ID, true)
-				w.must(w.Tick(t.Context()))
-				w.at(effective)
-				w.dieAt(point, n)
-				if err := w.Tick(t.Context()); !errors.Is(err, errDied) {
-					t.Fatalf("it did not die: %v", err)
-				}
-				other := w.gateway(w.dir)
-				w.must(other.Tick(t.Context())) // in another's hands still
-				w.clock.Advance(workLasts + time.Second)
-				w.must(other.Tick(t.Context()))
-				w.want("gone on with", after)
-				if n := w.entries(`"action":"person.`); n != 9 {
-					t.Errorf("%d entries about people, want 9", n)
-				}
-			})
-		}
-	}
-}
-
-// TestTwoGateways: however many gateways carry out, each line is done once.
-func TestTwoGateways(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	i := w.propose(changes)
-	w.decide("kobayashi", i.ID, true)
-	w.at(effective)
-	gates := []*Book{w.gateway(w.dir), w.gateway(w.dir), w.gateway(w.dir)}
-	var wg sync.WaitGroup
-	for _, g := range gates {
-		wg.Go(func() {
-			if err := g.Tick(t.Context()); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-	w.want("carried out", after)
-	if n := w.entries(`"action":"person.`); n != 9 {
-		t.Errorf("%d entries about people, want 9", n)
-	}
-}
-
-// TestUndone: within its days an import is turned round by two persons; who was made is
-// closed, who left is let in again, and what somebody changed since stays.
-func TestUndone(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	i := w.propose(changes)
-	w.decide("kobayashi", i.ID, true)
-	w.must(w.Tick(t.Context()))
-	w.at(effective)
-	w.must(w.Tick(t.Context()))
-	w.want("carried out", after)
-	by := approval.Ref(w.person("kobayashi"))
-	asked, err := w.AskUndo(t.Context(), by, []policy.PostID{policy.SecurityOfficer}, i.ID, "ファイルの取違え")
-	w.must(err)
-	if again, err := w.AskUndo(t.Context(), by, nil, i.ID, "もう一度"); err != nil || again.UndoMatter != asked.UndoMatter {
-		t.Errorf("asked twice: %v", err)
-	}
-	if _, err := w.matters.Decide(t.Context(), w.as("kobayashi"), asked.UndoMatter, true, ""); err == nil {
-		t.Error("who asked has decided")
-	}
-	w.dieAt("line", 3)
-	w.decide("yoshida", asked.UndoMatter, true)
-	if err := w.Tick(t.Context()); !errors.Is(err, errDied) {
-		t.Fatal(err)
-	}
-	w.clock.Advance(workLasts + time.Second)
-	w.must(w.Tick(t.Context()))
-	w.want("undone", undone)
-	if w.state(i.ID) != Undone || w.entries(`"action":"person.undone"`) != 7 || w.entries(`"action":"import.undone"`) != 1 {
-		t.Errorf("%s, %d lines", w.state(i.ID), w.entries(`"action":"person.undone"`))
-	}
-	if _, err := w.AskUndo(t.Context(), by, nil, i.ID, "もう一度"); !errors.Is(err, ErrState) {
-		t.Errorf("undone twice: %v", err)
-	}
-}
-
-// TestUndoneByHand: what somebody changed after an import is theirs.
-func TestUndoneByHand(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	i := w.propose("number,name,section,mail\nK-tanaka,田中 改,zaisei,new@pref.example\n")
-	w.decide("kobayashi", i.ID, true)
-	w.at(effective)
-	w.must(w.Tick(t.Context()))
-	section := "joho"
-	w.must(w.dir.Amend(t.Context(), w.person("tanaka"), directory.Amendment{Section: &section}))
-	asked, err := w.AskUndo(t.Context(), approval.Ref(w.person("kobayashi")), nil, i.ID, "取違え")
-	w.must(err)
-	w.decide("yoshida", asked.UndoMatter, true)
-	w.must(w.Tick(t.Context()))
-	if p := w.person("tanaka"); p.Section != "joho" || p.Name != "例 tanaka" || p.Mail != "tanaka@pref.example" {
-		t.Errorf("%+v", p)
-	}
-	w.at(effective.AddDate(0, 0, 8))
-	later := w.propose("number,name\nK-ito,伊藤 改\n")
-	w.decide("kobayashi", later.ID, true)
-	w.must(w.Tick(t.Context()))
-	w.clock.Advance(8 * 24 * time.Hour)
-	if _, err := w.AskUndo(t.Context(), approval.Ref(w.person("kobayashi")), nil, later.ID, "遅い"); !errors.Is(err, ErrState) {
-		t.Errorf("undone after its days: %v", err)
-	}
-}
-
-// undo has an import undone by two persons, all at once.
-func (w *world) undo(id string) {
-	w.Helper()
-	asked, err := w.AskUndo(w.Context(), approval.Ref(w.person("kobayashi")), nil, id, "取違え")
-	w.must(err)
-	w.decide("yoshida", asked.UndoMatter, true)
-	w.must(w.Tick(w.Context()))
-}
-
 // TestGainersDoNotDecide (design rule 7, article 16-1): who gets a post by an import does
 // not approve it; and that the directory does not know who proposed is said.
 func TestGainersDoNotDecide(t *testing.T) {
@@ -301,97 +172,6 @@ func TestGainersDoNotDecide(t *testing.T) {
 	}
 }
 
-// TestUndoneGivesNothingMore: what somebody lost by other hands, before the change or
-// since, does not come back with what the import took.
-func TestUndoneGivesNothingMore(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	for _, until := range []time.Time{planned, effective} { // undone before the day, and on it
-		w.must(w.dir.AddMember(t.Context(), groupOf(policy.SystemOperator), w.person("tanaka").DN))
-		i := w.propose("number,name,posts,ends\nK-tanaka,例 tanaka,なし,2026-12-31\n")
-		w.decide("kobayashi", i.ID, true)
-		w.must(w.Tick(t.Context())) // the end is written ahead
-		if s := w.is("tanaka"); !strings.Contains(s, "until 2027-01-01") {
-			t.Fatal("no end was written ahead:", s)
-		}
-		w.must(w.dir.RemoveMember(t.Context(), groupOf(policy.SystemOperator), w.person("tanaka").DN))
-		w.at(until)
-		w.must(w.Tick(t.Context()))
-		w.undo(i.ID)
-		if s := w.is("tanaka"); s != "jinji +staff" {
-			t.Errorf("at %v, a post that was taken by hand before the day: %s", until, s)
-		}
-	}
-	w.must(w.dir.AddMember(t.Context(), groupOf(policy.SystemOperator), w.person("tanaka").DN))
-	next, _, err := w.Propose(t.Context(), "oda", file("number,name,posts\nK-tanaka,例 tanaka,なし\n"), time.Time{}, false)
-	w.must(err)
-	w.decide("kobayashi", next.ID, true)
-	w.must(w.Tick(t.Context()))
-	yes := true
-	w.must(w.dir.Amend(t.Context(), w.person("tanaka"), directory.Amendment{Disabled: &yes}))
-	w.undo(next.ID)
-	if s := w.is("tanaka"); s != "jinji +staff disabled" {
-		t.Errorf("who was closed since: %s", s)
-	}
-}
-
-// TestUndoneAtOnce: who left this minute by mistake is let in again, whatever the fraction
-// of the second; who was suspended since stays so.
-func TestUndoneAtOnce(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.clock.Advance(1500*time.Millisecond + 7*time.Microsecond)
-	i, _, err := w.Propose(t.Context(), "oda", file("number,name,change\nK-suzuki,例 suzuki,退職\nK-tanaka,例 tanaka,退職\n"), time.Time{}, false)
-	w.must(err)
-	w.decide("kobayashi", i.ID, true)
-	w.must(w.Tick(t.Context()))
-	if s := w.is("suzuki"); !strings.Contains(s, "disabled until") {
-		t.Fatal("not carried out:", s)
-	}
-	w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error {
-		return standing.Set(t.Context(), tx, w.person("tanaka").ID, standing.Suspended, w.clock.Now(), time.Time{}, "漏えい", "yoshida")
-	}))
-	w.undo(i.ID)
-	if s := w.is("suzuki"); s != "zaisei +staff" {
-		t.Errorf("let in again: %s", s)
-	}
-	if s := w.is("tanaka"); s != "jinji +staff +system_operator suspended" {
-		t.Errorf("suspended since: %s", s)
-	}
-}
-
-// TestOvertaken: what was decided after an import was planned counts: an end that was set
-// sooner is kept, and a login that was somebody's meanwhile is given to nobody.
-func TestOvertaken(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	i := w.propose(changes)
-	sooner := planned.AddDate(0, 0, 2)
-	w.must(w.dir.Amend(t.Context(), w.person("kinnen"), directory.Amendment{ExpiresAt: &sooner}))
-	w.decide("kobayashi", i.ID, true)
-	w.must(w.Tick(t.Context()))
-	w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error {
-		_, err := tx.Exec(t.Context(), `INSERT INTO tombstone (login, person_id, at, matter) VALUES ('arai', 'x', 1, 'm')`)
-		return err
-	}))
-	w.at(effective)
-	w.must(w.Tick(t.Context()))
-	if p := w.person("kinnen"); !p.Account.ExpiresAt.Equal(sooner) {
-		t.Errorf("an end that was set sooner has become %v", p.Account.ExpiresAt)
-	}
-	if s := w.is("arai"); s != "nobody" {
-		t.Errorf("a login was given again: %s", s)
-	}
-	lines, err := w.Lines(t.Context(), i.ID, Joins, 0, 10)
-	w.must(err)
-	if says := lines[len(lines)-1].Problem(); lines[len(lines)-1].Step != "failed" || !strings.Contains(says.JA, "ログイン") || !strings.Contains(says.EN, "login") {
-		t.Errorf("%s: %+v", lines[len(lines)-1].Step, says)
-	}
-	if says := (Standing{Error: "LDAP Result Code 53 at ldap://10.0.0.1"}).Problem(); says.JA == "" || strings.Contains(says.EN, "10.0.0.1") {
-		t.Errorf("%+v", says)
-	}
-}
-
 // TestNotApproved: what is denied, and what nobody decides, does nothing.
 func TestNotApproved(t *testing.T) {
 	t.Parallel()
@@ -415,70 +195,6 @@ func TestNotApproved(t *testing.T) {
 		t.Errorf("nobody decided: %s", w.state(next.ID))
 	}
 }
-
-// TestOneLineFails: a line that cannot be carried out is named, and keeps back no other.
-func TestOneLineFails(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	i := w.propose(changes)
-	w.decide("kobayashi", i.ID, true)
-	w.must(w.Tick(t.Context()))
-	_, err := w.dir.Create(t.Context(), directory.NewPerson{Login: "nitta", Name: "別の人", Kind: directory.KindStaff, Number: "K-other"})
-	w.must(err)
-	w.must(w.dir.Delete(t.Context(), w.person("modori")))
-	w.at(effective)
-	w.must(w.Tick(t.Context()))
-	p, err := w.Progress(t.Context(), i.ID)
-	if err != nil || p.Failed != 2 || p.Done != 5 {
-		t.Errorf("%+v %v", p, err)
-	}
-	if got := w.person("nitta"); got.Number != "K-other" || got.Section != "" {
-		t.Errorf("somebody else was changed: %+v", got)
-	}
-	if w.entries(`"action":"import.line_failed"`) != 2 {
-		t.Error("the trail does not say so")
-	}
-}
-
-// TestAway: while the directory is away, lines wait, and are carried out when it is back.
-func TestAway(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	i := w.propose(changes)
-	w.decide("kobayashi", i.ID, true)
-	w.at(effective)
-	gone := &away{Directory: w.dir, gone: true}
-	w.Book = w.gateway(gone)
-	w.must(w.Tick(t.Context()))
-	w.want("away", before)
-	gone.set(false)
-	w.clock.Advance(time.Minute)
-	w.must(w.Tick(t.Context()))
-	w.want("back", after)
-}
-
-// away is a directory that may be away.
-type away struct {
-	Directory
-	mu   sync.Mutex
-	gone bool
-}
-
-func (a *away) Amend(ctx context.Context, p directory.Person, d directory.Amendment) error {
-	if err := a.state(); err != nil {
-		return err
-	}
-	return a.Directory.Amend(ctx, p, d)
-}
-
-func (a *away) Create(ctx context.Context, n directory.NewPerson) (directory.Person, error) {
-	if err := a.state(); err != nil {
-		return directory.Person{}, err
-	}
-	return a.Directory.Create(ctx, n)
-}
-
-func (a *away) set(gone bool) { a.mu.Lock(); a.gone = gone; a.mu.Unlock() }
 
 // TestBeside: who has a concurrent post, or hands something over, opens what belongs to
 // that section until it ends; a door hears of the end.
@@ -618,13 +334,4 @@ func TestChecklist(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0].Login != "suzuki" || len(list[0].Things) != 1 || list[0].Things[0] != (Thing{"card", "S-77"}) {
 		t.Errorf("%+v %v", list, err)
 	}
-}
-
-func (a *away) state() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.gone {
-		return directory.ErrAway
-	}
-	return nil
 }

@@ -1,0 +1,172 @@
+package personnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sekisho/directory"
+	"sekisho/policy/store"
+)
+
+// TestDies: whatever dies at whichever line, what is left is gone on with, and comes to
+// the same; each act is on the trail once.
+func TestDies(t *testing.T) {
+	t.Parallel()
+	for point, times := range map[string][]int{"intended": {0}, "line": {0, 3, 6}, "confirmed": {0}} {
+		for _, n := range times {
+			t.Run(fmt.Sprint(point, n), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				i := w.propose(changes)
+				w.decide("kobayashi", i.ID, true)
+				w.must(w.Tick(t.Context()))
+				w.at(effective)
+				w.dieAt(point, n)
+				if err := w.Tick(t.Context()); !errors.Is(err, errDied) {
+					t.Fatalf("it did not die: %v", err)
+				}
+				other := w.gateway(w.dir)
+				w.must(other.Tick(t.Context())) // in another's hands still
+				w.clock.Advance(workLasts + time.Second)
+				w.must(other.Tick(t.Context()))
+				w.want("gone on with", after)
+				if n := w.entries(`"action":"person.`); n != 9 {
+					t.Errorf("%d entries about people, want 9", n)
+				}
+			})
+		}
+	}
+}
+
+// TestTwoGateways: however many gateways carry out, each line is done once.
+func TestTwoGateways(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	i := w.propose(changes)
+	w.decide("kobayashi", i.ID, true)
+	w.at(effective)
+	gates := []*Book{w.gateway(w.dir), w.gateway(w.dir), w.gateway(w.dir)}
+	var wg sync.WaitGroup
+	for _, g := range gates {
+		wg.Go(func() {
+			if err := g.Tick(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	w.want("carried out", after)
+	if n := w.entries(`"action":"person.`); n != 9 {
+		t.Errorf("%d entries about people, want 9", n)
+	}
+}
+
+// TestOvertaken: what was decided after an import was planned counts: an end that was set
+// sooner is kept, and a login that was somebody's meanwhile is given to nobody.
+func TestOvertaken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	i := w.propose(changes)
+	sooner := planned.AddDate(0, 0, 2)
+	w.must(w.dir.Amend(t.Context(), w.person("kinnen"), directory.Amendment{ExpiresAt: &sooner}))
+	w.decide("kobayashi", i.ID, true)
+	w.must(w.Tick(t.Context()))
+	w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), `INSERT INTO tombstone (login, person_id, at, matter) VALUES ('arai', 'x', 1, 'm')`)
+		return err
+	}))
+	w.at(effective)
+	w.must(w.Tick(t.Context()))
+	if p := w.person("kinnen"); !p.Account.ExpiresAt.Equal(sooner) {
+		t.Errorf("an end that was set sooner has become %v", p.Account.ExpiresAt)
+	}
+	if s := w.is("arai"); s != "nobody" {
+		t.Errorf("a login was given again: %s", s)
+	}
+	lines, err := w.Lines(t.Context(), i.ID, Joins, 0, 10)
+	w.must(err)
+	if says := lines[len(lines)-1].Problem(); lines[len(lines)-1].Step != "failed" || !strings.Contains(says.JA, "ログイン") || !strings.Contains(says.EN, "login") {
+		t.Errorf("%s: %+v", lines[len(lines)-1].Step, says)
+	}
+	if says := (Standing{Error: "LDAP Result Code 53 at ldap://10.0.0.1"}).Problem(); says.JA == "" || strings.Contains(says.EN, "10.0.0.1") {
+		t.Errorf("%+v", says)
+	}
+}
+
+// TestOneLineFails: a line that cannot be carried out is named, and keeps back no other.
+func TestOneLineFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	i := w.propose(changes)
+	w.decide("kobayashi", i.ID, true)
+	w.must(w.Tick(t.Context()))
+	_, err := w.dir.Create(t.Context(), directory.NewPerson{Login: "nitta", Name: "別の人", Kind: directory.KindStaff, Number: "K-other"})
+	w.must(err)
+	w.must(w.dir.Delete(t.Context(), w.person("modori")))
+	w.at(effective)
+	w.must(w.Tick(t.Context()))
+	p, err := w.Progress(t.Context(), i.ID)
+	if err != nil || p.Failed != 2 || p.Done != 5 {
+		t.Errorf("%+v %v", p, err)
+	}
+	if got := w.person("nitta"); got.Number != "K-other" || got.Section != "" {
+		t.Errorf("somebody else was changed: %+v", got)
+	}
+	if w.entries(`"action":"import.line_failed"`) != 2 {
+		t.Error("the trail does not say so")
+	}
+}
+
+// TestAway: while the directory is away, lines wait, and are carried out when it is back.
+func TestAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	i := w.propose(changes)
+	w.decide("kobayashi", i.ID, true)
+	w.at(effective)
+	gone := &away{Directory: w.dir, gone: true}
+	w.Book = w.gateway(gone)
+	w.must(w.Tick(t.Context()))
+	w.want("away", before)
+	gone.set(false)
+	w.clock.Advance(time.Minute)
+	w.must(w.Tick(t.Context()))
+	w.want("back", after)
+}
+
+// away is a directory that may be away.
+type away struct {
+	Directory
+	mu   sync.Mutex
+	gone bool
+}
+
+func (a *away) Amend(ctx context.Context, p directory.Person, d directory.Amendment) error {
+	if err := a.state(); err != nil {
+		return err
+	}
+	return a.Directory.Amend(ctx, p, d)
+}
+
+func (a *away) Create(ctx context.Context, n directory.NewPerson) (directory.Person, error) {
+	if err := a.state(); err != nil {
+		return directory.Person{}, err
+	}
+	return a.Directory.Create(ctx, n)
+}
+
+func (a *away) set(gone bool) { a.mu.Lock(); a.gone = gone; a.mu.Unlock() }
+
+func (a *away) state() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.gone {
+		return directory.ErrAway
+	}
+	return nil
+}
