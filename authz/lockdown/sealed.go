@@ -9,9 +9,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
+	"sekisho/authn/notice"
+	"sekisho/authn/signin"
 	"sekisho/authz"
 	"sekisho/policy"
 	"sekisho/policy/audit"
@@ -111,5 +114,45 @@ func (o *Orders) Count(ctx context.Context) error {
 		return fmt.Errorf("counting what sealed keys lifted: %w", err)
 	}
 	o.sealed.Store(n)
+	return nil
+}
+
+// TellSealed tells those concerned of what a sealed key lifted: at the console
+// where that is done, nobody can be asked who they are. Of several gateways one
+// does.
+func (s *Service) TellSealed(ctx context.Context) error {
+	if err := s.Orders.Count(ctx); err != nil {
+		return err
+	}
+	untold, err := read(ctx, s.In.DB, `envelope = 1 AND told_at = 0 ORDER BY lifted_at`)
+	if err != nil || len(untold) == 0 {
+		return err
+	}
+	pol := s.In.Policy()
+	var from signin.Origin
+	for _, z := range pol.Zones {
+		if notice.Mails(pol, z.ID) {
+			from.Zone = z.ID
+		}
+	}
+	tell := s.concerned(ctx)
+	for _, l := range untold {
+		slog.WarnContext(ctx, "a lock-down was lifted by a sealed key", "lockdown", l.ID, "operator", l.LiftedBy)
+		err := s.In.DB.WithTx(ctx, func(tx *store.Tx) error {
+			err := tx.ExecOne(ctx, `UPDATE lockdown SET told_at = $1 WHERE id = $2 AND told_at = 0`, store.Micros(s.In.Now()), l.ID)
+			if errors.Is(err, store.ErrUntouched) {
+				return nil // another gateway has
+			}
+			if err != nil {
+				return err
+			}
+			return s.tell(ctx, tx, from, tell, notice.LockDownLifted, map[string]string{
+				"by": l.LiftedBy, "scope": string(l.Scope), "target": l.Target, "reason": l.LiftReason,
+			})
+		})
+		if err != nil {
+			return fmt.Errorf("telling of a sealed key: %w", err)
+		}
+	}
 	return nil
 }
