@@ -63,6 +63,7 @@ type job struct {
 	change   Change
 	found    *found // nil: not written to yet
 
+	until   int64            // when others take it for left: what this gateway intended
 	who     directory.Person // as the directory has them now
 	problem error
 }
@@ -296,7 +297,7 @@ func (b *Book) intend(ctx context.Context, jobs []*job) (ours []*job, err error)
 					return err
 				}
 			}
-			ours = append(ours, j)
+			j.until, ours = until, append(ours, j)
 		}
 		return nil
 	})
@@ -495,27 +496,29 @@ func Actions() map[Act]string { return actions }
 
 // confirm writes down, in one transaction, what became of steps, with what follows from
 // each in the store and its entry on the trail. A line whose following cannot be written
-// is tried again alone, so that it keeps back no other.
+// has failed at this try, and is written down alone, so that it keeps back no other.
 func (b *Book) confirm(ctx context.Context, jobs []*job) error {
-	err := b.DB.WithTx(ctx, func(tx *store.Tx) error {
-		for _, j := range jobs {
-			if err := b.became(ctx, tx, j); err != nil {
-				return err
+	write := func(jobs ...*job) error {
+		return b.DB.WithTx(ctx, func(tx *store.Tx) error {
+			for _, j := range jobs {
+				if err := b.became(ctx, tx, j); err != nil {
+					return err
+				}
 			}
-		}
+			return nil
+		})
+	}
+	if write(jobs...) == nil {
 		return nil
-	})
-	if err == nil || len(jobs) == 1 && !hopeless(err) {
-		return err
 	}
 	for _, j := range jobs {
-		err := b.DB.WithTx(ctx, func(tx *store.Tx) error { return b.became(ctx, tx, j) })
-		if err != nil && hopeless(err) {
+		err := write(j)
+		if err != nil {
 			j.problem = err
-			err = b.DB.WithTx(ctx, func(tx *store.Tx) error { return b.became(ctx, tx, j) })
+			err = write(j)
 		}
 		if err != nil {
-			return err
+			return err // of the store: each step is done again where it is not done
 		}
 	}
 	return nil
@@ -523,42 +526,27 @@ func (b *Book) confirm(ctx context.Context, jobs []*job) error {
 
 func (b *Book) became(ctx context.Context, tx *store.Tx, j *job) error {
 	now := b.Now()
-	set := func(state string, due time.Time, problem string, done time.Time) error {
-		err := tx.ExecOne(ctx, `UPDATE personnel_step SET state = $1, due_at = $2, error = $3, done_at = $4 WHERE import = $5 AND n = $6 AND step = $7 AND state = 'intended'`,
-			state, store.Micros(due), problem, micros(done), j.importID, j.n, j.step)
-		if errors.Is(err, store.ErrUntouched) {
-			return nil // it is being undone, or another gateway was quicker
-		}
-		return err
-	}
 	c := j.change
 	e := b.entry(j.by, "", object(c.Login, j.who.ID), j.importID)
 	e.Detail["import"], e.Detail["line"], e.Detail["step"] = j.importID, strconv.Itoa(c.Line), j.step
 	if j.problem != nil {
-		e.Action, e.Outcome, e.Reason = "import.line_failed", audit.Failed, brief(j.problem)
-		if hopeless(j.problem) {
-			if err := set("failed", now, brief(j.problem), now); err != nil {
-				return err
-			}
-			return b.Trail.Append(ctx, tx, e)
-		}
-		tries := j.tries + 1
-		if err := set("intended", now.Add(rests[min(tries-1, len(rests)-1)]), brief(j.problem), time.Time{}); err != nil {
-			return err
-		}
-		if tries == stubborn {
-			return b.Trail.Append(ctx, tx, e)
-		}
-		return nil
+		return b.failed(ctx, tx, j, e)
 	}
-	var state string
-	if err := tx.QueryRow(ctx, `SELECT state FROM personnel_step WHERE import = $1 AND n = $2 AND step = $3`, j.importID, j.n, j.step).Scan(&state); err != nil {
+	var (
+		state  string
+		doneAt int64
+	)
+	if err := tx.QueryRow(ctx, `SELECT state, done_at FROM personnel_step WHERE import = $1 AND n = $2 AND step = $3`, j.importID, j.n, j.step).Scan(&state, &doneAt); err != nil {
 		return err
 	}
-	if state == "done" {
-		return nil
+	if state == "done" || state == "dropped" && doneAt != 0 {
+		return nil // another gateway was quicker, or the answer to this commit was lost
 	}
-	if err := set("done", now, "", now); err != nil {
+	if state != "dropped" { // one that is dropped is being undone, and has happened
+		state = "done"
+	}
+	err := tx.ExecOne(ctx, `UPDATE personnel_step SET state = $1, due_at = $2, error = '', done_at = $2 WHERE import = $3 AND n = $4 AND step = $5`, state, store.Micros(now), j.importID, j.n, j.step)
+	if err != nil {
 		return err
 	}
 	if j.who.ID != "" {
@@ -569,7 +557,6 @@ func (b *Book) became(ctx context.Context, tx *store.Tx, j *job) error {
 			return err
 		}
 	}
-	var err error
 	switch j.step {
 	case stepEnd:
 		e.Action, e.Detail["until"] = "person.end_set", ""
@@ -593,6 +580,27 @@ func (b *Book) became(ctx context.Context, tx *store.Tx, j *job) error {
 	if err != nil {
 		return err
 	}
+	return b.Trail.Append(ctx, tx, e)
+}
+
+// failed writes down that a try has failed, and when the next one is, if one is. It is
+// once for each try: where the answer to the commit was lost, or another gateway has the
+// step by now, nothing is left to say.
+func (b *Book) failed(ctx context.Context, tx *store.Tx, j *job, e audit.Entry) error {
+	now, tries := b.Now(), j.tries+1
+	state, due, done := "intended", now.Add(rests[min(tries-1, len(rests)-1)]), time.Time{}
+	if hopeless(j.problem) {
+		state, due, done = "failed", now, now
+	}
+	err := tx.ExecOne(ctx, `UPDATE personnel_step SET state = $1, due_at = $2, error = $3, done_at = $4 WHERE import = $5 AND n = $6 AND step = $7 AND state = 'intended' AND due_at = $8`,
+		state, store.Micros(due), brief(j.problem), micros(done), j.importID, j.n, j.step, j.until)
+	if errors.Is(err, store.ErrUntouched) {
+		return nil
+	}
+	if err != nil || state == "intended" && tries != stubborn {
+		return err
+	}
+	e.Action, e.Outcome, e.Reason = "import.line_failed", audit.Failed, brief(j.problem)
 	return b.Trail.Append(ctx, tx, e)
 }
 

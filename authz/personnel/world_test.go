@@ -73,6 +73,7 @@ type world struct {
 	mu    sync.Mutex
 	stop  string
 	after int
+	lose  int // the answer to this commit from now on is lost; 0: none is
 }
 
 func newWorld(t testing.TB) *world {
@@ -90,7 +91,7 @@ func newWorld(t testing.TB) *world {
 	}, w.clock.Now)
 	w.must(err)
 	t.Cleanup(w.dir.Close)
-	w.db, w.policy = storetest.Open(t), rules()
+	w.db, w.policy = storetest.OpenWith(t, store.Config{Fault: w.fault}), rules()
 	w.policy.Personnel.PerSecond = 10_000
 	w.ring, err = secret.CreateKeyRing(filepath.Join(folder, "ring"))
 	w.must(err)
@@ -156,6 +157,21 @@ func (w *world) stopped(point string) error {
 	w.stop = ""
 	return fmt.Errorf("%w at %s", errDied, point)
 }
+
+// fault loses the answer to a commit, once.
+func (w *world) fault(stage string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if stage != "committed" || w.lose == 0 {
+		return nil
+	}
+	if w.lose--; w.lose > 0 {
+		return nil
+	}
+	return errLost
+}
+
+var errLost = errors.New("the answer was lost, says the test")
 
 // dieAt ends what comes to a point, once, after it was passed so often.
 func (w *world) dieAt(point string, after int) {
