@@ -119,8 +119,8 @@ func (b *Book) Follow(ctx context.Context, since time.Time) error {
 // Fill adds to facts the sections that the person belongs to beside their own, from
 // memory where that is fresh enough. Their ends hold whether or not anything runs.
 func (b *Book) Fill(ctx context.Context, f *authz.Facts) error {
-	if f.Person.ID == "" {
-		return nil
+	if f.Person.ID == "" || f.Application.ID != "" && len(f.Application.Sections) == 0 {
+		return nil // nobody, or an application that is for all sections
 	}
 	var held []posting
 	b.places.mu.RLock()

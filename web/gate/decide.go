@@ -111,9 +111,9 @@ func (g *Gate) check(ctx context.Context, cookies []string, q question, from pla
 			a.told, facts.Posts = nil, p.PostsOf(a.person.Groups)
 		}
 	}
-	if from.outside || from.zone != app.Zone { // from its own zone, nobody needs one
+	if g.Fill != nil {
 		var err error
-		if facts, err = g.permits(ctx, facts); err != nil {
+		if facts, err = g.Fill(ctx, facts); err != nil {
 			return answer{}, err
 		}
 	}
@@ -125,16 +125,6 @@ func (g *Gate) check(ctx context.Context, cookies []string, q question, from pla
 		a.told = &telling{policy: p, groups: a.person.Groups, posts: facts.Posts, leases: a.leases}
 	}
 	return a, nil
-}
-
-// permits adds to facts what a request that comes from elsewhere may rest on. They
-// are handed over as a copy, which keeps those of all other requests off the heap.
-func (g *Gate) permits(ctx context.Context, f authz.Facts) (authz.Facts, error) {
-	if g.Permits == nil {
-		return f, nil
-	}
-	err := g.Permits(ctx, &f)
-	return f, err
 }
 
 // lent are the leases that a person holds in a session, and those of them that the

@@ -68,7 +68,7 @@ type Denial struct {
 }
 
 // Services is what the gate stands on. All but Denied, Opened,
-// LockDowns, Leases, Permits and Used must be given.
+// LockDowns, Leases, Fill and Used must be given.
 type Services struct {
 	Sessions Sessions
 	People   People
@@ -87,9 +87,10 @@ type Services struct {
 	// Leases are what a person holds in a session, in a list of the caller's own; an
 	// error refuses. nil: nothing is lent.
 	Leases func(context.Context, session.Session, directory.Person) ([]authz.Lease, error)
-	// Permits adds to facts the permits that they may rest on, from memory; an error
-	// refuses. nil: there are none.
-	Permits func(context.Context, *authz.Facts) error
+	// Fill adds to facts what they may rest on beside the directory, from memory; an
+	// error refuses. It takes a copy, which keeps the facts of each request off the
+	// heap. nil: there is nothing to add.
+	Fill func(context.Context, authz.Facts) (authz.Facts, error)
 	// Used hears which permits let somebody through. It must not block. nil: nobody
 	// hears.
 	Used func(ids []string, from string)

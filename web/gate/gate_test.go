@@ -523,3 +523,27 @@ func FuzzAsk(f *testing.F) {
 		}
 	})
 }
+
+// TestFill: what a decision may rest on beside the directory is asked for wherever a
+// request comes from, its application's own zone too.
+func TestFill(t *testing.T) {
+	w, srv, g := newWorld(t, policy.Application{ID: "shimin", Host: "shimin.localhost", Zone: "lgwan", Class: 2, Sections: []string{"zeimu"}})
+	w.policy.Sections = []policy.Section{{ID: "jumin"}, {ID: "zeimu"}}
+	check := func() int {
+		return send(srv, "GET", "/auth/check", original("http://shimin.localhost:8080/"), get, "X-Forwarded-For: 10.1.2.3", "Cookie: __Host-sekisho=k.gate").StatusCode
+	}
+	if got := check(); got != 403 {
+		t.Errorf("of another section: %d", got)
+	}
+	g.Fill = func(_ context.Context, f authz.Facts) (authz.Facts, error) {
+		f.Beside = append(f.Beside, authz.Place{Section: "zeimu"})
+		return f, nil
+	}
+	if got := check(); got != 200 {
+		t.Errorf("with a concurrent post there: %d", got)
+	}
+	g.Fill = func(_ context.Context, f authz.Facts) (authz.Facts, error) { return f, errors.New("away") }
+	if got := check(); got < 500 {
+		t.Errorf("where that cannot be said: %d", got)
+	}
+}

@@ -98,9 +98,11 @@ func (g *Gate) handOver(w http.ResponseWriter, r *web.Request) error {
 			facts.Posts, facts.SessionEnds = p.PostsOf(step.Person.Groups), ends(*step.Session)
 		}
 	}
-	facts, err := g.permits(r.Context(), facts)
-	if err != nil {
-		return err
+	if g.Fill != nil {
+		var err error
+		if facts, err = g.Fill(r.Context(), facts); err != nil {
+			return err
+		}
 	}
 	if a.verdict = authz.Decide(p, facts); !a.verdict.Allowed(facts.Now) {
 		if helps(a.verdict) {

@@ -320,7 +320,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	})
 	h.Gate = gate.Mount(h.Web, gate.Services{
 		Sessions: h.Sessions, People: h.Watch, SignIn: h.Signin, Keys: h.Tokens, Denied: h.denied.hear, Opened: h.denied.opened,
-		LockDowns: h.Orders.InForce, Leases: lent.In, Permits: h.fill, Used: h.Permits.Used,
+		LockDowns: h.Orders.InForce, Leases: lent.In, Fill: h.filled, Used: h.Permits.Used,
 	})
 	if h.Remote, err = h.openNetworkDoor(cfg, in, admits.more); err != nil {
 		return err
