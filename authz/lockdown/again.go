@@ -14,10 +14,7 @@ import (
 // in the caller's transaction. false: it is known here, in force or lifted. Who is in its
 // scope is shut out at their next use (Bar).
 func Again(ctx context.Context, tx *store.Tx, l authz.LockDown) (bool, error) {
-	err := tx.ExecOne(ctx, `
-		INSERT INTO lockdown (id, scope, target, person_id, reason, ordered_by, ordered_at, ends_at, ratify_by)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING`,
-		l.ID, string(l.Scope), l.Target, string(l.Person), l.Reason, l.By, store.Micros(l.OrderedAt), store.Micros(l.EndsAt), store.Micros(l.RatifyBy))
+	err := tx.ExecOne(ctx, insert+` ON CONFLICT (id) DO NOTHING`, values(l)...)
 	if errors.Is(err, store.ErrUntouched) {
 		return false, nil
 	}

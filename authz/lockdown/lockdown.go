@@ -94,6 +94,17 @@ func (o *Orders) InForce(ctx context.Context) ([]authz.LockDown, error) {
 const columns = `id, scope, target, person_id, reason, ordered_by, ordered_at, ends_at, ratify_by, ratified_at, ratified_by,
 	lifted_at, lifted_by, lift_reason, envelope`
 
+// insert stores an order as it is given, with its values.
+const insert = `
+	INSERT INTO lockdown (id, scope, target, person_id, reason, ordered_by, ordered_at, ends_at, ratify_by)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+
+func values(l authz.LockDown) []any {
+	return []any{
+		l.ID, string(l.Scope), l.Target, string(l.Person), l.Reason, l.By, store.Micros(l.OrderedAt), store.Micros(l.EndsAt), store.Micros(l.RatifyBy),
+	}
+}
+
 type scanner interface{ Scan(...any) error }
 
 func scan(row scanner) (authz.LockDown, error) {

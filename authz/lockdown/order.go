@@ -126,11 +126,7 @@ func (s *Service) Order(ctx context.Context, o signin.Origin, cookie string, r O
 				return err
 			}
 		}
-		_, err := tx.Exec(ctx, `
-			INSERT INTO lockdown (id, scope, target, person_id, reason, ordered_by, ordered_at, ends_at, ratify_by)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-			l.ID, string(l.Scope), l.Target, string(l.Person), l.Reason, l.By, store.Micros(l.OrderedAt), store.Micros(l.EndsAt), store.Micros(l.RatifyBy))
-		if err != nil {
+		if _, err := tx.Exec(ctx, insert, values(l)...); err != nil {
 			return fmt.Errorf("ordering a lock-down: %w", err)
 		}
 		// Who came in since the people were read is in the list of now. Nobody
