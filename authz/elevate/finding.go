@@ -82,14 +82,8 @@ func findings(ctx context.Context, in store.Reader, where string, args ...any) (
 			return nil, fmt.Errorf("reading findings: %w", err)
 		}
 		f.Kind, f.ClosedBy, f.FoundAt, f.SeenAt = FindingKind(kind), Closer(by), store.FromMicros(found), store.FromMicros(seen)
-		if removed != 0 {
-			f.RemovedAt = store.FromMicros(removed)
-		}
-		if closed != 0 {
-			f.ClosedAt = store.FromMicros(closed)
-		}
+		f.RemovedAt, f.ClosedAt, f.Taken.At = store.FromMicros(removed), store.FromMicros(closed), store.FromMicros(taken)
 		if taken != 0 {
-			f.Taken.At = store.FromMicros(taken)
 			if err := json.Unmarshal([]byte(taker), &f.Taken.By); err != nil {
 				return nil, fmt.Errorf("reading findings: %w", err)
 			}
@@ -127,7 +121,7 @@ func (b *Book) found(ctx context.Context, tx *store.Tx, f Finding) error {
 		return tx.ExecOne(ctx, `
 			UPDATE elevation_finding
 			SET    seen_at = $1, hindrance = $2, removed_at = CASE WHEN removed_at = 0 THEN $3 ELSE removed_at END
-			WHERE  id = $4`, store.Micros(now), f.Hindrance, micros(f.RemovedAt), id)
+			WHERE  id = $4`, store.Micros(now), f.Hindrance, store.Micros(f.RemovedAt), id)
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
 		return err
@@ -136,7 +130,7 @@ func (b *Book) found(ctx context.Context, tx *store.Tx, f Finding) error {
 	if err := tx.ExecOne(ctx, `
 		INSERT INTO elevation_finding (id, kind, place, subject, login, privilege, found_at, seen_at, removed_at, hindrance)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9)`,
-		f.ID, string(f.Kind), f.Place, f.Subject, f.Login, f.Privilege, store.Micros(now), micros(f.RemovedAt), f.Hindrance); err != nil {
+		f.ID, string(f.Kind), f.Place, f.Subject, f.Login, f.Privilege, store.Micros(now), store.Micros(f.RemovedAt), f.Hindrance); err != nil {
 		return err
 	}
 	outcome := audit.Refused

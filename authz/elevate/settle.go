@@ -95,7 +95,7 @@ func (b *Book) confirm(ctx context.Context, h hold, got outcome, applying string
 				SET    state = $1, account_id = $2, account_dn = $3, account = $4, told_until = $5, doubt = 0, version = version + 1,
 				       applied_at = CASE WHEN applied_at = 0 THEN $6 ELSE applied_at END
 				WHERE  lease = $7 AND place = $8 AND version = $9`,
-				string(e.state), string(e.accountID), e.accountDN, e.account, micros(e.toldUntil), store.Micros(now), e.lease, e.place, was.version)
+				string(e.state), string(e.accountID), e.accountDN, e.account, store.Micros(e.toldUntil), store.Micros(now), e.lease, e.place, was.version)
 			if errors.Is(err, store.ErrUntouched) {
 				// Withdrawn, or kept for another time, while we were outside.
 				turned = turned || was.state == intended

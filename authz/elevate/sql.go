@@ -41,9 +41,7 @@ func effects(ctx context.Context, in store.Reader, where string, args ...any) ([
 			&intendedAt: &e.intendedAt, &decideBy: &e.decideBy, &notAfter: &e.notAfter, &told: &e.toldUntil,
 			&appliedAt: &e.appliedAt, &withdrawn: &e.withdrawnAt, &ended: &e.closedAt,
 		} {
-			if *at != 0 {
-				*into = store.FromMicros(*at)
-			}
+			*into = store.FromMicros(*at)
 		}
 		all = append(all, e)
 	}
@@ -190,20 +188,12 @@ func release(ctx context.Context, tx *store.Tx, h hold, next time.Time, tries, c
 		SET    claimed_until = 0, tries = $1, checks = $2, error = $3,
 		       due_at = CASE WHEN version = $4 THEN $5 WHEN due_at = 0 OR due_at > $6 THEN $6 ELSE due_at END
 		WHERE  thing = $7 AND fence = $8`,
-		tries, checks, problem, h.version, micros(next), store.Micros(now), h.thing, h.fence)
+		tries, checks, problem, h.version, store.Micros(next), store.Micros(now), h.thing, h.fence)
 	if !errors.Is(err, store.ErrUntouched) {
 		return false, err
 	}
 	return true, tx.ExecOne(ctx, `
 		UPDATE elevation_thing SET due_at = $1, version = version + 1, error = $2 WHERE thing = $3`, store.Micros(now), lateHand, h.thing)
-}
-
-// micros is store.Micros with 0 for the zero time.
-func micros(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return store.Micros(t)
 }
 
 // dueThings are those to be looked at, the longest waiting first.

@@ -186,7 +186,7 @@ func findingsWhere(ctx context.Context, in store.Reader, where string, args ...a
 	return store.All(ctx, in, "findings", func(r store.Row) (f Finding, err error) {
 		var found, seen, closed int64
 		err = r.Scan(&f.Kind, &f.Subject, &f.Login, &f.Section, &f.Detail, &found, &seen, &closed)
-		f.FoundAt, f.SeenAt, f.ClosedAt = when(found), when(seen), when(closed)
+		f.FoundAt, f.SeenAt, f.ClosedAt = store.FromMicros(found), store.FromMicros(seen), store.FromMicros(closed)
 		return f, err
 	}, `SELECT kind, subject, login, section, detail, found_at, seen_at, closed_at FROM lifecycle_finding WHERE `+where, args...)
 }

@@ -50,21 +50,6 @@ type row struct {
 const rowColumns = `person_id, login, name, section, kind, class, stage, warned_at, disabled_at, deleted_at, reopened_at, kept_until,
 	matter, ours, effect, effect_due, effect_since, effect_tries, effect_error, version`
 
-// when is a time as it is stored, zero for none.
-func when(micros int64) time.Time {
-	if micros == 0 {
-		return time.Time{}
-	}
-	return store.FromMicros(micros)
-}
-
-func micros(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return store.Micros(t)
-}
-
 func scanRow(r store.Row) (row, error) {
 	var (
 		one                                                         row
@@ -72,8 +57,8 @@ func scanRow(r store.Row) (row, error) {
 	)
 	err := r.Scan(&one.person, &one.login, &one.name, &one.section, &one.kind, &one.class, &one.stage, &warned, &disabled, &deleted, &reopened, &kept,
 		&one.matter, &ours, &one.effect, &due, &since, &one.tries, &one.effectError, &one.version)
-	one.warnedAt, one.disabledAt, one.deletedAt, one.reopenedAt, one.keptUntil = when(warned), when(disabled), when(deleted), when(reopened), when(kept)
-	one.ours, one.effectDue, one.effectSince = ours != 0, when(due), when(since)
+	one.warnedAt, one.disabledAt, one.deletedAt, one.reopenedAt, one.keptUntil = store.FromMicros(warned), store.FromMicros(disabled), store.FromMicros(deleted), store.FromMicros(reopened), store.FromMicros(kept)
+	one.ours, one.effectDue, one.effectSince = ours != 0, store.FromMicros(due), store.FromMicros(since)
 	return one, err
 }
 
@@ -89,8 +74,8 @@ func rowOf(ctx context.Context, in store.Reader, id directory.PersonID) (row, er
 // put writes a row as it is, over the version that was read.
 func put(ctx context.Context, tx *store.Tx, r row) error {
 	values := []any{
-		string(r.person), r.login, r.name, r.section, string(r.kind), string(r.class), r.stage, micros(r.warnedAt), micros(r.disabledAt), micros(r.deletedAt),
-		micros(r.reopenedAt), micros(r.keptUntil), r.matter, r.ours, r.effect, micros(r.effectDue), micros(r.effectSince), r.tries, r.effectError, r.version + 1,
+		string(r.person), r.login, r.name, r.section, string(r.kind), string(r.class), r.stage, store.Micros(r.warnedAt), store.Micros(r.disabledAt), store.Micros(r.deletedAt),
+		store.Micros(r.reopenedAt), store.Micros(r.keptUntil), r.matter, r.ours, r.effect, store.Micros(r.effectDue), store.Micros(r.effectSince), r.tries, r.effectError, r.version + 1,
 	}
 	err := tx.ExecOne(ctx, `
 		INSERT INTO dormancy (`+rowColumns+`)
@@ -118,7 +103,7 @@ func scanSummary(r store.Row) (Summary, error) {
 	)
 	err := r.Scan(&s.ID, &s.Slot, &asOf, &began, &ended, &s.By, &s.State, &s.Why, &s.People, &s.Dated, &s.ToWarn, &s.ToDisable, &s.ToDelete,
 		&s.Warned, &s.Disabled, &s.Proposed, &s.PassedOver, &s.Failed, &s.DoneTo, &s.Matter, &s.tries)
-	s.AsOf, s.BeganAt, s.EndedAt = when(asOf), when(began), when(ended)
+	s.AsOf, s.BeganAt, s.EndedAt = store.FromMicros(asOf), store.FromMicros(began), store.FromMicros(ended)
 	s.Acts = s.ToWarn + s.ToDisable
 	return s, err
 }
@@ -196,7 +181,7 @@ func scanEntry(r store.Row) (Entry, error) {
 		made, used, since int64
 	)
 	err := r.Scan(&e.Person, &e.Login, &e.Name, &e.Section, &e.Company, &e.Kind, &e.Class, &made, &used, &since, &e.Unused, &e.Stage, &e.Hold, &e.Act, &e.Outcome)
-	e.CreatedAt, e.LastUse, e.Since = when(made), when(used), when(since)
+	e.CreatedAt, e.LastUse, e.Since = store.FromMicros(made), store.FromMicros(used), store.FromMicros(since)
 	return e, err
 }
 
@@ -241,7 +226,7 @@ func keepEntries(ctx context.Context, tx *store.Tx, sweep string, all []Entry) e
 			}
 			q.WriteString("($1")
 			for _, v := range []any{
-				string(e.Person), e.Login, e.Name, e.Section, e.Company, string(e.Kind), string(e.Class), micros(e.CreatedAt), micros(e.LastUse), micros(e.Since),
+				string(e.Person), e.Login, e.Name, e.Section, e.Company, string(e.Kind), string(e.Class), store.Micros(e.CreatedAt), store.Micros(e.LastUse), store.Micros(e.Since),
 				e.Unused, string(e.Stage), string(e.Hold), string(e.Act), string(e.Outcome),
 			} {
 				args = append(args, v)

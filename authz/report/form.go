@@ -30,9 +30,6 @@ func formOf(v any) (cellForm, error) {
 		return cellForm{F: &v}, nil
 	case time.Time:
 		at := store.Micros(v)
-		if v.IsZero() {
-			at = 0
-		}
 		return cellForm{T: &at}, nil
 	case Coded:
 		return cellForm{Code: &v.Code, Says: v.Says}, nil
@@ -55,9 +52,6 @@ func (c cellForm) cell() any {
 	case c.F != nil:
 		return *c.F
 	case c.T != nil:
-		if *c.T == 0 {
-			return time.Time{}
-		}
 		return store.FromMicros(*c.T)
 	case c.Code != nil:
 		return Coded{c.Says, *c.Code}

@@ -221,7 +221,7 @@ func (k *Keeper) make(ctx context.Context, p *policy.Policy, s policy.ReportSche
 			if _, err := tx.Exec(ctx, `
 				INSERT INTO report_kept (id, schedule, slot, name, section, from_at, to_at, made_at, ends_at, entries, body)
 				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-				one.ID, s.ID, slot, s.Report, one.Section, microsOf(at.From), microsOf(at.To), store.Micros(one.MadeAt), store.Micros(one.EndsAt), one.Entries, one.body); err != nil {
+				one.ID, s.ID, slot, s.Report, one.Section, store.Micros(at.From), store.Micros(at.To), store.Micros(one.MadeAt), store.Micros(one.EndsAt), one.Entries, one.body); err != nil {
 				return fmt.Errorf("keeping a report: %w", err)
 			}
 			for _, who := range to[one.Section] {
@@ -260,11 +260,4 @@ func mailing(p *policy.Policy) policy.ZoneID {
 		}
 	}
 	return ""
-}
-
-func microsOf(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return store.Micros(t)
 }

@@ -86,9 +86,7 @@ const keptColumns = `id, schedule, name, section, from_at, to_at, made_at, ends_
 func scanKept(row store.Row) (k Kept, err error) {
 	var from, to, made, ends int64
 	err = row.Scan(&k.ID, &k.Schedule, &k.Name, &k.Section, &from, &to, &made, &ends, &k.Entries)
-	if to != 0 {
-		k.Period = Period{store.FromMicros(from), store.FromMicros(to)}
-	}
+	k.Period = Period{store.FromMicros(from), store.FromMicros(to)}
 	k.MadeAt, k.EndsAt = store.FromMicros(made), store.FromMicros(ends)
 	return k, err
 }

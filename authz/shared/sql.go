@@ -50,10 +50,7 @@ func scan(row store.Row) (Checkout, error) {
 		return Checkout{}, fmt.Errorf("reading check-out %s: it is another's than its row says", c.ID)
 	}
 	c.By, c.Zone, c.Reason, c.Outlives, c.Account, c.EndedBy, c.EndReason = b.By, b.Zone, b.Reason, b.Outlives, b.Account, b.EndedBy, b.EndReason
-	c.state, c.AskedAt, c.EndsAt = State(state), store.FromMicros(asked), store.FromMicros(ends)
-	if ended != 0 {
-		c.EndedAt = store.FromMicros(ended)
-	}
+	c.state, c.AskedAt, c.EndsAt, c.EndedAt = State(state), store.FromMicros(asked), store.FromMicros(ends), store.FromMicros(ended)
 	return c, nil
 }
 
@@ -101,13 +98,9 @@ func save(ctx context.Context, tx *store.Tx, c *Checkout) error {
 	if err != nil {
 		return err
 	}
-	ended := int64(0)
-	if !c.EndedAt.IsZero() {
-		ended = store.Micros(c.EndedAt)
-	}
 	err = tx.ExecOne(ctx, `
 		UPDATE shared_checkout SET session_id = $1, state = $2, ends_at = $3, ended_at = $4, body = $5, version = version + 1
-		WHERE  id = $6 AND version = $7`, c.Session, string(c.state), store.Micros(c.EndsAt), ended, text, c.ID, c.version)
+		WHERE  id = $6 AND version = $7`, c.Session, string(c.state), store.Micros(c.EndsAt), store.Micros(c.EndedAt), text, c.ID, c.version)
 	if err == nil {
 		c.version++
 	}
