@@ -123,8 +123,8 @@ func TestTooManyAtOnce(t *testing.T) {
 	}
 	w.must(w.compare())
 	got := w.open()
-	if len(got) != 11 || len(w.members(dbAdmins)) != 11 || len(w.told) != 1 {
-		t.Fatalf("found %d, left %d", len(got), len(w.members(dbAdmins)))
+	if len(got) != 11 || len(w.server.Members(dbAdmins)) != 11 || len(w.told) != 1 {
+		t.Fatalf("found %d, left %d", len(got), len(w.server.Members(dbAdmins)))
 	}
 	for _, f := range got {
 		if f.Hindrance == "" || !f.RemovedAt.IsZero() {
@@ -148,7 +148,7 @@ func TestEnabledWithoutLease(t *testing.T) {
 	if got := w.open(); len(got) != 1 || got[0].Kind != elevate.Enabled || got[0].Login != "adm-switch" || got[0].RemovedAt.IsZero() {
 		t.Fatalf("found %+v", got)
 	}
-	if w.lets(admSwitch, text("By-somebody-1234")) {
+	if w.server.Lets(admSwitch, text("By-somebody-1234")) {
 		t.Error("it is open")
 	}
 	w.must(w.compare())
@@ -156,13 +156,13 @@ func TestEnabledWithoutLease(t *testing.T) {
 	w.policy.Privileges[2].Standing = policy.StandingReport
 	open()
 	w.must(w.compare())
-	if got := w.open(); len(got) != 1 || !w.lets(admSwitch, text("By-somebody-1234")) {
+	if got := w.open(); len(got) != 1 || !w.server.Lets(admSwitch, text("By-somebody-1234")) {
 		t.Fatalf("found %+v", got)
 	}
 	a := w.lend("L1", w.tanaka, 60, named()).Account
 	w.must(w.compare())
 	w.closer(elevate.ClosedByLease)
-	if !w.lets(admSwitch, a.Password) {
+	if !w.server.Lets(admSwitch, a.Password) {
 		t.Error("what is lent was closed")
 	}
 }
@@ -275,11 +275,11 @@ func TestNoAnswer(t *testing.T) {
 		t.Errorf("Compare = %v", err)
 	}
 	w.closer(elevate.ClosedByDirectory)
-	w.away()
+	w.server.Away()
 	if err := w.compare(); err == nil {
 		t.Error("compared without a directory")
 	}
-	w.back()
+	w.server.Back()
 	// Lent no more.
 	w.policy.Privileges = w.policy.Privileges[1:]
 	w.must(w.dir.AddMember(t.Context(), dbAdmins, w.tanaka.DN))

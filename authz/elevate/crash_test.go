@@ -111,7 +111,7 @@ func died(do func()) (dead bool) {
 // nothingLent: an independent look at the directory.
 func (w *world) nothingLent(when string) {
 	w.Helper()
-	if a, b := w.members(dbAdmins), w.members(servers); len(a)+len(b) > 0 {
+	if a, b := w.server.Members(dbAdmins), w.server.Members(servers); len(a)+len(b) > 0 {
 		w.Errorf("%s: members are %v and %v", when, a, b)
 	}
 	if got := w.lent(); !slices.Equal(got, []string{"adm-switch"}) {
@@ -219,7 +219,7 @@ func TestDirectoryAway(t *testing.T) {
 	w.lend("L1", w.tanaka, 10, ofGroup(dbAdmins))
 	w.lend("L2", w.suzuki, 60, named())
 	w.must(w.intend("L3", w.suzuki, ofGroup(dbAdmins)))
-	w.away()
+	w.server.Away()
 	if _, err := w.Apply(t.Context(), "L3"); !errors.Is(err, directory.ErrAway) {
 		t.Errorf("Apply = %v", err)
 	}
@@ -246,7 +246,7 @@ func TestDirectoryAway(t *testing.T) {
 	if got, err := w.Waiting(t.Context()); err != nil || got.Count != 3 || w.clock.Now().Sub(got.Oldest) < 29*time.Minute {
 		t.Errorf("waiting are %+v, %v", got, err)
 	}
-	w.back()
+	w.server.Back()
 	for range 3 { // a rest is ten seconds at the most
 		w.clock.Advance(10 * time.Second)
 		_ = w.Undo(t.Context())

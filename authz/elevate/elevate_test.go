@@ -85,14 +85,14 @@ func TestEphemeral(t *testing.T) {
 	if !strings.HasPrefix(a.Login, "tmp-tanaka-") || len(a.Login) > 20 || !strings.Contains(p.Note, "lease=L1;") || !strings.Contains(p.Note, string(w.tanaka.ID)) {
 		t.Errorf("%s is noted as %q", a.Login, p.Note)
 	}
-	if !w.lets(p.DN, a.Password) || !p.Account.ExpiresAt.Equal(w.clock.Now().Add(10*time.Minute)) {
+	if !w.server.Lets(p.DN, a.Password) || !p.Account.ExpiresAt.Equal(w.clock.Now().Add(10*time.Minute)) {
 		t.Errorf("it does not bind, or ends at %v", p.Account.ExpiresAt)
 	}
 	w.inGroup(servers, p.DN)
 	w.withdraw("L1")
 	w.undoAll()
 	w.inGroup(servers)
-	if w.lets(p.DN, a.Password) {
+	if w.server.Lets(p.DN, a.Password) {
 		t.Error("it still binds")
 	}
 	w.cleanup("L1", elevate.CleanupConfirmed)
@@ -113,11 +113,11 @@ func TestDirectoryEndsItToo(t *testing.T) {
 	n := w.lend("L2", w.suzuki, 10, named()).Account
 	p, err := w.dir.Lent(t.Context(), e.Login)
 	w.must(err)
-	if !w.lets(p.DN, e.Password) || !w.lets(admSwitch, n.Password) {
+	if !w.server.Lets(p.DN, e.Password) || !w.server.Lets(admSwitch, n.Password) {
 		t.Fatal("they do not bind")
 	}
 	w.clock.Advance(10 * time.Minute)
-	if w.lets(p.DN, e.Password) || w.lets(admSwitch, n.Password) {
+	if w.server.Lets(p.DN, e.Password) || w.server.Lets(admSwitch, n.Password) {
 		t.Error("they bind after their end")
 	}
 	if got := w.lent(); !slices.Equal(got, []string{"adm-switch"}) {
@@ -131,7 +131,7 @@ func TestNamed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	a := w.lend("L1", w.tanaka, 10, named()).Account
-	if a.Login != "adm-switch" || !w.lets(admSwitch, a.Password) || w.lets(admSwitch, text("Former-word-1234")) {
+	if a.Login != "adm-switch" || !w.server.Lets(admSwitch, a.Password) || w.server.Lets(admSwitch, text("Former-word-1234")) {
 		t.Error("it does not bind as lent")
 	}
 	// One at a time.
@@ -142,7 +142,7 @@ func TestNamed(t *testing.T) {
 	w.must(w.keep("L1", 20))
 	w.undoAll()
 	w.clock.Advance(15 * time.Minute)
-	if !w.lets(admSwitch, a.Password) {
+	if !w.server.Lets(admSwitch, a.Password) {
 		t.Error("extended, it does not bind")
 	}
 	w.withdraw("L1")
@@ -150,11 +150,11 @@ func TestNamed(t *testing.T) {
 		t.Errorf("lent before it was closed: %v", err)
 	}
 	w.undoAll()
-	if w.lets(admSwitch, a.Password) {
+	if w.server.Lets(admSwitch, a.Password) {
 		t.Error("it still binds")
 	}
 	b := w.lend("L2", w.suzuki, 10, named()).Account
-	if w.lets(admSwitch, a.Password) || !w.lets(admSwitch, b.Password) {
+	if w.server.Lets(admSwitch, a.Password) || !w.server.Lets(admSwitch, b.Password) {
 		t.Error("the password of the lease before opens it")
 	}
 }

@@ -12,11 +12,11 @@ import (
 	"time"
 
 	"sekisho/authz/elevate"
+	"sekisho/directory/embedded/embeddedtest"
 	"sekisho/directory/ldap"
 	"sekisho/policy"
 	"sekisho/policy/audit"
 	"sekisho/policy/clock"
-	"sekisho/policy/secret"
 	"sekisho/policy/store"
 	"sekisho/policy/store/storetest"
 )
@@ -46,9 +46,7 @@ func dieThere(text string) int {
 		return 2
 	}
 	now := clock.NewFake(o.Now).Now
-	dir, err := ldap.Open(ctx, ldap.Config{
-		Servers: []string{o.LDAP}, BindDN: adminDN, BindPassword: secret.NewText([]byte(adminWord)), BaseDN: base, Schema: "embedded", OpTimeout: 10 * time.Second,
-	}, now)
+	dir, err := ldap.Open(ctx, embeddedtest.Config(o.LDAP), now)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"sekisho/authz/elevate"
 	"sekisho/directory"
 	"sekisho/directory/embedded"
+	"sekisho/directory/embedded/embeddedtest"
 	"sekisho/directory/ldap"
 	"sekisho/policy"
 	"sekisho/policy/audit"
@@ -27,9 +27,7 @@ import (
 )
 
 const (
-	base      = "dc=pref,dc=example"
-	adminDN   = "cn=admin," + base
-	adminWord = "admin-of-this-test"
+	base      = embeddedtest.Base
 	dbAdmins  = "cn=db-admins,ou=groups," + base
 	servers   = "cn=server-admins,ou=groups," + base
 	cioGroup  = "cn=cio,ou=groups," + base
@@ -43,17 +41,14 @@ var start = time.Date(2026, 4, 1, 9, 0, 0, 0, time.UTC)
 type world struct {
 	testing.TB
 	*elevate.Book
-	db      *store.DB
-	place   store.Config
-	dir     *ldap.Directory
-	server  *embedded.Server
-	clock   *clock.Fake
-	policy  *policy.Policy
-	tanaka  directory.Person
-	suzuki  directory.Person
-	folder  string
-	address string
-	hasher  *secret.Hasher
+	db     *store.DB
+	place  store.Config
+	dir    *ldap.Directory
+	server *embeddedtest.Server
+	clock  *clock.Fake
+	policy *policy.Policy
+	tanaka directory.Person
+	suzuki directory.Person
 
 	mu     sync.Mutex
 	told   []elevate.Finding
@@ -68,25 +63,15 @@ func (w *world) Forget(id directory.PersonID) {
 
 func text(s string) secret.Text { return secret.NewText([]byte(s)) }
 
-func group(dn string, members ...string) map[string][]string {
-	cn, _, _ := strings.Cut(strings.TrimPrefix(dn, "cn="), ",")
-	return map[string][]string{"objectClass": {"top", "groupOfNames"}, "cn": {cn}, "member": append(members, "cn=nobody,"+base)}
-}
-
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{TB: t, clock: clock.NewFake(start), folder: t.TempDir()}
-	w.hasher = secret.NewHasher(secret.Params{MemoryKiB: 8 << 10, Time: 1, Threads: 1}, nil, 64)
-	w.openDirectory("127.0.0.1:0")
-	var err error
-	w.dir, err = ldap.Open(t.Context(), ldap.Config{
-		Servers: []string{w.server.URL()}, BindDN: adminDN, BindPassword: text(adminWord), BaseDN: base, Schema: "embedded", OpTimeout: 10 * time.Second,
-	}, w.clock.Now)
-	w.must(err)
-	t.Cleanup(w.dir.Close)
+	w := &world{TB: t, clock: clock.NewFake(start)}
+	w.server = embeddedtest.Start(t, embedded.Config{Now: w.clock.Now, Seed: seed})
+	w.dir = w.server.Dial()
 	w.place = storetest.Place(t, storetest.Engine())
 	w.db = storetest.OpenWith(t, w.place)
 	for login, into := range map[string]*directory.Person{"tanaka": &w.tanaka, "suzuki": &w.suzuki} {
+		var err error
 		*into, err = w.dir.Create(t.Context(), directory.NewPerson{Login: login, Name: login, Kind: directory.KindStaff})
 		w.must(err)
 	}
@@ -118,34 +103,17 @@ func ephemeral() policy.Gift {
 	return policy.Gift{Kind: policy.GiftEphemeral, Under: "ou=admins," + base, Prefix: "tmp-", Groups: []string{servers}}
 }
 
-// openDirectory starts the directory's server, a second time on what the first has
-// left.
-func (w *world) openDirectory(listen string) {
-	w.Helper()
-	var err error
-	w.server, err = embedded.Start(w.Context(), embedded.Config{
-		Dir: filepath.Join(w.folder, "ldap"), Listen: listen, BaseDN: base, AdminPassword: text(adminWord), Hasher: w.hasher, Now: w.clock.Now,
-		Seed: func(add func(string, map[string][]string) error) error {
-			for _, dn := range []string{dbAdmins, servers, cioGroup} {
-				if err := add(dn, group(dn)); err != nil {
-					return err
-				}
-			}
-			return add(admSwitch, map[string][]string{
-				"objectClass": {"top", "person", "organizationalPerson", "inetOrgPerson"}, "uid": {"adm-switch"}, "cn": {"通信機器"}, "sn": {"adm"},
-				"employeeType": {"service"}, "userPassword": {"Former-word-1234"}, "pwdAccountLockedTime": {"000001010000Z"},
-			})
-		},
+func seed(add func(string, map[string][]string) error) error {
+	for _, dn := range []string{dbAdmins, servers, cioGroup} {
+		if err := add(dn, embeddedtest.Group(dn)); err != nil {
+			return err
+		}
+	}
+	return add(admSwitch, map[string][]string{
+		"objectClass": {"top", "person", "organizationalPerson", "inetOrgPerson"}, "uid": {"adm-switch"}, "cn": {"通信機器"}, "sn": {"adm"},
+		"employeeType": {"service"}, "userPassword": {"Former-word-1234"}, "pwdAccountLockedTime": {"000001010000Z"},
 	})
-	w.must(err)
-	w.address = w.server.Addr()
-	server := w.server
-	w.Cleanup(func() { _ = server.Close() })
 }
-
-// away takes the directory away; back brings it back as it was.
-func (w *world) away() { w.Helper(); w.must(w.server.Close()) }
-func (w *world) back() { w.Helper(); w.openDirectory(w.address) }
 
 // book is a gateway: its own book on the same store and directory.
 func (w *world) book(change ...func(*elevate.House)) *elevate.Book {
@@ -218,48 +186,19 @@ func (w *world) Cleanup2(lease string) (elevate.Cleanup, error) {
 // Cleanup of the test and not of the book.
 func (w *world) Cleanup(fn func()) { w.TB.Cleanup(fn) }
 
-// looker is a connection of the directory's own administrator.
-func (w *world) looker() *goldap.Conn {
-	w.Helper()
-	c, err := goldap.DialURL("ldap://" + w.address)
-	w.must(err)
-	w.must(c.Bind(adminDN, adminWord))
-	return c
-}
-
-// members are whom a group names, by an independent search.
-func (w *world) members(groupDN string) []string {
-	w.Helper()
-	c := w.looker()
-	defer c.Close()
-	result, err := c.Search(goldap.NewSearchRequest(groupDN, goldap.ScopeBaseObject, goldap.NeverDerefAliases, 0, 0, false, "(objectClass=*)", []string{"member"}, nil))
-	w.must(err)
-	return slices.DeleteFunc(result.Entries[0].GetAttributeValues("member"), func(dn string) bool { return strings.HasPrefix(dn, "cn=nobody,") })
-}
-
 func (w *world) inGroup(groupDN string, want ...string) {
 	w.Helper()
-	got := w.members(groupDN)
-	slices.Sort(got)
+	got := w.server.Members(groupDN)
 	slices.Sort(want)
 	if !slices.EqualFunc(got, want, strings.EqualFold) {
 		w.Errorf("in %s are %v, want %v", groupDN, got, want)
 	}
 }
 
-// lets reports whether the directory itself lets somebody in.
-func (w *world) lets(dn string, pw secret.Text) bool {
-	w.Helper()
-	c, err := goldap.DialURL("ldap://" + w.address)
-	w.must(err)
-	defer c.Close()
-	return c.Bind(dn, string(pw.Reveal())) == nil
-}
-
 // lent are the logins of the IDs where they are lent.
 func (w *world) lent() []string {
 	w.Helper()
-	c := w.looker()
+	c := w.server.Look()
 	defer c.Close()
 	result, err := c.Search(goldap.NewSearchRequest("ou=admins,"+base, goldap.ScopeSingleLevel, goldap.NeverDerefAliases, 0, 0, false, "(objectClass=*)", []string{"uid", "description"}, nil))
 	w.must(err)
@@ -273,9 +212,7 @@ func (w *world) lent() []string {
 // entries counts what the trail says of an action.
 func (w *world) entries(action string) int {
 	w.Helper()
-	var n int
-	w.must(w.db.QueryRow(w.Context(), `SELECT COUNT(*) FROM trail_pending WHERE `+storetest.Text("data")+` LIKE $1`, `%"action":"`+action+`"%`).Scan(&n))
-	return n
+	return storetest.Entries(w, w.db, `"action":"`+action+`"`)
 }
 
 // undoAll lets the background work until nothing is due, as far as a clock that
@@ -287,7 +224,7 @@ func (w *world) undoAll() {
 
 // add puts anything into a group, as the directory's administrator.
 func (w *world) add(groupDN, memberDN string) error {
-	c := w.looker()
+	c := w.server.Look()
 	defer c.Close()
 	m := goldap.NewModifyRequest(groupDN, nil)
 	m.Add("member", []string{memberDN})

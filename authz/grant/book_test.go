@@ -99,7 +99,7 @@ func TestOverAtItsEnd(t *testing.T) {
 func TestTwoGatewaysAgree(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	other, _, _, _, _ := w.gateway(w.clock.Now)
+	other, _, _ := w.gateway(w.clock.Now)
 	lives := func() bool {
 		t.Helper()
 		given, err := other.Live(t.Context(), w.as("sato").Person)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"sekisho/authz/authztest"
 	"sekisho/authz/elevate"
 	"sekisho/directory"
 	"sekisho/policy/store"
@@ -107,14 +108,14 @@ func TestCrashes(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			l := w.approved("sato", "db-admin", 60)
-			w.dieAt(tt.point)
-			if _, _, err := w.Activate(t.Context(), w.as("sato"), l.ID); !errors.Is(err, errDied) {
+			w.death.At(tt.point)
+			if _, _, err := w.Activate(t.Context(), w.as("sato"), l.ID); !errors.Is(err, authztest.ErrDied) {
 				t.Fatal(err)
 			}
 			if tt.state != Active && w.lives("sato") {
 				t.Error("lives without having been confirmed")
 			}
-			w.dieAt("")
+			w.death.At("")
 			w.build()
 			w.clock.Advance(elevate.DecideWithin + 3*time.Second)
 			w.settle()
@@ -136,8 +137,8 @@ func TestCrashes(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		l := w.active("sato", "db-admin", 60)
-		w.dieAt(PointOver)
-		if _, err := w.End(t.Context(), w.as("sato"), l.ID, ""); !errors.Is(err, errDied) {
+		w.death.At(PointOver)
+		if _, err := w.End(t.Context(), w.as("sato"), l.ID, ""); !errors.Is(err, authztest.ErrDied) {
 			t.Fatal(err)
 		}
 		w.build()
@@ -150,11 +151,11 @@ func TestCrashes(t *testing.T) {
 	t.Run(PointAsked+" in an emergency", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
-		w.dieAt(PointAsked)
-		if _, _, err := w.Emergency(t.Context(), w.as("sato"), w.wish("db-admin", 15)); !errors.Is(err, errDied) {
+		w.death.At(PointAsked)
+		if _, _, err := w.Emergency(t.Context(), w.as("sato"), w.wish("db-admin", 15)); !errors.Is(err, authztest.ErrDied) {
 			t.Fatal(err)
 		}
-		w.dieAt("")
+		w.death.At("")
 		w.build()
 		if w.lives("sato") {
 			t.Error("lives although it was only announced")
@@ -177,28 +178,28 @@ func TestDirectoryAway(t *testing.T) {
 	w := newWorld(t)
 	l := w.approved("sato", "db-admin", 30)
 	by := w.as("sato")
-	w.away()
+	w.server.Away()
 	_, _, err := w.Activate(t.Context(), by, l.ID)
 	var r *Refusal
 	if !errors.As(err, &r) || r.Is != Away || !errors.Is(err, directory.ErrAway) {
 		t.Fatalf("answered %v, want away", err)
 	}
 	w.isState(l, Approved)
-	w.back()
+	w.server.Back()
 	w.settle()
 	w.inGroup(dbAdmins)
 	l, _, err = w.Activate(t.Context(), w.as("sato"), l.ID)
 	w.must(err)
 	w.inGroup(dbAdmins, "sato")
 	// Ended while the directory is away: the gate refuses at once.
-	w.away()
+	w.server.Away()
 	_, err = w.End(t.Context(), by, l.ID, "")
 	w.must(err)
 	given, err := w.Live(t.Context(), by.Person)
 	if err != nil || len(given) != 0 {
 		t.Errorf("the gate goes by %v, %v", given, err)
 	}
-	w.back()
+	w.server.Back()
 	w.clock.Advance(30 * time.Second)
 	w.settle()
 	w.inGroup(dbAdmins)

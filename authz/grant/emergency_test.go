@@ -96,13 +96,13 @@ func TestEmergencyWithoutItsDirectory(t *testing.T) {
 	w := newWorld(t)
 	by := w.as("sato")
 	w.remember(t.Context())
-	w.away()
+	w.server.Away()
 	_, _, err := w.Emergency(t.Context(), by, w.wish("db-admin", 10))
 	var r *Refusal
 	if !errors.As(err, &r) || r.Is != Away {
 		t.Fatalf("answered %v", err)
 	}
-	w.back()
+	w.server.Back()
 	if w.told("yoshida", notice.LeaseEmergency) != 1 || w.told("sasaki", notice.LeaseEmergency) != 1 {
 		t.Error("those concerned were not told, though it was known who they are")
 	}

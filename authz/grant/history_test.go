@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"sekisho/authz/approval"
+	"sekisho/authz/authztest"
 	"sekisho/authz/elevate"
 	"sekisho/policy/clock"
 )
@@ -210,8 +211,9 @@ func newPlayer(t testing.TB) *player {
 }
 
 func (p *player) open(i int) {
-	p.gates[i], _, p.decide[i], p.undo[i], _ = p.gateway(p.floor.Now)
-	p.Book = p.gates[0]
+	var rooms *authztest.Gate
+	p.gates[i], p.undo[i], rooms = p.gateway(p.floor.Now)
+	p.decide[i], p.Book = rooms.Matters, p.gates[0]
 }
 
 // by is somebody signed in, in the way they did once. The directory need not
@@ -265,7 +267,7 @@ func TestEveryHistoryComesRight(t *testing.T) {
 			m.begun, m.most, m.end = begun, begun.Add(l.most(plain)), begun.Add(min(l.Asked, l.most(plain)))
 		}
 		point := func(t *rapid.T) {
-			p.dieAt(rapid.SampledFrom([]string{"", "", "", PointAsked, PointIntended, PointApplied, PointStarted, PointOver}).Draw(t, "dies at"))
+			p.death.At(rapid.SampledFrom([]string{"", "", "", PointAsked, PointIntended, PointApplied, PointStarted, PointOver}).Draw(t, "dies at"))
 		}
 		// looked takes over what a call that died had done already: its row says so,
 		// in the same transaction as its entry.
@@ -286,8 +288,8 @@ func TestEveryHistoryComesRight(t *testing.T) {
 			}
 			point(t)
 			_, _, err := p.gates[gate(t)].Activate(ctx, p.by(l.By.Login), l.ID)
-			p.dieAt("")
-			if err == nil || errors.Is(err, errDied) {
+			p.death.At("")
+			if err == nil || errors.Is(err, authztest.ErrDied) {
 				looked(l)
 			}
 		}
@@ -324,7 +326,7 @@ func TestEveryHistoryComesRight(t *testing.T) {
 				w.Key = fmt.Sprint("k", rapid.IntRange(0, 5).Draw(t, "key"), w.Privilege, w.For)
 				for range rapid.IntRange(1, 3).Draw(t, "times") {
 					l, err := p.gates[gate(t)].Ask(ctx, p.by(login), w)
-					if errors.Is(err, errDied) || err == nil {
+					if errors.Is(err, authztest.ErrDied) || err == nil {
 						id := idOf(p.by(login).Person.ID, w.Key)
 						if p.models[id] == nil {
 							p.models[id] = &model{id: id}
@@ -334,7 +336,7 @@ func TestEveryHistoryComesRight(t *testing.T) {
 						}
 					}
 				}
-				p.dieAt("")
+				p.death.At("")
 			},
 			"decide": func(t *rapid.T) {
 				l, ok := p.newest(func(l Lease) bool { return l.state == Pending || l.Extension.Matter != "" })
@@ -361,7 +363,7 @@ func TestEveryHistoryComesRight(t *testing.T) {
 				login := borrowers.Draw(t, "who")
 				point(t)
 				l, _, err := p.gates[gate(t)].Emergency(ctx, p.by(login), p.wish(lent.Draw(t, "what"), 20))
-				p.dieAt("")
+				p.death.At("")
 				for _, row := range p.all() {
 					if p.models[row.ID] == nil {
 						p.models[row.ID] = &model{id: row.ID, glass: true}
@@ -385,8 +387,8 @@ func TestEveryHistoryComesRight(t *testing.T) {
 				} else {
 					_, err = g.End(ctx, p.by(l.By.Login), l.ID, "")
 				}
-				p.dieAt("")
-				if err == nil || errors.Is(err, errDied) {
+				p.death.At("")
+				if err == nil || errors.Is(err, authztest.ErrDied) {
 					looked(l)
 					if p.models[l.ID].over.IsZero() {
 						t.Fatalf("acknowledged as over, and its row is %+v", p.get(l))
@@ -416,9 +418,9 @@ func TestEveryHistoryComesRight(t *testing.T) {
 			},
 			"the directory": func(*rapid.T) {
 				if p.isAway = !p.isAway; p.isAway {
-					p.away()
+					p.server.Away()
 				} else {
-					p.back()
+					p.server.Back()
 				}
 			},
 		})
@@ -430,7 +432,7 @@ func TestEveryHistoryComesRight(t *testing.T) {
 // with the store.
 func (p *player) rest(t *rapid.T) {
 	if p.isAway {
-		p.back()
+		p.server.Back()
 	}
 	p.clock.Advance(p.floor.Behind()) // makes up for steps back
 	for range 5 {

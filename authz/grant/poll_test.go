@@ -24,7 +24,7 @@ func TestPollsTakeEachChangeOver(t *testing.T) {
 		}
 		return nil
 	}))
-	other, _, _, _, _ := w.gateway(w.clock.Now)
+	other, _, _ := w.gateway(w.clock.Now)
 	other.polled.Store(store.Micros(w.clock.Now().Add(-time.Second))) // it was there before them
 	changed := func(want int, when string) {
 		t.Helper()

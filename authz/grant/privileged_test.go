@@ -158,12 +158,12 @@ func TestRefusedActivationChangesNoHandle(t *testing.T) {
 	}
 	b.opens(b.cookie, true)
 	w.decide("yamamoto", l, true)
-	w.away()
+	w.server.Away()
 	if _, _, err := w.Activate(t.Context(), b.By, l.ID); why(err) != DirectoryAway {
 		t.Fatalf("while the directory is away: %v", err)
 	}
 	b.raised(false, "not activated,")
-	w.back()
+	w.server.Back()
 	b.opens(b.cookie, true)
 	weak := b.By
 	weak.ACR = policy.AAL1

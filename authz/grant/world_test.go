@@ -2,26 +2,21 @@ package grant
 
 import (
 	"errors"
-	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	goldap "github.com/go-ldap/ldap/v3"
-
 	"sekisho/authn/notice"
 	"sekisho/authn/session"
-	"sekisho/authn/standing"
 	"sekisho/authz/approval"
+	"sekisho/authz/authztest"
 	"sekisho/authz/elevate"
 	"sekisho/directory"
 	"sekisho/directory/embedded"
+	"sekisho/directory/embedded/embeddedtest"
 	"sekisho/directory/ldap"
 	"sekisho/policy"
-	"sekisho/policy/audit"
 	"sekisho/policy/clock"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
@@ -29,22 +24,20 @@ import (
 )
 
 const (
-	base      = "dc=pref,dc=example"
-	adminDN   = "cn=admin," + base
-	adminWord = "admin-of-this-test"
-	dbAdmins  = "cn=db-admins,ou=groups," + base
-	servers   = "cn=server-admins,ou=groups," + base
+	base     = embeddedtest.Base
+	dbAdmins = "cn=db-admins,ou=groups," + base
+	servers  = "cn=server-admins,ou=groups," + base
 )
 
 // staff are those of the test's prefecture, all in one section, and their posts.
-var staff = map[string][]policy.PostID{
-	"sato": {policy.SystemAdministrator}, "takahashi": {policy.SystemAdministrator}, "ito": {policy.SystemOperator},
-	"yamamoto": {policy.SecurityManager}, "nakamura": {policy.SecurityManager}, "kobayashi": {policy.SecurityOfficer}, "kato": {policy.SecurityOfficer},
-	"yoshida": {policy.CIO}, "yamada": {policy.CIO}, "sasaki": {policy.CSIRT}, "inoue": {policy.Auditor}, "tanaka": {policy.Staff},
+var staff = []embeddedtest.Person{
+	holds("sato", policy.SystemAdministrator), holds("takahashi", policy.SystemAdministrator), holds("ito", policy.SystemOperator),
+	holds("yamamoto", policy.SecurityManager), holds("nakamura", policy.SecurityManager), holds("kobayashi", policy.SecurityOfficer), holds("kato", policy.SecurityOfficer),
+	holds("yoshida", policy.CIO), holds("yamada", policy.CIO), holds("sasaki", policy.CSIRT), holds("inoue", policy.Auditor), holds("tanaka", policy.Staff),
 }
 
-func groupOf(id policy.PostID) string {
-	return "cn=" + strings.ReplaceAll(string(id), "_", "-") + ",ou=groups," + base
+func holds(login string, post policy.PostID) embeddedtest.Person {
+	return embeddedtest.Person{Login: login, Posts: []policy.PostID{post}}
 }
 
 // A world is leases on a real store and a real directory, with a clock of its
@@ -54,54 +47,29 @@ type world struct {
 	*Book
 	db       *store.DB
 	dir      *ldap.Directory
-	server   *embedded.Server
+	server   *embeddedtest.Server
 	clock    *clock.Fake
 	policy   *policy.Policy
 	sessions *session.Sessions
-	watch    *standing.Watch
+	gate     *authztest.Gate
 	matters  *approval.Book
 	effects  *elevate.Book
-	folder   string
-	address  string
-	hasher   *secret.Hasher
 	ring     *secret.KeyRing
 	signed   map[string]By
-
-	mu   sync.Mutex
-	stop string
+	death    authztest.Death
 }
-
-func text(s string) secret.Text { return secret.NewText([]byte(s)) }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{TB: t, clock: clock.NewFake(t0), folder: t.TempDir(), signed: map[string]By{}}
-	w.hasher = secret.NewHasher(secret.Params{MemoryKiB: 8 << 10, Time: 1, Threads: 1}, nil, 64)
-	w.openDirectory("127.0.0.1:0")
-	var err error
-	w.dir, err = ldap.Open(t.Context(), ldap.Config{
-		Servers: []string{w.server.URL()}, BindDN: adminDN, BindPassword: text(adminWord), BaseDN: base, Schema: "embedded", OpTimeout: 10 * time.Second,
-	}, w.clock.Now)
-	w.must(err)
-	t.Cleanup(w.dir.Close)
-	w.db = storetest.Open(t)
-	w.policy = rules()
-	w.ring, err = secret.CreateKeyRing(filepath.Join(w.folder, "ring"))
-	w.must(err)
+	w := &world{TB: t, clock: clock.NewFake(t0), signed: map[string]By{}}
+	w.server = embeddedtest.Start(t, embedded.Config{Now: w.clock.Now, Seed: seed})
+	w.dir, w.db, w.policy, w.ring = w.server.Dial(), storetest.Open(t), rules(), authztest.Ring(t)
 	w.build()
 	return w
 }
 
 func rules() *policy.Policy {
-	p := policy.Standard()
-	p.Sections = []policy.Section{{ID: "dejitaru"}, {ID: "joho", Parent: "dejitaru"}}
-	for i := range p.Posts {
-		p.Posts[i].Group = groupOf(p.Posts[i].ID)
-	}
-	for i := range p.Zones {
-		p.Zones[i].MailNotices = true
-	}
-	p.Mail.From = "sekisho@pref.example"
+	p := authztest.Rules()
 	borrowers := policy.Eligible{Posts: []policy.PostID{policy.SystemAdministrator, policy.SystemOperator}}
 	lend := func(id string, change func(*policy.Privilege), gifts ...policy.Gift) policy.Privilege {
 		v := changed(plain, func(v *policy.Privilege) {
@@ -127,86 +95,27 @@ func rules() *policy.Policy {
 
 // build makes the rooms of one process on what is stored: again, after one died.
 func (w *world) build() {
-	w.Book, w.sessions, w.matters, w.effects, w.watch = w.gateway(w.clock.Now)
+	w.Book, w.effects, w.gate = w.gateway(w.clock.Now)
+	w.sessions, w.matters = w.gate.Sessions, w.gate.Matters
 }
 
-func (w *world) gateway(now clock.Now) (*Book, *session.Sessions, *approval.Book, *elevate.Book, *standing.Watch) {
-	pol := func() *policy.Policy { return w.policy }
-	trail := audit.New(w.db, now)
-	watch := standing.NewWatch(w.db, w.dir, now)
-	sessions := session.New(w.db, w.ring, trail, watch, pol, now)
-	notices := notice.New(w.db, now, pol)
-	matters := approval.New(approval.House{
-		DB: w.db, Trail: trail, Policy: pol, Version: func() int64 { return 7 }, People: w.dir, Facts: watch, Notices: notices, Now: now,
-	})
-	effects := elevate.New(elevate.House{DB: w.db, Trail: trail, Directory: w.dir, Policy: pol, Forget: watch, Now: now})
+func (w *world) gateway(now clock.Now) (*Book, *elevate.Book, *authztest.Gate) {
+	g := authztest.Ground{DB: w.db, Dir: w.dir, Ring: w.ring, Policy: func() *policy.Policy { return w.policy }}.Gate(now)
+	effects := elevate.New(elevate.House{DB: w.db, Trail: g.Trail, Directory: w.dir, Policy: g.Policy, Forget: g.Watch, Now: now})
 	book := New(House{
-		DB: w.db, Trail: trail, Policy: pol, Version: func() int64 { return 7 }, Matters: matters, Effects: effects, People: watch,
-		Holders: w.dir, Sessions: sessions, Notices: notices, Sealing: w.ring, Now: now, Stop: w.stopped,
+		DB: w.db, Trail: g.Trail, Policy: g.Policy, Version: authztest.Version, Matters: g.Matters, Effects: effects, People: g.Watch,
+		Holders: w.dir, Sessions: g.Sessions, Notices: g.Notices, Sealing: w.ring, Now: now, Stop: w.death.Stop,
 	})
-	book.Open(matters)
-	return book, sessions, matters, effects, watch
+	book.Open(g.Matters)
+	return book, effects, g
 }
 
-var errDied = errors.New("died, says the test")
-
-func (w *world) stopped(point string) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.stop == point {
-		return fmt.Errorf("%w at %s", errDied, point)
+func seed(add embeddedtest.Add) error {
+	if err := embeddedtest.Seed(add, staff); err != nil {
+		return err
 	}
-	return nil
+	return errors.Join(add(dbAdmins, embeddedtest.Group(dbAdmins)), add(servers, embeddedtest.Group(servers)))
 }
-
-// dieAt has the next call end at a point; "" mends it.
-func (w *world) dieAt(point string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.stop = point
-}
-
-func (w *world) openDirectory(listen string) {
-	w.Helper()
-	var err error
-	w.server, err = embedded.Start(w.Context(), embedded.Config{
-		Dir: filepath.Join(w.folder, "ldap"), Listen: listen, BaseDN: base, AdminPassword: text(adminWord), Hasher: w.hasher, Now: w.clock.Now,
-		Seed: func(add func(string, map[string][]string) error) error {
-			members := map[policy.PostID][]string{}
-			for login, posts := range staff {
-				dn := "uid=" + login + ",ou=people," + base
-				err := add(dn, map[string][]string{
-					"objectClass": {"top", "person", "organizationalPerson", "inetOrgPerson", "shadowAccount"}, "uid": {login}, "cn": {login}, "sn": {login},
-					"mail": {login + "@pref.example"}, "departmentNumber": {"joho"}, "employeeType": {"staff"},
-				})
-				if err != nil {
-					return err
-				}
-				for _, id := range posts {
-					members[id] = append(members[id], dn)
-				}
-			}
-			for _, id := range policy.PostIDs() {
-				if err := add(groupOf(id), ofNames(groupOf(id), members[id]...)); err != nil {
-					return err
-				}
-			}
-			return errors.Join(add(dbAdmins, ofNames(dbAdmins)), add(servers, ofNames(servers)))
-		},
-	})
-	w.must(err)
-	w.address = w.server.Addr()
-	server := w.server
-	w.TB.Cleanup(func() { _ = server.Close() })
-}
-
-func ofNames(dn string, members ...string) map[string][]string {
-	cn, _, _ := strings.Cut(strings.TrimPrefix(dn, "cn="), ",")
-	return map[string][]string{"objectClass": {"top", "groupOfNames"}, "cn": {cn}, "member": append(members, "cn=nobody,"+base)}
-}
-
-func (w *world) away() { w.Helper(); w.must(w.server.Close()) }
-func (w *world) back() { w.Helper(); w.openDirectory(w.address) }
 
 func (w *world) must(err error) {
 	w.Helper()
@@ -234,20 +143,7 @@ func (w *world) as(login string) By {
 // signIn has somebody sign in anew.
 func (w *world) signIn(login string) By {
 	w.Helper()
-	p, err := w.dir.Find(w.Context(), login)
-	w.must(err)
-	var id string
-	w.must(w.tx(func(tx *store.Tx) error {
-		n, _, err := w.sessions.Begin(w.Context(), tx, session.Session{
-			Person: p.ID, Login: login, Zone: policy.LGWAN, ACR: policy.PHR, AuthAt: w.clock.Now(), From: "10.2.0.9",
-		})
-		id = n.ID
-		return err
-	}))
-	w.signed[login] = By{
-		Holder: approval.Holder{Person: p}, Usable: true, ACR: policy.PHR, AuthAt: w.clock.Now(), FactorAt: t0.AddDate(-1, 0, 0),
-		SessionID: id, From: "10.2.0.9", Zone: policy.LGWAN, RequestID: "r1",
-	}
+	w.signed[login] = w.gate.SignIn(w.TB, login, t0.AddDate(-1, 0, 0))
 	return w.afresh(w.signed[login])
 }
 
@@ -282,8 +178,7 @@ func (w *world) decide(login string, l Lease, yes bool) {
 	if now.Extension.Matter != "" {
 		matter = now.Extension.Matter
 	}
-	_, err = w.matters.Decide(w.Context(), w.as(login), matter, yes, "決めた")
-	w.must(err)
+	w.gate.Decide(w.TB, w.as(login), matter, yes)
 }
 
 // approved is a lease that yamamoto approved.
@@ -327,18 +222,10 @@ func (w *world) lives(login string) bool {
 // members are whom a group names, by an independent search.
 func (w *world) members(groupDN string) []string {
 	w.Helper()
-	c, err := goldap.DialURL("ldap://" + w.address)
-	w.must(err)
-	defer c.Close()
-	w.must(c.Bind(adminDN, adminWord))
-	result, err := c.Search(goldap.NewSearchRequest(groupDN, goldap.ScopeBaseObject, goldap.NeverDerefAliases, 0, 0, false, "(objectClass=*)", []string{"member"}, nil))
-	w.must(err)
 	var out []string
-	for _, dn := range result.Entries[0].GetAttributeValues("member") {
+	for _, dn := range w.server.Members(groupDN) {
 		login, _, _ := strings.Cut(strings.TrimPrefix(dn, "uid="), ",")
-		if !strings.HasPrefix(dn, "cn=nobody,") {
-			out = append(out, login)
-		}
+		out = append(out, login)
 	}
 	slices.Sort(out)
 	return out
@@ -360,20 +247,18 @@ func (w *world) settle() {
 
 func (w *world) count(q string, args ...any) int {
 	w.Helper()
-	var n int
-	w.must(w.db.QueryRow(w.Context(), q, args...).Scan(&n))
-	return n
+	return storetest.Count(w.TB, w.db, q, args...)
 }
 
 // entries counts the trail's entries that hold all the parts, in this order.
 func (w *world) entries(parts ...string) int {
 	w.Helper()
-	return w.count(`SELECT COUNT(*) FROM trail_pending WHERE `+storetest.Text("data")+` LIKE $1`, "%"+strings.Join(parts, "%")+"%")
+	return storetest.Entries(w.TB, w.db, parts...)
 }
 
 func (w *world) told(login string, k notice.Kind) int {
 	w.Helper()
-	return w.count(`SELECT COUNT(*) FROM notice WHERE person_id = $1 AND kind = $2`, string(w.as(login).Person.ID), string(k))
+	return w.gate.Told(w.TB, w.id(login), k)
 }
 
 func (w *world) id(login string) directory.PersonID { w.Helper(); return w.as(login).Person.ID }
