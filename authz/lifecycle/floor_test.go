@@ -7,6 +7,7 @@ import (
 
 	"sekisho/authn/standing"
 	"sekisho/directory"
+	"sekisho/directory/embedded/embeddedtest"
 	"sekisho/policy"
 	"sekisho/policy/store"
 )
@@ -67,15 +68,15 @@ func TestOwn(t *testing.T) {
 		own  string
 		want bool
 	}{
-		{dnOf("gate"), true}, {"UID=Gate, OU=people," + base, true}, {"gate@pref.example", true}, {`PREF\gate`, true}, {"", false}, {adminDN, false}, {"other@pref.example", false},
+		{embeddedtest.PersonDN("gate"), true}, {"UID=Gate, OU=people," + base, true}, {"gate@pref.example", true}, {`PREF\gate`, true}, {"", false}, {embeddedtest.AdminDN, false}, {"other@pref.example", false},
 	} {
 		b := &Book{House: House{Own: tt.own}}
-		if got := b.own(directory.Person{Login: "gate", DN: dnOf("gate")}); got != tt.want {
+		if got := b.own(directory.Person{Login: "gate", DN: embeddedtest.PersonDN("gate")}); got != tt.want {
 			t.Errorf("%q: %t", tt.own, got)
 		}
 	}
 	w := newWorld(t, member{login: "gate", kind: "service", used: t0, number: "K-1"})
-	w.Own = dnOf("gate")
+	w.Own = embeddedtest.PersonDN("gate")
 	w.must(w.Tick(t.Context()))
 	for _, day := range []int{100, 200, 300} {
 		w.on(day)

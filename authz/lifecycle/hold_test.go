@@ -11,6 +11,7 @@ import (
 	"sekisho/authn/notice"
 	"sekisho/authn/standing"
 	"sekisho/directory"
+	"sekisho/directory/embedded/embeddedtest"
 	"sekisho/policy"
 	"sekisho/policy/store"
 )
@@ -43,7 +44,7 @@ func TestHeldBack(t *testing.T) {
 	w.sealed = register{"emergency-1"}
 	g := &guarding{w.dir, map[string]bool{"krbtgt": true}}
 	w.Book = w.gateway(g)
-	w.Own = dnOf("sekisho")
+	w.Own = embeddedtest.PersonDN("sekisho")
 	w.must(w.Tick(t.Context()))
 	w.must(w.leave("mori", t0, time.Time{}))
 	w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error {

@@ -38,7 +38,7 @@ func TestLeaveBegins(t *testing.T) {
 	}
 	w.clock.Advance(time.Hour)
 	other := w.gateway(w.dir)
-	w.must(w.server.Close())
+	w.server.Away()
 	w.must(other.BeginLeaves(t.Context()))
 	w.must(w.BeginLeaves(t.Context()))
 	if live() != 0 || w.entries("leave.began", "62-5") != 1 {

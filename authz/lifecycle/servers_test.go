@@ -2,12 +2,13 @@ package lifecycle
 
 import (
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"sekisho/authn/standing"
+	"sekisho/authz/authztest"
 	"sekisho/directory"
+	"sekisho/directory/embedded/embeddedtest"
 	"sekisho/directory/ldap"
 	"sekisho/policy"
 	"sekisho/policy/clock"
@@ -29,14 +30,8 @@ func text(s string) secret.Text { return secret.NewText([]byte(s)) }
 // onServer is a book on a real server, which dates entries by the machine's clock.
 func onServer(t *testing.T, c ldap.Config) *world {
 	t.Helper()
-	w := &world{TB: t, clock: clock.NewFake(clock.System()()), folder: t.TempDir(), policy: policy.Standard(), signed: map[string]string{}}
-	var err error
-	w.dir, err = ldap.Open(t.Context(), c, w.clock.Now)
-	w.must(err)
-	t.Cleanup(w.dir.Close)
-	w.db = storetest.Open(t)
-	w.ring, err = secret.CreateKeyRing(filepath.Join(w.folder, "ring"))
-	w.must(err)
+	w := &world{TB: t, clock: clock.NewFake(clock.System()()), policy: policy.Standard(), signed: map[string]string{}}
+	w.dir, w.db, w.ring = embeddedtest.Dial(t, c, w.clock.Now), storetest.Open(t), authztest.Ring(t)
 	w.Book = w.gateway(w.dir)
 	return w
 }

@@ -11,6 +11,7 @@ import (
 
 	"sekisho/authn/notice"
 	"sekisho/authn/standing"
+	"sekisho/authz/authztest"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/store"
@@ -144,8 +145,8 @@ func TestUsedMeanwhile(t *testing.T) {
 	w.on(60)
 	w.sweep()
 	w.on(90)
-	w.dieAt("act", 0)
-	if err := w.Tick(t.Context()); !errors.Is(err, errDied) {
+	w.death.Once("act", 0)
+	if err := w.Tick(t.Context()); !errors.Is(err, authztest.ErrDied) {
 		t.Fatal(err)
 	}
 	w.as("tanaka") // signs in at one of our doors
@@ -324,8 +325,8 @@ func TestDies(t *testing.T) {
 			w.on(60)
 			w.sweep()
 			w.on(90) // two are closed, two are warned
-			w.dieAt(tt.point, tt.after)
-			if err := w.Tick(t.Context()); tt.point != "effect" && tt.point != "applied" && !errors.Is(err, errDied) {
+			w.death.Once(tt.point, tt.after)
+			if err := w.Tick(t.Context()); tt.point != "effect" && tt.point != "applied" && !errors.Is(err, authztest.ErrDied) {
 				t.Fatalf("Tick = %v", err)
 			}
 			w.Book = w.gateway(w.dir) // another

@@ -11,26 +11,16 @@ import (
 	"golang.org/x/text/encoding/japanese"
 	"golang.org/x/text/encoding/unicode"
 
+	"sekisho/authz/authztest"
 	"sekisho/policy"
 )
 
-const base = "dc=pref,dc=example"
-
-func groupOf(id policy.PostID) string { return "cn=" + string(id) + ",ou=groups," + base }
-
 func rules() *policy.Policy {
-	p := policy.Standard()
+	p := authztest.Rules()
 	p.Sections = []policy.Section{
 		{ID: "soumu", Name: policy.Words{JA: "総務部", EN: "General Affairs"}}, {ID: "jinji", Name: policy.Words{JA: "人事課", EN: "Personnel"}, Parent: "soumu"},
 		{ID: "zaisei", Name: policy.Words{JA: "財政課", EN: "Budget"}, Parent: "soumu"}, {ID: "joho", Name: policy.Words{JA: "情報システム課", EN: "Systems"}},
 	}
-	for i := range p.Posts {
-		p.Posts[i].Group = groupOf(p.Posts[i].ID)
-	}
-	for i := range p.Zones {
-		p.Zones[i].MailNotices = true
-	}
-	p.Mail.From = "sekisho@pref.example"
 	return p
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"sekisho/authz/approval"
 	"sekisho/directory"
+	"sekisho/directory/embedded/embeddedtest"
 	"sekisho/policy"
 )
 
@@ -21,11 +22,11 @@ var (
 
 func one(login, number, section string, posts ...policy.PostID) directory.Person {
 	p := directory.Person{
-		ID: directory.PersonID("id-" + login), DN: "uid=" + login + ",ou=people," + base, Login: login, Name: "例 " + login, Number: number, Section: section,
+		ID: directory.PersonID("id-" + login), DN: embeddedtest.PersonDN(login), Login: login, Name: "例 " + login, Number: number, Section: section,
 		Mail: login + "@pref.example", Kind: directory.KindStaff,
 	}
 	for _, id := range append(posts, policy.Staff) {
-		p.Groups = append(p.Groups, groupOf(id))
+		p.Groups = append(p.Groups, embeddedtest.PostGroup(id))
 	}
 	return p
 }
@@ -41,7 +42,7 @@ func closed(p directory.Person) directory.Person {
 }
 
 func contracted(p directory.Person) directory.Person {
-	p.Kind, p.Company, p.Groups = directory.KindContractor, "例電算", []string{groupOf(policy.Contractor)}
+	p.Kind, p.Company, p.Groups = directory.KindContractor, "例電算", []string{embeddedtest.PostGroup(policy.Contractor)}
 	return p
 }
 
@@ -225,7 +226,7 @@ func TestCannotBePlanned(t *testing.T) {
 	everybody := known(one("tanaka", "1", "jinji"), one("tanaka2", "3", "jinji"), one("suzuki", "3", "jinji"), guarded, shared, one("sekisho", "6", "joho"),
 		closed(one("old", "8", "jinji")), contracted(one("gaibu", "10", "joho")))
 	everybody.Former["yamada"] = true
-	everybody.Own = "uid=sekisho,ou=people," + base
+	everybody.Own = "uid=sekisho,ou=people," + embeddedtest.Base
 	for _, tt := range []struct {
 		name string
 		file []string

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"sekisho/authz/authztest"
 	"sekisho/directory"
 	"sekisho/policy/store"
 )
@@ -26,8 +27,8 @@ func TestDies(t *testing.T) {
 				w.decide("kobayashi", i.ID, true)
 				w.must(w.Tick(t.Context()))
 				w.at(effective)
-				w.dieAt(point, n)
-				if err := w.Tick(t.Context()); !errors.Is(err, errDied) {
+				w.death.Once(point, n)
+				if err := w.Tick(t.Context()); !errors.Is(err, authztest.ErrDied) {
 					t.Fatalf("it did not die: %v", err)
 				}
 				other := w.gateway(w.dir)

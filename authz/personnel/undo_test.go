@@ -8,7 +8,9 @@ import (
 
 	"sekisho/authn/standing"
 	"sekisho/authz/approval"
+	"sekisho/authz/authztest"
 	"sekisho/directory"
+	"sekisho/directory/embedded/embeddedtest"
 	"sekisho/policy"
 	"sekisho/policy/store"
 )
@@ -33,9 +35,9 @@ func TestUndone(t *testing.T) {
 	if _, err := w.matters.Decide(t.Context(), w.as("kobayashi"), asked.UndoMatter, true, ""); err == nil {
 		t.Error("who asked has decided")
 	}
-	w.dieAt("line", 3)
+	w.death.Once("line", 3)
 	w.decide("yoshida", asked.UndoMatter, true)
-	if err := w.Tick(t.Context()); !errors.Is(err, errDied) {
+	if err := w.Tick(t.Context()); !errors.Is(err, authztest.ErrDied) {
 		t.Fatal(err)
 	}
 	w.clock.Advance(workLasts + time.Second)
@@ -91,14 +93,14 @@ func TestUndoneGivesNothingMore(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for _, until := range []time.Time{planned, effective} { // undone before the day, and on it
-		w.must(w.dir.AddMember(t.Context(), groupOf(policy.SystemOperator), w.person("tanaka").DN))
+		w.must(w.dir.AddMember(t.Context(), embeddedtest.PostGroup(policy.SystemOperator), w.person("tanaka").DN))
 		i := w.propose("number,name,posts,ends\nK-tanaka,例 tanaka,なし,2026-12-31\n")
 		w.decide("kobayashi", i.ID, true)
 		w.must(w.Tick(t.Context())) // the end is written ahead
 		if s := w.is("tanaka"); !strings.Contains(s, "until 2027-01-01") {
 			t.Fatal("no end was written ahead:", s)
 		}
-		w.must(w.dir.RemoveMember(t.Context(), groupOf(policy.SystemOperator), w.person("tanaka").DN))
+		w.must(w.dir.RemoveMember(t.Context(), embeddedtest.PostGroup(policy.SystemOperator), w.person("tanaka").DN))
 		w.at(until)
 		w.must(w.Tick(t.Context()))
 		w.undo(i.ID)
@@ -106,7 +108,7 @@ func TestUndoneGivesNothingMore(t *testing.T) {
 			t.Errorf("at %v, a post that was taken by hand before the day: %s", until, s)
 		}
 	}
-	w.must(w.dir.AddMember(t.Context(), groupOf(policy.SystemOperator), w.person("tanaka").DN))
+	w.must(w.dir.AddMember(t.Context(), embeddedtest.PostGroup(policy.SystemOperator), w.person("tanaka").DN))
 	next, _, err := w.Propose(t.Context(), "oda", file("number,name,posts\nK-tanaka,例 tanaka,なし\n"), time.Time{}, false)
 	w.must(err)
 	w.decide("kobayashi", next.ID, true)

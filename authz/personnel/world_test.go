@@ -3,31 +3,26 @@ package personnel
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"sekisho/authn/notice"
 	"sekisho/authn/session"
 	"sekisho/authn/standing"
 	"sekisho/authz/approval"
+	"sekisho/authz/authztest"
 	"sekisho/authz/lifecycle"
 	"sekisho/directory"
 	"sekisho/directory/embedded"
+	"sekisho/directory/embedded/embeddedtest"
 	"sekisho/directory/ldap"
 	"sekisho/policy"
-	"sekisho/policy/audit"
 	"sekisho/policy/clock"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
 	"sekisho/policy/store/storetest"
-)
-
-const (
-	adminDN   = "cn=admin," + base
-	adminWord = "admin-of-this-test"
 )
 
 // A member is one ID of the test's prefecture.
@@ -68,94 +63,43 @@ type world struct {
 	sessions *session.Sessions
 	matters  *approval.Book
 	watch    *standing.Watch
+	gate     *authztest.Gate
 	ring     *secret.KeyRing
+	death    authztest.Death
 
-	mu    sync.Mutex
-	stop  string
-	after int
-	lose  int // the answer to this commit from now on is lost; 0: none is
+	mu   sync.Mutex
+	lose int // the answer to this commit from now on is lost; 0: none is
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{TB: t, clock: clock.NewFake(planned)}
-	folder := t.TempDir()
-	server, err := embedded.Start(t.Context(), embedded.Config{
-		Dir: filepath.Join(folder, "ldap"), BaseDN: base, AdminPassword: secret.NewText([]byte(adminWord)), Now: w.clock.Now,
-		Hasher: secret.NewHasher(secret.Params{MemoryKiB: 8 << 10, Time: 1, Threads: 1}, nil, 64), Seed: seed,
-	})
-	w.must(err)
-	t.Cleanup(func() { _ = server.Close() })
-	w.dir, err = ldap.Open(t.Context(), ldap.Config{
-		Servers: []string{server.URL()}, BindDN: adminDN, BindPassword: secret.NewText([]byte(adminWord)), BaseDN: base, Schema: "embedded", OpTimeout: 20 * time.Second,
-	}, w.clock.Now)
-	w.must(err)
-	t.Cleanup(w.dir.Close)
-	w.db, w.policy = storetest.OpenWith(t, store.Config{Fault: w.fault}), rules()
+	w.dir = embeddedtest.Start(t, embedded.Config{Now: w.clock.Now, Seed: seed}).Dial()
+	w.db, w.policy, w.ring = storetest.OpenWith(t, store.Config{Fault: w.fault}), rules(), authztest.Ring(t)
 	w.policy.Personnel.PerSecond = 10_000
-	w.ring, err = secret.CreateKeyRing(filepath.Join(folder, "ring"))
-	w.must(err)
 	w.Book = w.gateway(w.dir)
 	return w
 }
 
-func seed(add func(string, map[string][]string) error) error {
-	held := map[policy.PostID][]string{}
+func seed(add embeddedtest.Add) error {
+	var all []embeddedtest.Person
 	for _, m := range members {
-		dn := "uid=" + m.login + ",ou=people," + base
-		entry := map[string][]string{
-			"objectClass": {"top", "person", "organizationalPerson", "inetOrgPerson", "shadowAccount"}, "uid": {m.login}, "cn": {"例 " + m.login}, "sn": {m.login},
-			"mail": {m.login + "@pref.example"}, "departmentNumber": {m.section}, "employeeType": {"staff"}, "employeeNumber": {"K-" + m.login},
-		}
-		for k, v := range m.more {
-			entry[k] = v
-		}
-		if err := add(dn, entry); err != nil {
-			return err
-		}
-		for _, id := range m.posts {
-			held[id] = append(held[id], dn)
-		}
+		entry := map[string][]string{"cn": {"例 " + m.login}, "departmentNumber": {m.section}, "employeeNumber": {"K-" + m.login}}
+		maps.Copy(entry, m.more)
+		all = append(all, embeddedtest.Person{Login: m.login, Posts: m.posts, More: entry})
 	}
-	for _, id := range policy.PostIDs() {
-		if err := add(groupOf(id), map[string][]string{"objectClass": {"top", "groupOfNames"}, "cn": {string(id)}, "member": append(held[id], "cn=nobody,"+base)}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return embeddedtest.Seed(add, all)
 }
 
 // gateway is a gate of its own on the same store and directory.
 func (w *world) gateway(dir Directory) *Book {
-	pol := func() *policy.Policy { return w.policy }
-	now := w.clock.Now
-	trail := audit.New(w.db, now)
-	w.watch = standing.NewWatch(w.db, w.dir, now)
-	w.sessions = session.New(w.db, w.ring, trail, w.watch, pol, now)
-	notices := notice.New(w.db, now, pol)
-	w.matters = approval.New(approval.House{
-		DB: w.db, Trail: trail, Policy: pol, Version: func() int64 { return 7 }, People: w.dir, Facts: w.watch, Notices: notices, Now: now,
-	})
-	life := lifecycle.New(lifecycle.House{DB: w.db, Trail: trail, Policy: pol, Directory: w.dir, Sessions: w.sessions, Matters: w.matters, Notices: notices, Forget: w.watch, Now: now})
+	w.gate = authztest.Ground{DB: w.db, Dir: w.dir, Ring: w.ring, Policy: func() *policy.Policy { return w.policy }}.Gate(w.clock.Now)
+	g := w.gate
+	w.watch, w.sessions, w.matters = g.Watch, g.Sessions, g.Matters
+	life := lifecycle.New(lifecycle.House{DB: w.db, Trail: g.Trail, Policy: g.Policy, Directory: w.dir, Sessions: g.Sessions, Matters: g.Matters, Notices: g.Notices, Forget: g.Watch, Now: g.Now})
 	return New(House{
-		DB: w.db, Trail: trail, Policy: pol, Directory: dir, Sessions: w.sessions, Life: life, Matters: w.matters, Forget: w.watch, Fresh: func() bool { return false }, Now: now, Stop: w.stopped,
+		DB: w.db, Trail: g.Trail, Policy: g.Policy, Directory: dir, Sessions: g.Sessions, Life: life, Matters: g.Matters, Forget: g.Watch, Fresh: func() bool { return false }, Now: g.Now, Stop: w.death.Stop,
 	})
-}
-
-var errDied = errors.New("died, says the test")
-
-func (w *world) stopped(point string) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.stop != point {
-		return nil
-	}
-	if w.after > 0 {
-		w.after--
-		return nil
-	}
-	w.stop = ""
-	return fmt.Errorf("%w at %s", errDied, point)
 }
 
 // fault loses the answer to a commit, once.
@@ -172,13 +116,6 @@ func (w *world) fault(stage string) error {
 }
 
 var errLost = errors.New("the answer was lost, says the test")
-
-// dieAt ends what comes to a point, once, after it was passed so often.
-func (w *world) dieAt(point string, after int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.stop, w.after = point, after
-}
 
 func (w *world) must(err error) {
 	w.Helper()
@@ -207,30 +144,17 @@ func (w *world) propose(text string) Import {
 // as is somebody who signed in with a key of last year.
 func (w *world) as(login string) approval.Approver {
 	w.Helper()
-	p := w.person(login)
-	var id string
-	w.must(w.db.WithTx(w.Context(), func(tx *store.Tx) error {
-		n, _, err := w.sessions.Begin(w.Context(), tx, session.Session{Person: p.ID, Login: login, Zone: policy.LGWAN, ACR: policy.PHR, AuthAt: w.clock.Now(), From: "10.2.0.9"})
-		id = n.ID
-		return err
-	}))
-	return approval.Approver{
-		Holder: approval.Holder{Person: p, Posts: w.policy.PostsOf(p.Groups)}, Usable: true, ACR: policy.PHR, AuthAt: w.clock.Now(),
-		FactorAt: planned.AddDate(-1, 0, 0), SessionID: id, From: "10.2.0.9", Zone: policy.LGWAN, RequestID: "r1",
-	}
+	return w.gate.SignIn(w, login, planned.AddDate(-1, 0, 0))
 }
 
 func (w *world) decide(login, matter string, yes bool) {
 	w.Helper()
-	_, err := w.matters.Decide(w.Context(), w.as(login), matter, yes, "決めた")
-	w.must(err)
+	w.gate.Decide(w, w.as(login), matter, yes)
 }
 
 func (w *world) person(login string) directory.Person {
 	w.Helper()
-	p, err := w.dir.Find(w.Context(), login)
-	w.must(err)
-	return p
+	return w.gate.Person(w, login)
 }
 
 // is says what a person is in short, as the directory and the store have it.
@@ -274,15 +198,13 @@ func (w *world) all() string {
 
 func (w *world) count(q string, args ...any) int {
 	w.Helper()
-	var n int
-	w.must(w.db.QueryRow(w.Context(), q, args...).Scan(&n))
-	return n
+	return storetest.Count(w, w.db, q, args...)
 }
 
 // entries counts the trail's entries that hold all the parts, in this order.
 func (w *world) entries(parts ...string) int {
 	w.Helper()
-	return w.count(`SELECT COUNT(*) FROM trail_pending WHERE `+storetest.Text("data")+` LIKE $1`, "%"+strings.Join(parts, "%")+"%")
+	return storetest.Entries(w, w.db, parts...)
 }
 
 func (w *world) state(id string) State {
