@@ -157,8 +157,12 @@ func (p *Provider) introspectAccess(ctx context.Context, call Call, value string
 		if !ok || c.Service.Owner == "" {
 			return nil, errPolicy
 		}
-		if answers, err := p.answersFor(ctx, c, p.Now()); err != nil || !answers {
-			return nil, errors.Join(err, unless(answers))
+		answers, err := p.answersFor(ctx, c, p.Now())
+		if err != nil {
+			return nil, err
+		}
+		if !answers {
+			return nil, errOver
 		}
 		return out, nil
 	}
@@ -168,13 +172,6 @@ func (p *Provider) introspectAccess(ctx context.Context, call Call, value string
 	}
 	out["username"] = h.person.Login
 	return out, nil
-}
-
-func unless(good bool) error {
-	if good {
-		return nil
-	}
-	return errOver
 }
 
 func (p *Provider) introspectRefresh(ctx context.Context, call Call, mac string) (map[string]any, error) {

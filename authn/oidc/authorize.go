@@ -72,9 +72,9 @@ func (p *Provider) Authorize(ctx context.Context, r Request, v Visit) (Answer, e
 	}
 	n := *v.Session
 	answered := !v.Asked.IsZero() && n.AuthAt.After(v.Asked)
-	meant, e := p.meant(r)
-	if e != nil {
-		return Answer{}, e
+	meant, err := p.meant(r)
+	if err != nil {
+		return Answer{}, err
 	}
 	switch {
 	case meant != "" && meant != Subject(n.Person):
@@ -122,15 +122,18 @@ func (p *Provider) Authorize(ctx context.Context, r Request, v Visit) (Answer, e
 }
 
 // meant is the person whom a request means, by a former ID token or by its
-// claims; "" for anybody.
-func (p *Provider) meant(r Request) (string, *Error) {
+// claims; "" for anybody. An error that is no *Error means that nobody could say.
+func (p *Provider) meant(r Request) (string, error) {
 	sub := r.Claims.Sub
 	if r.IDTokenHint == "" {
 		return sub, nil
 	}
 	claims, err := p.Keys.Read(r.IDTokenHint, token.TypeID, p.Issuer, true)
-	if err != nil {
+	if errors.Is(err, token.ErrNotOurs) {
 		return "", invalid("id_token_hint is no ID token of this server")
+	}
+	if err != nil {
+		return "", err
 	}
 	hinted, _ := claims["sub"].(string)
 	if hinted == "" || sub != "" && sub != hinted {

@@ -7,7 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
+
 	"sekisho/authn/standing"
+	"sekisho/authn/token"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/store"
@@ -155,6 +158,65 @@ func TestEachUseAsks(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestKeyNobodyCanRead: a token by a key that another gateway made a moment ago, while
+// the store does not answer. To call it nobody's would be a false success of a revocation
+// (security.md section 2, row 19), and the end of a token that is good.
+func TestKeyNobodyCanRead(t *testing.T) {
+	w := newWorld(t)
+	there, err := token.Open(ctx, w.db, w.ring, w.trail, w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := there.Rotate(ctx, "tanaka", token.Distrusted); err != nil {
+		t.Fatal(err)
+	}
+	signed := func(typ string) string {
+		s, err := there.Sign(typ, jwt.MapClaims{
+			"iss": issuer, "sub": Subject(w.who.ID), "aud": []string{issuer}, "client_id": "web", "exp": w.Now().Add(time.Minute).Unix(), "jti": "x",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	access, r, v := signed(token.TypeAccess), w.request("id_token_hint", signed(token.TypeID)), w.visit()
+	back := w.lose("signing_key")
+	for name, err := range map[string]error{
+		"revoking":         w.Revoke(ctx, w.call(), url.Values{"token": {access}}),
+		"introspection":    second(w.Introspect(ctx, w.call(), url.Values{"token": {access}})),
+		"userinfo":         second(w.UserInfo(ctx, Presented{Token: access})),
+		"an id_token_hint": second(w.Authorize(ctx, r, v)),
+		"signing out":      second(w.Farewell(ctx, r.IDTokenHint, "", "", "", w.session.ID)),
+	} {
+		if err == nil || code(err) != "" {
+			t.Errorf("%s: %v, want that nobody could say", name, err)
+		}
+	}
+	back()
+	if err := w.Revoke(ctx, w.call(), url.Values{"token": {access}}); err != nil || w.count(`SELECT COUNT(*) FROM oidc_revoked`) != 1 {
+		t.Error("not revoked once it is mended:", err)
+	}
+}
+
+// TestServiceWhoseOwnerCannotBeAsked: that nobody knows whether the owner of a service
+// may go on is not said as that they may not.
+func TestServiceWhoseOwnerCannotBeAsked(t *testing.T) {
+	w := newWorld(t)
+	w.rules.Clients[0].Service = policy.Service{Owner: "tanaka", Scopes: []string{"read"}}
+	tok, err := w.Token(ctx, w.call(), url.Values{"grant_type": {GrantClient}})
+	if err != nil || !w.active(tok.AccessToken) {
+		t.Fatal("not good to begin with:", err)
+	}
+	w.set(func() { w.away = directory.ErrAway })
+	if said, err := w.Introspect(ctx, w.call(), url.Values{"token": {tok.AccessToken}}); err == nil || code(err) != "" {
+		t.Errorf("the directory is away: %v, %v", said, err)
+	}
+	w.set(func() { w.away, w.who.Account.Disabled = nil, true })
+	if w.active(tok.AccessToken) {
+		t.Error("the owner is disabled, and it is good")
 	}
 }
 

@@ -46,6 +46,8 @@ type world struct {
 
 	session session.Session
 	cookie  string
+	ring    *secret.KeyRing
+	trail   *audit.Trail
 }
 
 func (w *world) ByID(context.Context, directory.PersonID) (directory.Person, error) {
@@ -80,6 +82,7 @@ func newWorld(t *testing.T) *world {
 	now, current := w.clock.Now, func() *policy.Policy { w.mu.Lock(); defer w.mu.Unlock(); return w.rules }
 	trail := audit.New(w.db, now)
 	watch := standing.NewWatch(w.db, w, now)
+	w.ring, w.trail = ring, trail
 	keys, err := token.Open(ctx, w.db, ring, trail, now)
 	if err != nil {
 		t.Fatal(err)

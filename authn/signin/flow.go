@@ -92,9 +92,11 @@ func (s *Service) resume(ctx context.Context, o Origin, cookie string, at State)
 	mac, ok := s.Sessions.MAC(session.KindFlow, cookie)
 	if !ok {
 		if session.KindOf(cookie) == session.KindSession {
-			if _, err := s.Sessions.Load(ctx, cookie); err == nil {
-				return flow{}, directory.Person{}, ErrStep // signed in already
+			_, err := s.Sessions.Load(ctx, cookie)
+			if err == nil {
+				err = ErrStep // signed in already
 			}
+			return flow{}, directory.Person{}, away(err)
 		}
 		return flow{}, directory.Person{}, ErrNone
 	}

@@ -9,6 +9,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"sekisho/policy/store"
 )
 
 func TestLife(t *testing.T) {
@@ -259,5 +263,50 @@ func TestKeyOfAMomentAgo(t *testing.T) {
 	}
 	if _, err := here.Verify(signed, "https://gate.example", "juki"); !errors.Is(err, ErrNotOurs) {
 		t.Errorf("signed by a stranger: %v", err)
+	}
+}
+
+// TestKeyThatCannotBeRead: a token by a key that could not be read, here or at all, is
+// nobody's to judge. Were it called a stranger's, revoking it would be a false success.
+func TestKeyThatCannotBeRead(t *testing.T) {
+	ctx := context.Background()
+	for _, tt := range []struct {
+		name, spoil string
+	}{
+		{"the store does not answer", `ALTER TABLE signing_key RENAME TO signing_key_lost`},
+		{"the key does not open", `UPDATE signing_key SET sealed = substr(sealed, 2)`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t)
+			here, there := b.open(t), b.open(t)
+			if _, err := there.Rotate(ctx, "tanaka", Distrusted); err != nil {
+				t.Fatal(err)
+			}
+			asserted, err := there.Assert(assertion(t0.Add(5 * time.Minute)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			access, err := there.Sign(TypeAccess, jwt.MapClaims{"iss": "https://gate.example", "exp": t0.Add(time.Minute).Unix()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			known, err := here.Assert(assertion(t0.Add(5 * time.Minute)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := b.db.WithTx(ctx, func(tx *store.Tx) error { _, err := tx.Exec(ctx, tt.spoil); return err }); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := here.Verify(asserted, "https://gate.example", "juki"); err == nil || errors.Is(err, ErrNotOurs) {
+				t.Errorf("an assertion: %v", err)
+			}
+			if _, err := here.Read(access, TypeAccess, "https://gate.example", true); err == nil || errors.Is(err, ErrNotOurs) {
+				t.Errorf("an access token: %v", err)
+			}
+			// What is known here needs no store.
+			if _, err := here.Verify(known, "https://gate.example", "juki"); err != nil {
+				t.Errorf("by a key that is known: %v", err)
+			}
+		})
 	}
 }

@@ -2,7 +2,6 @@ package token
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -26,7 +25,8 @@ func (k *Keys) Sign(typ string, claims jwt.MapClaims) (string, error) {
 
 // Read verifies a token of the given type that these keys signed, and returns
 // its claims. Where past is true its end may have come: a token that only says
-// whom somebody means (id_token_hint) is as good afterwards.
+// whom somebody means (id_token_hint) is as good afterwards. An error that is not
+// ErrNotOurs is an answer that could not be had.
 func (k *Keys) Read(signed, typ, issuer string, past bool) (jwt.MapClaims, error) {
 	options := []jwt.ParserOption{jwt.WithValidMethods([]string{"ES256"})}
 	if past {
@@ -39,7 +39,7 @@ func (k *Keys) Read(signed, typ, issuer string, past bool) (jwt.MapClaims, error
 		return k.public(t, typ)
 	}, options...)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotOurs, err)
+		return nil, unverified(err)
 	}
 	if claims["iss"] != issuer {
 		return nil, ErrNotOurs

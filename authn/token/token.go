@@ -100,14 +100,33 @@ const meetWithin = 2 * time.Second
 
 // meet reads the keys again if the store has one of this id that this gateway has not
 // read yet: another may have made it a moment ago, in an emergency, and somebody may
-// want to revoke what it signed. An id that is made up costs one read of a row.
-func (k *Keys) meet(kid string) {
+// want to revoke what it signed. An id that is made up costs one read of a row. Where
+// the store or the key cannot be read, nobody knows whose the token is: an error, since
+// a revocation that found it to be nobody's would be a false success.
+func (k *Keys) meet(kid string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), meetWithin)
 	defer cancel()
 	var n int
-	if err := k.db.QueryRow(ctx, `SELECT COUNT(*) FROM signing_key WHERE kid = $1`, kid).Scan(&n); err == nil && n > 0 {
-		_ = k.Refresh(ctx) // what it cannot read stays unknown, and Run tries again
+	if err := k.db.QueryRow(ctx, `SELECT COUNT(*) FROM signing_key WHERE kid = $1`, kid).Scan(&n); err != nil {
+		return fmt.Errorf("looking for a signing key: %w", err)
 	}
+	if n == 0 {
+		return nil
+	}
+	return k.Refresh(ctx)
+}
+
+// unknowable is why it could not be found out whose key signed a token.
+type unknowable struct{ error }
+
+func (u unknowable) Unwrap() error { return u.error }
+
+// unverified tells a token that is not ours from an answer that could not be had.
+func unverified(err error) error {
+	if u := (unknowable{}); errors.As(err, &u) {
+		return u.error
+	}
+	return fmt.Errorf("%w: %w", ErrNotOurs, err)
 }
 
 // public is the key that verifies a token of a type, by its header alone. A key
@@ -122,7 +141,9 @@ func (k *Keys) public(t *jwt.Token, typ string) (any, error) {
 	unknown := k.private[kid] == nil
 	k.mu.RUnlock()
 	if unknown {
-		k.meet(kid)
+		if err := k.meet(kid); err != nil {
+			return nil, unknowable{err}
+		}
 	}
 	k.mu.RLock()
 	defer k.mu.RUnlock()
@@ -144,7 +165,8 @@ func (k *Keys) public(t *jwt.Token, typ string) (any, error) {
 var ErrNotOurs = errors.New("not a valid assertion")
 
 // Verify reads an assertion for one audience. Algorithm, type, issuer, audience
-// and end are all checked (RFC 8725 section 3).
+// and end are all checked (RFC 8725 section 3). An error that is not ErrNotOurs is an
+// answer that could not be had.
 func (k *Keys) Verify(signed, issuer, audience string) (Assertion, error) {
 	var a Assertion
 	_, err := jwt.ParseWithClaims(signed, &a, func(t *jwt.Token) (any, error) {
@@ -152,7 +174,7 @@ func (k *Keys) Verify(signed, issuer, audience string) (Assertion, error) {
 	}, jwt.WithValidMethods([]string{"ES256"}), jwt.WithIssuer(issuer), jwt.WithAudience(audience),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(Leeway), jwt.WithTimeFunc(k.now))
 	if err != nil {
-		return Assertion{}, fmt.Errorf("%w: %w", ErrNotOurs, err)
+		return Assertion{}, unverified(err)
 	}
 	return a, nil
 }

@@ -368,9 +368,8 @@ func (b *Book) compareID(ctx context.Context, dn string, rule lendable) error {
 func (b *Book) compareMade(ctx context.Context) error {
 	made := map[string]directory.Person{}
 	err := b.Directory.EachLent(ctx, func(p directory.Person) error {
-		if lease, ours := leaseOf(p.Note); ours && p.Kind == directory.KindLent {
+		if _, ours := leaseOf(p.Note); ours && p.Kind == directory.KindLent {
 			made[p.DN] = p
-			_ = lease
 		}
 		return nil
 	})
