@@ -136,3 +136,12 @@ func (c *Charter) RefuseCarried(ctx context.Context, actor, file, why string, fr
 		})
 	})
 }
+
+// A Carried text comes from another gateway, whose signature the caller has
+// checked. Epoch and Version are that gateway's own.
+type Carried struct {
+	Origin, Key    string
+	Epoch, Version int64
+	Issued         time.Time
+	Digest         string // SHA-256 of the text, hexadecimal
+}

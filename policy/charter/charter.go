@@ -16,19 +16,13 @@ package charter
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base32"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/text/unicode/norm"
 
 	"sekisho/policy"
 	"sekisho/policy/audit"
@@ -82,25 +76,6 @@ type governing struct {
 	digest  string
 }
 
-// A Proposal is a text that waits for a second person.
-type Proposal struct {
-	ID      string
-	Login   string // who proposed it
-	At      time.Time
-	Base    int64 // the version it was written against
-	Source  []byte
-	Changes []policy.Change // against Base
-}
-
-// A Carried text comes from another gateway, whose signature the caller has
-// checked. Epoch and Version are that gateway's own.
-type Carried struct {
-	Origin, Key    string
-	Epoch, Version int64
-	Issued         time.Time
-	Digest         string // SHA-256 of the text, hexadecimal
-}
-
 // A Version is what is known of one text that is or was in force.
 type Version struct {
 	Number     int64
@@ -109,13 +84,6 @@ type Version struct {
 	ApprovedBy string // empty: installed by one person, in dev or an empty store
 	Proposal   string // empty: likewise
 	Digest     string // SHA-256 of the text, hexadecimal; also on the trail
-}
-
-// An Approver is the second person. Posts are those the policy in force gives
-// to that person's groups at this moment.
-type Approver struct {
-	ID, Login string
-	Posts     []policy.PostID
 }
 
 // New makes the charter of a store. It governs nothing until Load.
@@ -208,153 +176,11 @@ func (c *Charter) Run(ctx context.Context) {
 	}
 }
 
-// Install puts the first version in force without a second person. It is for
-// an empty store; another text there is ErrNotEmpty, the same text is the same
-// version. A file with problems comes back as policy.Problems.
-func (c *Charter) Install(ctx context.Context, actor string, source []byte) (int64, error) {
-	return c.install(ctx, actor, source, nil, false)
-}
-
-// InstallCarried is Install of a text from another gateway.
-func (c *Charter) InstallCarried(ctx context.Context, actor string, source []byte, from Carried) (int64, error) {
-	return c.install(ctx, actor, source, &from, false)
-}
-
-// Overrule is Install whatever is in force. Only dev may call it, where the
-// people are invented; the trail says that no second person was asked.
-func (c *Charter) Overrule(ctx context.Context, actor string, source []byte) (int64, error) {
-	return c.install(ctx, actor, source, nil, true)
-}
-
-// OverruleCarried is Overrule by a text from another gateway.
-func (c *Charter) OverruleCarried(ctx context.Context, actor string, source []byte, from Carried) (int64, error) {
-	return c.install(ctx, actor, source, &from, true)
-}
-
-func (c *Charter) install(ctx context.Context, actor string, source []byte, from *Carried, overrule bool) (int64, error) {
-	next, problems := policy.Parse("policy.yaml", source)
-	if err := problems.Err(); err != nil {
-		return 0, err
-	}
-	// The difference is made before the transaction, which holds up everybody;
-	// the guard inside sees to it that the base is still the base.
-	base, err := newest(ctx, c.db)
-	if err != nil {
-		return 0, fmt.Errorf("installing a policy: %w", err)
-	}
-	now := digest(source)
-	if base > 0 {
-		v, _, err := readVersion(ctx, c.db, base)
-		if err != nil && !(overrule && errors.Is(err, errDamaged)) { // a new text is what mends a damaged one
-			return 0, fmt.Errorf("installing a policy: %w", err)
-		}
-		if v.Digest == now && v.By == actor && v.ApprovedBy == "" {
-			return c.settled(ctx, base), nil
-		}
-		if !overrule {
-			return 0, ErrNotEmpty
-		}
-	}
-	v := Version{Number: base + 1, Since: c.now(), By: actor, Digest: now}
-	entries := c.entries(audit.Entry{
-		Actor: actor, Action: "policy.installed", Object: versionName(v.Number),
-		Reason: "no second person: the store was empty, or this is dev", Detail: from.detail(),
-	}, v.Digest, base, policy.Diff(c.basePolicy(base), next))
-	err = c.db.WithTx(ctx, func(tx *store.Tx) error {
-		if err := c.takeIn(ctx, tx, actor, now, from); err != nil {
-			return err
-		}
-		if err := insertVersion(ctx, tx, v, source); err != nil {
-			return err
-		}
-		return c.append(ctx, tx, entries)
-	})
-	switch {
-	case errors.Is(err, errNumberTaken) && !overrule:
-		return 0, ErrNotEmpty
-	case errors.Is(err, errNumberTaken):
-		return 0, ErrStale
-	case err != nil:
-		return 0, fmt.Errorf("installing a policy: %w", err)
-	}
-	return c.settled(ctx, v.Number), nil
-}
-
 // settled reads what has just been committed. Whether that works does not change
 // what is in force: Run tries again, and Err says why not.
 func (c *Charter) settled(ctx context.Context, version int64) int64 {
 	_ = c.Load(context.WithoutCancel(ctx))
 	return version
-}
-
-// basePolicy is what a difference is counted from. A version that this process
-// could not read counts as empty, which shows more on the trail, not less.
-func (c *Charter) basePolicy(base int64) *policy.Policy {
-	if g := c.inForce.Load(); g != nil && g.version == base && base > 0 {
-		return g.policy
-	}
-	return nil
-}
-
-// Propose stores a text for a second person to approve, with its difference
-// from the version in force on the trail. A file with problems comes back as
-// policy.Problems. The same text by the same person is the same proposal.
-func (c *Charter) Propose(ctx context.Context, actor string, source []byte) (Proposal, error) {
-	return c.propose(ctx, actor, source, nil)
-}
-
-// ProposeCarried is Propose of a text from another gateway. An older one than is
-// taken from there is refused; it is taken when it is approved.
-func (c *Charter) ProposeCarried(ctx context.Context, actor string, source []byte, from Carried) (Proposal, error) {
-	return c.propose(ctx, actor, source, &from)
-}
-
-func (c *Charter) propose(ctx context.Context, actor string, source []byte, from *Carried) (Proposal, error) {
-	next, problems := policy.Parse("policy.yaml", source)
-	if err := problems.Err(); err != nil {
-		return Proposal{}, err
-	}
-	if err := c.trail.MayBegin(); err != nil {
-		return Proposal{}, fmt.Errorf("proposing a policy: %w", err)
-	}
-	g, err := c.fresh(ctx)
-	if err != nil {
-		return Proposal{}, fmt.Errorf("proposing a policy: %w", err)
-	}
-	sum := digest(source)
-	if g.version > 0 && g.digest == sum {
-		return Proposal{}, ErrUnchanged
-	}
-	p := Proposal{ID: newID(), Login: actor, At: c.now().UTC(), Base: g.version, Source: source, Changes: policy.Diff(g.policy, next)}
-	var ( // what stands in the store; p stays as it is, because the transaction may run again
-		id string
-		at time.Time
-	)
-	err = c.db.WithTx(ctx, func(tx *store.Tx) error {
-		var err error
-		if id, at, err = insertProposal(ctx, tx, p, sum); err != nil {
-			return err
-		}
-		if err := from.propose(ctx, tx, id, sum); err != nil {
-			return err
-		}
-		if id != p.ID {
-			return nil // it is there already, with its entry
-		}
-		return c.append(ctx, tx, c.entries(audit.Entry{
-			Actor: actor, Action: "policy.proposed", Object: proposalName(id), Detail: from.detail(),
-		}, sum, p.Base, p.Changes))
-	})
-	if errors.Is(err, errBaseMoved) {
-		return Proposal{}, ErrStale
-	}
-	if err != nil {
-		return Proposal{}, fmt.Errorf("proposing a policy: %w", err)
-	}
-	if id != p.ID {
-		p.ID, p.At = id, at
-	}
-	return p, nil
 }
 
 // fresh is the version in force, read again.
@@ -363,202 +189,6 @@ func (c *Charter) fresh(ctx context.Context) (*governing, error) {
 		return nil, err
 	}
 	return c.inForce.Load(), nil
-}
-
-// Approve puts a proposal in force as the next version. It is refused to the
-// proposer and to whoever is neither CIO nor security officer, and those
-// refusals are on the trail too. The text is read once more by today's code,
-// which may be stricter than the code that proposed it.
-//
-// Asked again by the same person after it succeeded, it gives the same answer.
-func (c *Charter) Approve(ctx context.Context, by Approver, proposalID string) (int64, error) {
-	held := c.inForce.Load() // what by.Posts were read from
-	row, err := readProposal(ctx, c.db, proposalID)
-	if err != nil {
-		return 0, fmt.Errorf("approving a policy: %w", err)
-	}
-	if err := allowed(row, by); err != nil {
-		return 0, c.refused(ctx, by, row.ID, err)
-	}
-	if row.approvedAt != 0 {
-		if row.approvedID == by.ID && by.ID != "" {
-			return c.settled(ctx, row.Base+1), nil
-		}
-		return 0, ErrNoProposal
-	}
-	if held == nil || held.version != row.Base {
-		return 0, ErrStale
-	}
-	if err := c.trail.MayBegin(); err != nil {
-		return 0, fmt.Errorf("approving a policy: %w", err)
-	}
-	bill, err := c.bill(row, held)
-	if err != nil {
-		return 0, err
-	}
-	err = c.db.WithTx(ctx, func(tx *store.Tx) error { return c.enact(ctx, tx, bill, by) })
-	switch {
-	case errors.Is(err, store.ErrUntouched), errors.Is(err, errNumberTaken):
-		return 0, c.tooLate(ctx, row.ID)
-	case err != nil:
-		return 0, fmt.Errorf("approving a policy: %w", err)
-	}
-	return c.settled(ctx, row.Base+1), nil
-}
-
-// A Bill is a proposal that was read and compared, ready to come into force.
-type Bill struct {
-	row     proposalRow
-	changes []policy.Change
-}
-
-// Read reads a proposal that waits, and compares it with the version in force, so
-// that the transaction that enacts it need not. ErrNoProposal: it does not wait.
-func (c *Charter) Read(ctx context.Context, id string) (Proposal, Bill, error) {
-	held := c.inForce.Load()
-	row, err := readProposal(ctx, c.db, id)
-	if err != nil {
-		return Proposal{}, Bill{}, fmt.Errorf("reading a proposed policy: %w", err)
-	}
-	if row.approvedAt != 0 {
-		return Proposal{}, Bill{}, ErrNoProposal
-	}
-	b, err := c.bill(row, held)
-	b.row.Changes = b.changes
-	return b.row.Proposal, b, err
-}
-
-func (c *Charter) bill(row proposalRow, held *governing) (Bill, error) {
-	if held == nil || held.version != row.Base {
-		return Bill{row: row}, ErrStale
-	}
-	next, problems := policy.Parse("policy.yaml", row.Source)
-	if err := problems.Err(); err != nil {
-		return Bill{row: row}, err
-	}
-	return Bill{row, policy.Diff(held.policy, next)}, nil
-}
-
-// Enact puts a proposal in force in the caller's transaction, where somebody else
-// has established the second person; the rule of two persons holds all the same.
-// ErrStale, when something came first.
-func (c *Charter) Enact(ctx context.Context, tx *store.Tx, b Bill, by Approver) error {
-	if err := allowed(b.row, by); err != nil {
-		return err
-	}
-	if err := c.trail.MayBegin(); err != nil {
-		return err
-	}
-	err := c.enact(ctx, tx, b, by)
-	if errors.Is(err, store.ErrUntouched) || errors.Is(err, errNumberTaken) {
-		return ErrStale
-	}
-	return err
-}
-
-func (c *Charter) enact(ctx context.Context, tx *store.Tx, b Bill, by Approver) error {
-	row := b.row
-	v := Version{Number: row.Base + 1, Since: c.now(), By: row.Login, ApprovedBy: by.Login, Proposal: row.ID, Digest: digest(row.Source)}
-	from, err := carriedIn(ctx, tx, row.ID)
-	if err != nil {
-		return err
-	}
-	if err := spendProposal(ctx, tx, row.ID, by, v.Since); err != nil {
-		return err
-	}
-	if err := c.takeIn(ctx, tx, row.Login, v.Digest, from); err != nil {
-		return err
-	}
-	if err := insertVersion(ctx, tx, v, row.Source); err != nil {
-		return err
-	}
-	return c.append(ctx, tx, c.entries(audit.Entry{
-		Actor: by.Login, Action: "policy.approved", Object: versionName(v.Number),
-		Reason: fmt.Sprintf("proposed by %s as %s", row.Login, row.ID), Detail: from.detail(),
-	}, v.Digest, row.Base, b.changes))
-}
-
-// Of is the number of the version that a proposal became; 0 while it is none.
-func (c *Charter) Of(ctx context.Context, proposalID string) (int64, error) {
-	row, err := readProposal(ctx, c.db, proposalID)
-	if err != nil || row.approvedAt == 0 {
-		return 0, err
-	}
-	return row.Base + 1, nil
-}
-
-// tooLate tells a proposal that somebody else approved from one whose base
-// moved. The guard has refused already; this only finds the words.
-func (c *Charter) tooLate(ctx context.Context, id string) error {
-	row, err := readProposal(ctx, c.db, id)
-	switch {
-	case err != nil:
-		return fmt.Errorf("approving a policy: %w", err)
-	case row.approvedAt != 0:
-		return ErrNoProposal
-	}
-	return ErrStale
-}
-
-// allowed is the rule of two persons. A proposal made at a terminal names a
-// login, one made on a page could name an id, so both are compared, in the one
-// spelling that logins have.
-func allowed(row proposalRow, by Approver) error {
-	if by.Login == "" && by.ID == "" {
-		return ErrPost
-	}
-	proposer := canonical(row.Login)
-	if proposer == canonical(by.Login) || proposer == canonical(by.ID) {
-		return ErrSelfApproval
-	}
-	if !slices.Contains(by.Posts, policy.CIO) && !slices.Contains(by.Posts, policy.SecurityOfficer) {
-		return ErrPost
-	}
-	return nil
-}
-
-// canonical folds what people type differently and mean the same: width, case
-// and spaces.
-func canonical(login string) string {
-	return strings.Join(strings.Fields(strings.ToLower(norm.NFKC.String(login))), "")
-}
-
-func (c *Charter) refused(ctx context.Context, by Approver, id string, why error) error {
-	article := policy.Article("11-1")
-	if errors.Is(why, ErrSelfApproval) {
-		article = "16-1"
-	}
-	err := c.db.WithTx(ctx, func(tx *store.Tx) error {
-		return c.trail.Append(ctx, tx, audit.Entry{
-			Actor: by.Login, Action: "policy.approval_refused", Object: proposalName(id),
-			Outcome: audit.Refused, Reason: why.Error(), Articles: []policy.Article{article},
-		})
-	})
-	if err != nil {
-		return fmt.Errorf("%w; and the refusal could not be put on the trail: %w", why, err)
-	}
-	return why
-}
-
-// Proposals are those that can still be approved, oldest first.
-func (c *Charter) Proposals(ctx context.Context) ([]Proposal, error) {
-	g := c.inForce.Load()
-	rows, err := pending(ctx, c.db)
-	if err != nil {
-		return nil, fmt.Errorf("listing policy proposals: %w", err)
-	}
-	var out []Proposal
-	for _, p := range rows {
-		if g == nil || p.Base != g.version {
-			continue // read by another process a moment ago; the next poll sees it
-		}
-		next, problems := policy.Parse("policy.yaml", p.Source)
-		if len(problems) == 0 { // one that today's code refuses can never be approved
-			p.Changes = policy.Diff(g.policy, next)
-			out = append(out, p)
-		}
-	}
-	return out, nil
 }
 
 // Show is the text of one version and what is known of it; 0 means the newest.
@@ -575,12 +205,6 @@ func (c *Charter) Show(ctx context.Context, version int64) ([]byte, Version, err
 		return nil, Version{}, fmt.Errorf("reading version %d of the policy: %w", version, err)
 	}
 	return source, v, nil
-}
-
-func newID() string {
-	b := make([]byte, 10)
-	_, _ = rand.Read(b) // crypto/rand does not fail
-	return "policy-" + strings.ToLower(base32.StdEncoding.EncodeToString(b))
 }
 
 func digest(source []byte) string {
