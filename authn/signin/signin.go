@@ -13,7 +13,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/netip"
 	"sync"
 	"time"
@@ -73,65 +72,6 @@ type Step struct {
 	// zero where it answers.
 	AsOf time.Time
 }
-
-var (
-	// ErrRefused is the one answer for an unknown person, a wrong password or
-	// code, and a person who may use nothing: telling them apart would list
-	// the staff to a stranger (ASVS 6.3.8).
-	ErrRefused = errors.New("sign-in refused")
-	// ErrNone means that the cookie stands for neither a session nor a sign-in
-	// under way.
-	ErrNone = session.ErrNone
-	// ErrStep means that the sign-in is not at the step that was tried.
-	ErrStep = errors.New("the sign-in is at another step")
-	// ErrBusy means that too many sign-ins are being verified; try again
-	// shortly. It never stands for a wrong password.
-	ErrBusy = errors.New("too many sign-ins at once")
-	// ErrCSRF means that a mutation did not carry the token that belongs to
-	// its cookie.
-	ErrCSRF = errors.New("the request did not come from a page of ours")
-)
-
-// Held means that attempts are being slowed down. It is given for any name,
-// known or not, so it tells nothing about who exists.
-type Held struct {
-	RetryAfter time.Duration
-	// Spent: the credential opens nothing until it is bound again. The reader
-	// is told only to wait or to ask for help.
-	Spent bool
-}
-
-func (h *Held) Error() string { return fmt.Sprintf("too many tries; wait %v", h.RetryAfter) }
-
-// WrongZone refuses a sign-in from a network whose zone this gateway does not
-// serve, or that lies in none. It speaks of a network and of nobody.
-type WrongZone struct {
-	Zone policy.ZoneID // "" for none
-}
-
-func (w *WrongZone) Error() string {
-	return fmt.Sprintf("zone %q is not served by this gateway", w.Zone)
-}
-
-// Articles are those it rests on: the zones are kept apart.
-func (*WrongZone) Articles() []policy.Article { return []policy.Article{"26no2-1", "26no4-1"} }
-
-// Says is for the person who was refused.
-func (*WrongZone) Says() policy.Words {
-	return policy.Words{
-		JA: "お使いのネットワークの領域は、この関所では扱っていません。その領域の関所からサインインしてください。場所が分からないときは情報システム管理者にお尋ねください。",
-		EN: "This gateway does not serve the zone of your network. Sign in at that zone's own gateway; the system administrator knows where it is.",
-	}
-}
-
-// Away means that something the sign-in needs cannot be reached.
-type Away struct {
-	What string // "directory", "store"
-	Err  error
-}
-
-func (a *Away) Error() string { return a.What + " is away: " + a.Err.Error() }
-func (a *Away) Unwrap() error { return a.Err }
 
 // A Directory is what a sign-in asks of the people directory.
 type Directory interface {
@@ -444,62 +384,7 @@ func (s *Service) Current(ctx context.Context, o Origin, cookie string) (Step, e
 	return Step{}, ErrNone
 }
 
-// SignOut ends the session, or gives up the sign-in under way.
-func (s *Service) SignOut(ctx context.Context, o Origin, cookie string) error {
-	if session.KindOf(cookie) == session.KindFlow {
-		taken, err := s.take(ctx, cookie)
-		if err == nil && !taken {
-			err = ErrNone
-		}
-		return err
-	}
-	n, err := s.Sessions.Former(ctx, cookie)
-	if errors.Is(err, session.ErrNone) {
-		// Whoever never heard that they got another handle, and goes away, leaves no
-		// session behind that nobody holds.
-		n, err = s.Sessions.Unheard(ctx, cookie)
-	}
-	if err != nil {
-		return away(err)
-	}
-	return s.EndSession(ctx, o, n, n.ID, "signed out")
-}
-
-// EndSession ends one session on behalf of the person of by.
-func (s *Service) EndSession(ctx context.Context, o Origin, by session.Session, id, why string) error {
-	err := s.DB.WithTx(ctx, func(tx *store.Tx) error {
-		if err := s.Sessions.End(ctx, tx, id, why); err != nil {
-			return err
-		}
-		if s.Left != nil && by.ID == id {
-			if err := s.Left(ctx, tx, by); err != nil {
-				return err
-			}
-		}
-		return s.Trail.Append(ctx, tx, audit.Entry{
-			Actor: by.Login, Action: "session.ended", Object: id, Outcome: "ok", Reason: why,
-			Articles: []policy.Article{"63-7"}, From: o.Source.String(), Zone: string(o.Zone), RequestID: o.RequestID,
-		})
-	})
-	if errors.Is(err, store.ErrUntouched) { // ended meanwhile: that is what was asked for
-		err = nil
-	}
-	if err != nil {
-		return err
-	}
-	return s.Sessions.Poll(ctx)
-}
-
 func (s *Service) stale(z policy.ZoneID) time.Duration {
 	zone, _ := s.Policy().RulesOf(z)
 	return zone.DirectoryStale
-}
-
-// away tells a dependency that cannot be reached from a refusal.
-func away(err error) error {
-	switch {
-	case errors.Is(err, standing.ErrAway), errors.Is(err, directory.ErrAway), errors.Is(err, directory.ErrTruncated):
-		return &Away{What: "directory", Err: err}
-	}
-	return err
 }
