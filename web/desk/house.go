@@ -8,6 +8,7 @@ import (
 	"sekisho/authn/account"
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
+	"sekisho/authn/terminal"
 	"sekisho/authz/approval"
 	"sekisho/authz/elevate"
 	"sekisho/authz/grant"
@@ -41,6 +42,11 @@ type Sessions interface {
 	Everyone(ctx context.Context, in store.Reader) ([]session.Session, error)
 	CSRF(handle string) string // the token that goes with a handle
 	Privileged(ctx context.Context, n session.Session) (session.Privileged, bool, error)
+}
+
+// Terminals is the register of terminals; authn/terminal has one.
+type Terminals interface {
+	List(ctx context.Context) ([]terminal.Terminal, error)
 }
 
 // A Desk is safe for concurrent use: it keeps nothing.

@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"sekisho/authn"
 	"sekisho/authn/signin"
@@ -13,25 +12,6 @@ import (
 	"sekisho/web"
 	"sekisho/web/desk"
 )
-
-// A formField is one field of a form that is made from data.
-type formField struct {
-	Name, Label, Hint string
-	Kind              string // line, text, pick or ticks
-	Must              bool
-	Value             string
-	Most              int
-	Min, Max          string
-	Type              string   // of a line
-	Choices           []choice // of a line: what is suggested
-}
-
-// A formGroup is fields that belong together.
-type formGroup struct {
-	ID, Legend, Hint string
-	Fields           []formField
-	Folds, Open      bool // few need it: it is folded, but where something was entered
-}
 
 type permitAskPage struct {
 	Rooms            []room
@@ -162,24 +142,6 @@ func typedWish(w desk.PermitWish, f desk.PermitForm) url.Values {
 	return v
 }
 
-// statedName is the input of a field that a kind asks for.
-func statedName(id string) string { return "stated-" + id }
-
-func dayOf(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.In(japan).Format(time.DateOnly)
-}
-
-// lastDayOf is the last day before an end.
-func lastDayOf(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return dayOf(t.Add(-time.Second))
-}
-
 // permitAskPage is the form of a kind, filled with what was typed.
 func (h *house) permitAskPage(r *web.Request, step signin.Step, f desk.PermitForm, typed url.Values) permitAskPage {
 	g := h.tongue(r)
@@ -198,167 +160,6 @@ func (h *house) permitAskPage(r *web.Request, step signin.Step, f desk.PermitFor
 		}
 	}
 	return p
-}
-
-// A formMaker makes fields in the reader's language with what they have typed.
-type formMaker struct {
-	h      *house
-	r      *web.Request
-	g      *tongue
-	typed  url.Values
-	offers desk.PermitForm
-}
-
-// groups are the fields of a kind as its form shows them: what it is about first,
-// then when, for whom else, from where, and how long.
-func (m *formMaker) groups() []formGroup {
-	g := m.g
-	what := formGroup{Fields: []formField{m.text("reason", g.say("lease.reason"), g.say("pask.reason_hint"), true, mostReason)}}
-	hours := formGroup{ID: "hours", Legend: g.say("pask.hours"), Hint: g.say("pask.hours_hint")}
-	others := formGroup{ID: "others", Legend: g.say("pask.others"), Hint: g.say("pask.others_hint"), Folds: true}
-	if m.offers.Others {
-		others.Fields = []formField{m.line("person", g.say("pask.person"), g.say("pask.person_hint"), false, mostID)}
-	}
-	place := formGroup{ID: "place", Legend: g.say("pask.place"), Folds: true}
-	for _, f := range m.offers.Fields {
-		to := &what
-		switch {
-		case f.OfContractor && m.offers.Others:
-			to = &others
-		case f.OfContractor:
-			continue // whoever asks is not asked for what is theirs to know
-		case f.Type == desk.FieldDays || f.Type == desk.FieldHours:
-			to = &hours
-		case f.Type == desk.FieldNetworks:
-			to = &place
-		}
-		to.Fields = append(to.Fields, m.stated(f))
-	}
-	var out []formGroup
-	for _, one := range []formGroup{what, hours, others, place, m.term()} {
-		one.Open = slices.ContainsFunc(one.Fields, func(f formField) bool { return f.Value != "" })
-		if len(one.Fields) > 0 {
-			out = append(out, one)
-		}
-	}
-	return out
-}
-
-// stated is a field that a kind asks for.
-func (m *formMaker) stated(f desk.PermitField) formField {
-	g, name, label := m.g, statedName(f.ID), m.r.Say(f.Label)
-	must := f.Must && !f.OfContractor
-	switch f.Type {
-	case desk.FieldDate:
-		return m.day(name, label, "", must)
-	case desk.FieldTerminal:
-		field := m.line(name, label, g.say("pask.terminal_hint"), must, mostID)
-		for _, c := range m.offers.Terminals {
-			field.Choices = append(field.Choices, choice{Value: c.Value, Says: m.r.Say(c.Says)})
-		}
-		return field
-	case desk.FieldApplication:
-		return m.pick(name, label, "", must, m.offers.Applications)
-	case desk.FieldZone:
-		return m.pick(name, label, "", must, m.offers.Zones)
-	case desk.FieldChoice:
-		var choices []desk.PermitChoice
-		for _, c := range f.Choices {
-			choices = append(choices, desk.PermitChoice{Value: c, Says: policy.Words{JA: c, EN: c}})
-		}
-		return m.pick(name, label, "", must, choices)
-	case desk.FieldApplications:
-		field := m.ticks(name, label, g.say("pask.applications_hint"), must)
-		for _, c := range m.offers.Applications {
-			field.Choices = append(field.Choices, choice{c.Value, m.r.Say(c.Says), slices.Contains(m.typed[name], c.Value)})
-		}
-		return field
-	case desk.FieldDays:
-		field := m.ticks(name, label, "", must)
-		for _, d := range week() {
-			field.Choices = append(field.Choices, choice{d, g.weekday(d), slices.Contains(m.typed[name], d)})
-		}
-		return field
-	case desk.FieldHours:
-		return m.line(name, label, g.say("pask.hours_how"), must, mostName)
-	case desk.FieldNetworks:
-		return m.line(name, label, g.say("pask.networks_hint"), must, mostReason)
-	case desk.FieldPath:
-		return m.line(name, label, g.say("pask.path_hint"), must, mostReason)
-	}
-	return m.line(name, label, "", must, mostReason)
-}
-
-func (m *formMaker) line(name, label, hint string, must bool, most int) formField {
-	return formField{Name: name, Label: label, Hint: hint, Kind: "line", Type: "text", Must: must, Value: m.typed.Get(name), Most: most}
-}
-
-func (m *formMaker) text(name, label, hint string, must bool, most int) formField {
-	f := m.line(name, label, hint, must, most)
-	f.Kind = "text"
-	return f
-}
-
-func (m *formMaker) day(name, label, hint string, must bool) formField {
-	f := m.line(name, label, hint, must, 0)
-	f.Type = "date"
-	return f
-}
-
-func (m *formMaker) pick(name, label, hint string, must bool, choices []desk.PermitChoice) formField {
-	f := m.line(name, label, hint, must, 0)
-	f.Kind = "pick"
-	for _, c := range choices {
-		f.Choices = append(f.Choices, choice{c.Value, m.r.Say(c.Says), f.Value == c.Value})
-	}
-	return f
-}
-
-func (m *formMaker) ticks(name, label, hint string, must bool) formField {
-	return formField{Name: name, Label: label, Hint: hint, Kind: "ticks", Must: must}
-}
-
-// term is from when until when.
-func (m *formMaker) term() formGroup {
-	g, f, today := m.g, m.offers, dayOf(m.h.srv.Now())
-	from, until := m.day("from", g.say("pask.from"), "", true), m.day("until", g.say("pask.until"), g.say("pask.until_hint"), true)
-	from.Min, until.Min, until.Max = today, today, lastDayOf(f.Last)
-	if !f.Until.IsZero() {
-		until.Hint = g.say("pask.until_proposed", "Day", g.lastDay(f.Until))
-	}
-	return formGroup{ID: "term", Legend: g.say("pask.term"), Fields: []formField{from, until}}
-}
-
-// MostID and mostName are how long a login or an id, and a name, may be.
-const (
-	mostID   = 128
-	mostName = 200
-)
-
-// week is a week as people here write it, from Monday.
-func week() []string {
-	days := policy.Weekdays()
-	return append(days[1:], days[0])
-}
-
-func (g *tongue) weekday(day string) string {
-	switch day {
-	case "mon":
-		return g.say("day.mon")
-	case "tue":
-		return g.say("day.tue")
-	case "wed":
-		return g.say("day.wed")
-	case "thu":
-		return g.say("day.thu")
-	case "fri":
-		return g.say("day.fri")
-	case "sat":
-		return g.say("day.sat")
-	case "sun":
-		return g.say("day.sun")
-	}
-	return day
 }
 
 // askPermit asks, and leads to what was asked for.
@@ -424,87 +225,4 @@ func (h *house) placed(r *web.Request, groups []formGroup, faults []Fault) {
 			}
 		}
 	}
-}
-
-// readWish reads a form. What can be seen to be wrong here is said at once, all
-// of it; the rules are the book's.
-func (h *house) readWish(r *web.Request, f desk.PermitForm) (desk.PermitWish, []Fault) {
-	g, in := h.tongue(r), formReader{h: h, r: r}
-	wish := desk.PermitWish{Kind: f.ID, Renews: in.get("renew"), Reason: in.line("reason", mostReason, true), Stated: map[string][]string{}, Key: keyOf(r, "")}
-	if f.Others {
-		wish.Person = in.line("person", mostID, false)
-	}
-	for _, one := range f.Fields {
-		name, must := statedName(one.ID), one.Must && !one.OfContractor
-		if one.OfContractor && !f.Others {
-			continue
-		}
-		var said []string
-		switch one.Type {
-		case desk.FieldDate:
-			in.day(name, must)
-			said = []string{narrowed(in.get(name))}
-		case desk.FieldApplications, desk.FieldDays:
-			if said = r.PostForm[name]; len(said) == 0 && must {
-				in.wrong(name, g.say("pask.choose_one"))
-			}
-		case desk.FieldHours, desk.FieldNetworks:
-			said = listed(in.line(name, mostReason, must))
-		case desk.FieldChoice, desk.FieldZone, desk.FieldApplication, desk.FieldTerminal:
-			said = []string{in.line(name, mostID, must)}
-		default:
-			said = []string{in.line(name, mostReason, must)}
-		}
-		if said = slices.DeleteFunc(slices.Clone(said), func(s string) bool { return s == "" }); len(said) > 0 {
-			wish.Stated[one.ID] = said
-		}
-	}
-	wish.From, wish.Until = in.day("from", true), in.day("until", true)
-	if !wish.Until.IsZero() {
-		wish.Until = wish.Until.AddDate(0, 0, 1) // the day that is named is the last one
-		if wish.Until.Before(wish.From.AddDate(0, 0, 1)) {
-			in.wrong("until", g.say("pask.until_early"))
-		}
-	}
-	return wish, in.faults
-}
-
-// listed takes apart what was typed as a list, and writes digits and marks as
-// programs do.
-func listed(text string) []string {
-	text = strings.NewReplacer("：", ":", "〜", "-", "～", "-", "－", "-", "−", "-", "／", "/", "．", ".").Replace(narrowed(text))
-	return strings.FieldsFunc(text, func(c rune) bool { return strings.ContainsRune(" ,、，　\n\r\t", c) })
-}
-
-// A formReader reads a form and gathers what is wrong with it.
-type formReader struct {
-	h      *house
-	r      *web.Request
-	faults []Fault
-}
-
-func (in *formReader) get(name string) string { return strings.TrimSpace(in.r.PostForm.Get(name)) }
-
-func (in *formReader) wrong(name, says string) { in.faults = append(in.faults, Fault{name, says}) }
-
-func (in *formReader) line(name string, most int, must bool) string {
-	text := in.get(name)
-	in.faults = append(in.faults, in.h.text(in.r, name, text, most, must)...)
-	return text
-}
-
-func (in *formReader) day(name string, must bool) time.Time {
-	text := narrowed(in.get(name))
-	if text == "" {
-		if must {
-			in.faults = append(in.faults, in.h.text(in.r, name, text, mostID, true)...)
-		}
-		return time.Time{}
-	}
-	t, err := time.ParseInLocation(time.DateOnly, text, japan)
-	if err != nil {
-		in.wrong(name, in.h.tongue(in.r).say("pask.day_wrong"))
-		return time.Time{}
-	}
-	return t
 }
