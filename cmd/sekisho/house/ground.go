@@ -341,3 +341,8 @@ func joinZones(zones []policy.ZoneID) string {
 	slices.Sort(names)
 	return strings.Join(names, ", ")
 }
+
+// note enters one act on the trail in a transaction of its own.
+func (g *Ground) note(ctx context.Context, e audit.Entry) error {
+	return g.DB.WithTx(ctx, func(tx *store.Tx) error { return g.Trail.Append(ctx, tx, e) })
+}

@@ -8,12 +8,9 @@ package house
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,7 +31,6 @@ import (
 	"sekisho/authn/ticket"
 	"sekisho/authn/token"
 	"sekisho/authn/totp"
-	"sekisho/authz"
 	"sekisho/authz/approval"
 	"sekisho/authz/elevate"
 	"sekisho/authz/grant"
@@ -48,11 +44,9 @@ import (
 	"sekisho/authz/sealed"
 	sharing "sekisho/authz/shared"
 	"sekisho/authz/statute"
-	"sekisho/cmd/sekisho/say"
 	"sekisho/directory"
 	"sekisho/directory/ldap"
 	"sekisho/policy"
-	"sekisho/policy/audit"
 	"sekisho/policy/clock"
 	"sekisho/policy/ephemeral"
 	"sekisho/policy/secret"
@@ -65,14 +59,6 @@ import (
 	"sekisho/web/openid"
 	"sekisho/web/page"
 )
-
-// mostEphemeral bounds what is held in memory and may be lost, such as sign-ins
-// under way.
-const mostEphemeral = 500_000
-
-// remindEvery is how often it is looked whether something is overdue about an
-// emergency ID.
-const remindEvery = 15 * time.Minute
 
 // A House is everything, built and not yet open to visitors.
 type House struct {
@@ -338,75 +324,8 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	return nil
 }
 
-// relyingParty is who asks for passkeys: the name of the gate's own host, at its
-// one address.
-func relyingParty(cfg Config, p *policy.Policy) passkey.RP {
-	name := p.Prefecture.Name.In("ja")
-	if name == "" {
-		name = "関所"
-	}
-	u := cfg.PublicURL
-	return passkey.RP{ID: u.Hostname(), Name: name, Origins: []string{u.Scheme + "://" + u.Host}}
-}
-
-// guard tells web the live cookies from the dead.
-type guard struct {
-	*signin.Service
-	sessions *session.Sessions
-}
-
-func (g guard) CheckCSRF(cookie, token string) bool { return g.sessions.CheckCSRF(cookie, token) }
-
-// sectionOf is the section of a login, "" where there is no such person.
-func (h *House) sectionOf(ctx context.Context, login string) (string, error) {
-	p, err := h.Directory.Find(ctx, login)
-	if errors.Is(err, directory.ErrNotFound) || errors.Is(err, directory.ErrAmbiguous) {
-		return "", nil
-	}
-	return p.Section, err
-}
-
-func openDirectory(ctx context.Context, cfg Config, now clock.Now) (*ldap.Directory, error) {
-	d := cfg.Directory
-	if d.BindPassword.IsEmpty() {
-		pw, err := secret.ReadFile(cfg.BindPasswordFile)
-		if err != nil {
-			return nil, say.Errorf("directory.bind_password_file を使えません: %[1]v", "directory.bind_password_file cannot be used: %[1]v", err)
-		}
-		d.BindPassword = pw
-	}
-	dir, err := ldap.Open(ctx, d, now)
-	if err != nil {
-		return nil, say.Errorf("ディレクトリを開けません: %[1]v。`sekisho config check` で確かめてください。",
-			"the directory cannot be opened: %[1]v; see `sekisho config check`", err)
-	}
-	return dir, nil
-}
-
-// fill adds to facts what a decision may rest on beside the directory: permits, and
-// sections beside the own.
-func (h *House) fill(ctx context.Context, f *authz.Facts) error {
-	if err := h.Permits.Fill(ctx, f); err != nil {
-		return err
-	}
-	return h.Personnel.Fill(ctx, f)
-}
-
-// permitted are the permits as those who try access see them: as the doors do.
-type permitted struct {
-	*permit.Book
-	fill func(ctx context.Context, f *authz.Facts) error
-}
-
-func (p permitted) Fill(ctx context.Context, f *authz.Facts) error { return p.fill(ctx, f) }
-
 // Rules are those in force of the zones served here.
 func (h *House) Rules() *policy.Policy { return h.inForce() }
-
-// note enters one act on the trail in a transaction of its own.
-func (g *Ground) note(ctx context.Context, e audit.Entry) error {
-	return g.DB.WithTx(ctx, func(tx *store.Tx) error { return g.Trail.Append(ctx, tx, e) })
-}
 
 // Close closes what is open, top down.
 func (h *House) Close() {
@@ -417,147 +336,4 @@ func (h *House) Close() {
 	if h.Ground != nil {
 		h.Ground.Close()
 	}
-}
-
-// LookAtKeys has the key files read again at once.
-func (h *House) LookAtKeys() { h.keys.Look() }
-
-// Handler answers everything that visitors may ask.
-func (h *House) Handler() http.Handler { return h.Web }
-
-// Run does what goes on by itself: sealing the trail, following the rules and
-// the revocations, watching the clock, finishing what a crash left. It returns
-// when ctx ends and all of it has stopped.
-func (h *House) Run(ctx context.Context) {
-	h.askCeiling(ctx)
-	h.lookAtFiles(ctx, h.cfg)
-	var wg sync.WaitGroup
-	for _, work := range []func(context.Context){
-		h.Seal.Run, h.Charter.Run, h.keys.run, h.keys.reseal, h.Tokens.Run, h.Sessions.Run, h.Watch.Run, h.Account.Run, h.Mail.Run, h.Herald.Run,
-		h.Effects.Run, h.Leases.Run, h.SharedIDs.Run, h.Permits.Run, h.Statutes.Run, h.Lifecycle.Run, h.Scheduled.Run, h.Personnel.Run, func(ctx context.Context) { h.Approvals.Run(ctx, h.complain) },
-		func(ctx context.Context) { h.Restores.Run(ctx, h.complain) },
-		h.keepTime, h.enterDenials, h.shared.run,
-		func(ctx context.Context) {
-			if h.Remote != nil {
-				h.Remote.run(ctx, h)
-			}
-		},
-		func(ctx context.Context) {
-			h.watchers.look(ctx)
-			every(ctx, 5*time.Minute, func() { h.watchers.look(ctx) })
-		},
-		func(ctx context.Context) {
-			h.lookAtEffects(ctx)
-			every(ctx, effectsEvery, func() { h.lookAtEffects(ctx) })
-		},
-		func(ctx context.Context) {
-			h.lookAtSweeps(ctx)
-			every(ctx, sweepsEvery, func() { h.lookAtSweeps(ctx) })
-		},
-		func(ctx context.Context) { every(ctx, 15*time.Second, func() { h.askCeiling(ctx) }) },
-		func(ctx context.Context) {
-			h.Web.Examine(ctx)
-			every(ctx, examineEvery, func() { h.Web.Examine(ctx) })
-		},
-		func(ctx context.Context) {
-			h.countStored(ctx)
-			every(ctx, countEvery, func() { h.countStored(ctx) })
-		},
-		func(ctx context.Context) {
-			every(ctx, 5*time.Second, func() { h.complain(ctx, "telling of a sealed key", h.LockDown.TellSealed(ctx)) })
-		},
-		func(ctx context.Context) {
-			every(ctx, 5*time.Second, func() { h.complain(ctx, "telling of suspended rights", h.People.TellRights(ctx)) })
-		},
-		func(ctx context.Context) {
-			every(ctx, remindEvery, func() { h.complain(ctx, "telling of emergency IDs", h.Sealed.Remind(ctx)) })
-		},
-		func(ctx context.Context) { every(ctx, lookEvery, func() { h.lookAtFiles(ctx, h.cfg) }) },
-		func(ctx context.Context) {
-			every(ctx, 30*time.Second, func() { h.complain(ctx, "finishing password changes", h.Signin.Recover(ctx)) })
-		},
-		func(ctx context.Context) {
-			every(ctx, time.Hour, func() {
-				h.complain(ctx, "tidying attempts", h.Signin.Tidy(ctx))
-				h.complain(ctx, "tidying OpenID Connect's rows", h.OpenID.Tidy(ctx))
-			})
-		},
-	} {
-		wg.Go(func() { work(ctx) })
-	}
-	wg.Wait()
-}
-
-// complain logs what failed in the background and will be tried again.
-func (h *House) complain(ctx context.Context, what string, err error) {
-	if err != nil && ctx.Err() == nil {
-		h.lookout.failures.WithLabelValues(what).Inc()
-		h.log.WarnContext(ctx, what+" failed; it is tried again", "error", err)
-	}
-}
-
-// askCeiling asks the directory after how many failures it locks. Ours must
-// hold before that, or a stranger could lock a person out of everything else
-// that uses the directory. An answer that cannot be had changes nothing.
-func (h *House) askCeiling(ctx context.Context) {
-	theirs, err := h.Directory.LockoutPolicy(ctx)
-	if err != nil {
-		h.complain(ctx, "asking the directory for its lockout", err)
-		return
-	}
-	if !theirs.Enabled || theirs.MaxFailures == 0 {
-		h.ceiling.Store(0)
-		return
-	}
-	h.ceiling.Store(int64(max(1, theirs.MaxFailures-1)))
-}
-
-// Serve opens the doors on ln until ctx ends. Then /readyz says so while the
-// doors are still open, for Config.DrainDelay, so that balancers look elsewhere;
-// then what is in flight may finish, for as long as grace.
-func (h *House) Serve(ctx context.Context, ln net.Listener, grace time.Duration) error {
-	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var running sync.WaitGroup
-	running.Go(func() { h.Run(background) })
-	// The trail is sealed until the last request has been answered.
-	defer running.Wait()
-	defer stop()
-	defer h.answerGear(ctx)()
-
-	srv := h.Web.HTTPServer()
-	out := &drain{next: h.Handler()}
-	srv.Handler, srv.ConnState = out, out.state
-	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(ln) }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serving: %w", err)
-	case <-h.life.over:
-		_ = srv.Close() // nothing that is in flight may be done in the other store
-		return say.Errorf("データベースが、控えからの復元などで別のものに替わりました。ゲートを起動し直してください。", "another store was put in the place of this gate's, by a restore perhaps; start the gate again")
-	case <-ctx.Done():
-	}
-	h.Web.Drain()
-	h.log.Info("stopping", "drain_delay", h.drain.String(), "shutdown_grace", grace.String())
-	if h.drain > 0 {
-		leaving := time.NewTimer(h.drain)
-		defer leaving.Stop()
-		select {
-		case err := <-failed:
-			return fmt.Errorf("serving: %w", err)
-		case <-leaving.C:
-		}
-	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer cancel()
-	out.wait(last, ln)
-	// The door was closed already; that it cannot be closed twice is no fault.
-	if err := srv.Shutdown(last); err != nil && !errors.Is(err, net.ErrClosed) {
-		_ = srv.Close()
-		return say.Errorf("%[1]v 待っても終わらない要求を打ち切りました。", "requests still in flight after %[1]v were cut off", grace)
-	}
-	if err := <-failed; !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
-		return fmt.Errorf("serving: %w", err)
-	}
-	return nil
 }

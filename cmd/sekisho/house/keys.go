@@ -471,3 +471,6 @@ func (g *Ground) RemoveKeys(ctx context.Context, ring custody.Ring) error {
 	}
 	return secret.RemoveKeys(g.KeyFile(ring), gone...)
 }
+
+// LookAtKeys has the key files read again at once.
+func (h *House) LookAtKeys() { h.keys.Look() }

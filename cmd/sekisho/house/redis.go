@@ -23,6 +23,10 @@ type shared struct {
 	bell  *ephemeral.Bell
 }
 
+// mostEphemeral bounds what is held in memory and may be lost, such as sign-ins
+// under way.
+const mostEphemeral = 500_000
+
 // openEphemeral is where sign-ins under way are kept: with Redis there, and in
 // rows while it is away. Without it in memory, or, where the store is one that
 // many gates may share, in rows.

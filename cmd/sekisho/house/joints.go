@@ -1,0 +1,48 @@
+package house
+
+import (
+	"context"
+
+	"sekisho/authn/passkey"
+	"sekisho/authn/session"
+	"sekisho/authn/signin"
+	"sekisho/authz"
+	"sekisho/authz/permit"
+	"sekisho/policy"
+)
+
+// relyingParty is who asks for passkeys: the name of the gate's own host, at its
+// one address.
+func relyingParty(cfg Config, p *policy.Policy) passkey.RP {
+	name := p.Prefecture.Name.In("ja")
+	if name == "" {
+		name = "関所"
+	}
+	u := cfg.PublicURL
+	return passkey.RP{ID: u.Hostname(), Name: name, Origins: []string{u.Scheme + "://" + u.Host}}
+}
+
+// guard tells web the live cookies from the dead.
+type guard struct {
+	*signin.Service
+	sessions *session.Sessions
+}
+
+func (g guard) CheckCSRF(cookie, token string) bool { return g.sessions.CheckCSRF(cookie, token) }
+
+// fill adds to facts what a decision may rest on beside the directory: permits, and
+// sections beside the own.
+func (h *House) fill(ctx context.Context, f *authz.Facts) error {
+	if err := h.Permits.Fill(ctx, f); err != nil {
+		return err
+	}
+	return h.Personnel.Fill(ctx, f)
+}
+
+// permitted are the permits as those who try access see them: as the doors do.
+type permitted struct {
+	*permit.Book
+	fill func(ctx context.Context, f *authz.Facts) error
+}
+
+func (p permitted) Fill(ctx context.Context, f *authz.Facts) error { return p.fill(ctx, f) }
