@@ -47,7 +47,7 @@ func (b *Book) Compare(ctx context.Context) error {
 	problem := b.compare(ctx)
 	said := ""
 	if problem != nil {
-		said = brief(problem)
+		said = store.Brief(problem)
 	}
 	err = b.DB.WithTx(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 		return tx.ExecOne(ctx, `
@@ -278,7 +278,7 @@ func (b *Book) judge(ctx context.Context, thing string, f Finding, remove, tooMa
 				f.Hindrance = fmt.Sprintf("more than %d at once", mostRemoved)
 			default:
 				if err := take(work); err != nil {
-					f.Hindrance = brief(err)
+					f.Hindrance = store.Brief(err)
 				} else {
 					f.RemovedAt = b.Now()
 				}

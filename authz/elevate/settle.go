@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"sekisho/authn/standing"
@@ -190,7 +189,7 @@ func (b *Book) failed(ctx context.Context, h hold, applying string, problem erro
 		if err := changed(ctx, tx, h, now); err != nil {
 			return err
 		}
-		said := brief(problem)
+		said := store.Brief(problem)
 		if h.mend {
 			said = lateHand
 		}
@@ -214,15 +213,6 @@ func (b *Book) failed(ctx context.Context, h hold, applying string, problem erro
 		return errors.Join(problem, err)
 	}
 	return problem
-}
-
-// brief is what is kept of an error.
-func brief(err error) string {
-	s := strings.ToValidUTF8(err.Error(), "\uFFFD")
-	if r := []rune(s); len(r) > 300 {
-		return string(r[:300]) + "…"
-	}
-	return s
 }
 
 // enter writes one effect's fate on the trail.

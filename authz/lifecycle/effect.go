@@ -112,7 +112,7 @@ func (b *Book) bring(ctx context.Context, r row) error {
 			if _, err := tx.Exec(ctx, `DELETE FROM tombstone WHERE person_id = $1`, string(now.person)); err != nil {
 				return err
 			}
-			now.effectError = brief(problem)
+			now.effectError = store.Brief(problem)
 			if err := put(ctx, tx, now); err != nil {
 				return err
 			}
@@ -125,7 +125,7 @@ func (b *Book) bring(ctx context.Context, r row) error {
 		}
 		if problem != nil {
 			now.effectDue = b.Now().Add(rests[min(int(now.tries)-1, len(rests)-1)])
-			now.effectError = brief(problem)
+			now.effectError = store.Brief(problem)
 			if now.tries == stubborn {
 				if err := b.failed(ctx, tx, now); err != nil {
 					return err

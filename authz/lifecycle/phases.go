@@ -156,6 +156,9 @@ func (b *Book) forget(ctx context.Context, tx *store.Tx, sweep string) error {
 	return nil
 }
 
+// actBatch is how many IDs are taken up at a time.
+const actBatch = 50
+
 // tries are how often a sweep tries to deal with one ID, the rest of which is a finding.
 const tries = 3
 
@@ -233,11 +236,11 @@ func (w *work) stumbled(ctx context.Context, e Entry, why error) error {
 		if err := tx.ExecOne(ctx, `UPDATE sweep SET failed = failed + 1 WHERE id = $1`, w.ID); err != nil {
 			return err
 		}
-		if err := w.found(ctx, tx, Finding{Kind: NotDealt, Subject: string(e.Person), Login: e.Login, Section: e.Section, Detail: brief(why)}); err != nil {
+		if err := w.found(ctx, tx, Finding{Kind: NotDealt, Subject: string(e.Person), Login: e.Login, Section: e.Section, Detail: store.Brief(why)}); err != nil {
 			return err
 		}
 		entry := w.about("dormancy.failed", e)
-		entry.Outcome, entry.Reason = audit.Failed, brief(why)
+		entry.Outcome, entry.Reason = audit.Failed, store.Brief(why)
 		return w.Trail.Append(ctx, tx, entry)
 	})
 	if err != nil {

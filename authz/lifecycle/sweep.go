@@ -13,19 +13,8 @@ import (
 	"sekisho/policy/store"
 )
 
-const (
-	// claimLasts is how long one who died at a sweep is waited for.
-	claimLasts = time.Minute
-	// beatEvery is how often, in real time, whoever sweeps says that they live.
-	beatEvery = 5 * time.Second
-	lookEvery = 2 * time.Second
-	// restAfter is how long a sweep rests at most that the directory did not answer.
-	restAfter = 5 * time.Minute
-	actBatch  = 50
-)
-
-// errLost: somebody else goes on with the sweep, or it is over.
-var errLost = errors.New("the sweep is somebody else's")
+// lookEvery is how often it is looked whether something is to be done.
+const lookEvery = 2 * time.Second
 
 // system is who acts where nobody does.
 const system = "system"

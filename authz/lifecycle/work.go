@@ -11,6 +11,18 @@ import (
 	"sekisho/policy/store"
 )
 
+const (
+	// claimLasts is how long one who died at a sweep is waited for.
+	claimLasts = time.Minute
+	// beatEvery is how often, in real time, whoever sweeps says that they live.
+	beatEvery = 5 * time.Second
+	// restAfter is how long a sweep rests at most that the directory did not answer.
+	restAfter = 5 * time.Minute
+)
+
+// errLost: somebody else goes on with the sweep, or it is over.
+var errLost = errors.New("the sweep is somebody else's")
+
 // work is a sweep in somebody's hands.
 type work struct {
 	*Book
@@ -65,24 +77,18 @@ func (w *work) restFor(ctx context.Context, why error, pause time.Duration) erro
 		if w.By != system && w.State == Reading {
 			// Whoever is at the terminal sees it, and tries again themselves.
 			err := tx.ExecOne(ctx, `UPDATE sweep SET state = 'dropped', why = $1, ended_at = $2 WHERE id = $3 AND holder = $4`,
-				brief(why), store.Micros(w.Now()), w.ID, w.holder)
+				store.Brief(why), store.Micros(w.Now()), w.ID, w.holder)
 			if err != nil {
 				return err
 			}
 			return w.forget(ctx, tx, w.ID)
 		}
-		return tx.ExecOne(ctx, `UPDATE sweep SET why = $1, claimed_until = $2, tries = tries + 1 WHERE id = $3 AND holder = $4`, brief(why), store.Micros(until), w.ID, w.holder)
+		return tx.ExecOne(ctx, `UPDATE sweep SET why = $1, claimed_until = $2, tries = tries + 1 WHERE id = $3 AND holder = $4`, store.Brief(why), store.Micros(until), w.ID, w.holder)
 	})
 	if errors.Is(err, store.ErrUntouched) {
 		return nil
 	}
 	return err
-}
-
-// brief is an error as it is kept.
-func brief(err error) string {
-	s := []rune(err.Error())
-	return string(s[:min(len(s), 300)])
 }
 
 // entry begins an entry of a sweep on the trail.
