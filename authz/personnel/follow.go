@@ -1,0 +1,111 @@
+package personnel
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"sekisho/authn/standing"
+	"sekisho/authz/lifecycle"
+	"sekisho/policy/store"
+)
+
+// follows is what follows in the store from a change that the directory has.
+func (b *Book) follows(ctx context.Context, tx *store.Tx, j *job) error {
+	c, now := j.change, b.Now()
+	if c.Act == Leaves {
+		if err := b.Sessions.EndAll(ctx, tx, j.who.ID, j.who.Login, "", "left"); err != nil {
+			return err
+		}
+		if err := endPlaces(ctx, tx, j.who.ID, nil, now); err != nil {
+			return err
+		}
+	}
+	if err := b.ends(ctx, tx, j, c.EndsLeases(), c.EndsPermits(), string(c.Act)); err != nil {
+		return err
+	}
+	if c.SaysConcurrent {
+		if err := endPlaces(ctx, tx, j.who.ID, c.Concurrent, now); err != nil {
+			return err
+		}
+		for _, section := range c.Concurrent {
+			if err := putPlace(ctx, tx, j.who.ID, section, concurrent, now, c.After.Expires, j.importID); err != nil {
+				return err
+			}
+		}
+	}
+	if !c.Handover.IsZero() {
+		if err := putPlace(ctx, tx, j.who.ID, c.Before.Section, handover, now, c.Handover, j.importID); err != nil {
+			return err
+		}
+	}
+	if b.Life == nil {
+		return nil
+	}
+	if c.Before.Disabled && !c.After.Disabled {
+		kinds, err := standing.Records(ctx, tx, j.who.ID, now)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(kinds, func(r standing.Record) bool { return r.Kind == standing.Dormant }) {
+			if err := b.Life.Reopen(ctx, tx, j.who); err != nil {
+				return err
+			}
+			if err := standing.Lift(ctx, tx, j.who.ID, standing.Dormant, now); err != nil && !errors.Is(err, store.ErrUntouched) {
+				return err
+			}
+		}
+	}
+	if c.LeaveOver {
+		if err := b.Life.EndLeave(ctx, tx, j.who, j.by); err != nil && !errors.Is(err, lifecycle.ErrNoLeave) {
+			return err
+		}
+	}
+	if !c.LeaveFrom.IsZero() {
+		return b.Life.Leave(ctx, tx, lifecycle.Leave{Who: j.who, From: c.LeaveFrom, Until: c.LeaveUntil, Reason: j.importID, By: j.by})
+	}
+	return nil
+}
+
+// ends ends what is lent and permitted to somebody.
+func (b *Book) ends(ctx context.Context, tx *store.Tx, j *job, leases, permits bool, why string) error {
+	for _, of := range []struct {
+		Leases
+		ends bool
+	}{{b.Leases, leases}, {b.Permits, permits}} {
+		if of.Leases == nil || !of.ends || j.who.ID == "" {
+			continue
+		}
+		if _, err := of.EndOf(ctx, tx, j.who.ID, j.by, why); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unfollows turns round what follows turned.
+func (b *Book) unfollows(ctx context.Context, tx *store.Tx, j *job) error {
+	c, now := j.change, b.Now()
+	if j.who.ID == "" || !j.found.Applied {
+		return nil
+	}
+	if j.found.New {
+		return b.Sessions.EndAll(ctx, tx, j.who.ID, j.who.Login, "", "undone")
+	}
+	if c.SaysConcurrent || c.Act == Leaves || !c.Handover.IsZero() {
+		if err := endPlaces(ctx, tx, j.who.ID, j.found.Places, now); err != nil {
+			return err
+		}
+		for _, section := range j.found.Places {
+			if err := putPlace(ctx, tx, j.who.ID, section, concurrent, now, j.found.Expires, j.importID); err != nil {
+				return err
+			}
+		}
+	}
+	if !c.LeaveFrom.IsZero() && b.Life != nil {
+		if err := b.Life.EndLeave(ctx, tx, j.who, j.by); err != nil && !errors.Is(err, lifecycle.ErrNoLeave) {
+			return err
+		}
+	}
+	return nil
+}
