@@ -25,8 +25,10 @@ import (
 	"sekisho/authn/signin"
 	"sekisho/authn/standing"
 	"sekisho/authn/token"
+	"sekisho/authz"
 	"sekisho/authz/grant"
 	"sekisho/authz/lockdown"
+	"sekisho/authz/permit"
 	"sekisho/cmd/sekisho/house"
 	"sekisho/directory"
 	"sekisho/policy"
@@ -87,7 +89,9 @@ func newCheckpoint(b *testing.B, apps, stored, lent int) *checkpoint {
 	if err != nil {
 		b.Fatal(err)
 	}
-	rules, problems := policy.Parse("policy.yaml", append(rulesFor(apps), lends...))
+	text := strings.Replace(string(rulesFor(apps)), "posts:\n", "  - {id: internet, name: {ja: インターネット接続系, en: Internet zone}, sign_in_acr: aal1}\nposts:\n", 1)
+	text = strings.Replace(text, "networks:\n", "networks:\n  - {cidr: 10.3.0.0/16, zone: internet}\n  - {cidr: 203.0.113.0/24, zone: internet, outside: true}\n", 1)
+	rules, problems := policy.Parse("policy.yaml", []byte(text+lends))
 	if len(problems) > 0 {
 		b.Fatal(problems)
 	}
@@ -102,9 +106,11 @@ func newCheckpoint(b *testing.B, apps, stored, lent int) *checkpoint {
 	c.sessions = session.New(c.db, ring, trail, watch, current, now)
 	orders := lockdown.New(c.db, current, now, c.sessions.InStep)
 	book := grant.New(grant.House{DB: c.db, Trail: trail, Policy: current, Now: now})
+	permits := permit.New(permit.House{DB: c.db, Trail: trail, Policy: current, Now: now})
 	watch.Heed(c.sessions.InStep, c.sessions.Ring)
 	c.sessions.Obey(orders.Bar, orders.Spared)
-	c.sessions.PollWith(watch, orders, book)
+	c.sessions.Require(permits.Bar, "63-1", "26no2-2")
+	c.sessions.PollWith(watch, orders, book, permits)
 	keys, err := token.Open(b.Context(), c.db, ring, trail, now)
 	if err != nil {
 		b.Fatal(err)
@@ -118,7 +124,11 @@ func newCheckpoint(b *testing.B, apps, stored, lent int) *checkpoint {
 		Now: clock.NewFloor(now).Now, Policy: current, Guard: nobody{},
 	})
 	gate.Mount(c.srv, gate.Services{
-		Sessions: c.sessions, People: watch, SignIn: nobody{}, Keys: keys, LockDowns: orders.InForce, Leases: house.Lent(book, c.sessions),
+		Sessions: c.sessions, People: watch, SignIn: nobody{}, Keys: keys, LockDowns: orders.InForce, Leases: house.Lent(book, c.sessions), Used: permits.Used,
+		Fill: func(ctx context.Context, f authz.Facts) (authz.Facts, error) {
+			err := permits.Fill(ctx, &f)
+			return f, err
+		},
 	})
 	c.fill(b, stored, now())
 	c.lend(b, lent, now())
