@@ -71,7 +71,7 @@ type Permit struct {
 }
 
 // live is until when the permit lets through what the facts say, if it does.
-func (m Permit) live(f Facts) (until time.Time, ok bool) {
+func (m *Permit) live(f *Facts) (until time.Time, ok bool) {
 	if f.Now.Before(m.Since) || !f.Now.Before(m.Until) {
 		return time.Time{}, false
 	}
@@ -219,7 +219,7 @@ func Decide(p *policy.Policy, f Facts) Verdict {
 		}
 	}
 	if f.Outside {
-		end, id, ok := permitted(f, RemoteAccess, func(m Permit) bool { return m.Person == f.Person.ID })
+		end, id, ok := permitted(&f, RemoteAccess, func(m *Permit) bool { return m.Person == f.Person.ID })
 		if !ok {
 			v := refuse(NoRemote, with(every, "63-1", "63-2(1)"), policy.Words{
 				JA: "庁外からこのシステムを使うには、ＣＩＯの許可が必要です。リモートアクセスの許可を申請してください。",
@@ -308,7 +308,7 @@ func crosses(p *policy.Policy, f Facts) (ends []time.Time, by []string, refused 
 	if !plain {
 		return nil, nil, unreadable(), false
 	}
-	until, id, ok := permitted(f, ZoneCrossing, func(m Permit) bool { return m.From == from && policy.Below(path, m.Path) })
+	until, id, ok := permitted(&f, ZoneCrossing, func(m *Permit) bool { return m.From == from && policy.Below(path, m.Path) })
 	if ok {
 		return []time.Time{until}, []string{id}, Verdict{}, true
 	}
@@ -329,8 +329,9 @@ func crossingArticles(from, to policy.ZoneID, of policy.Article) []policy.Articl
 
 // permitted finds the permit of a kind that lets this request through for the
 // longest, its end and its id. Without an application it is one for any.
-func permitted(f Facts, kind PermitKind, fits func(Permit) bool) (until time.Time, id string, ok bool) {
-	for _, m := range f.Permits {
+func permitted(f *Facts, kind PermitKind, fits func(*Permit) bool) (until time.Time, id string, ok bool) {
+	for i := range f.Permits {
+		m := &f.Permits[i]
 		if m.Kind != kind || f.Application.ID != "" && !slices.Contains(m.Applications, f.Application.ID) || !fits(m) {
 			continue
 		}

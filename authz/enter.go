@@ -37,7 +37,7 @@ func Enter(p *policy.Policy, f Facts) Verdict {
 			v.StepUp = policy.AAL2
 			return v
 		}
-		until, id, ok := permitted(f, RemoteAccess, func(m Permit) bool { return m.Person == f.Person.ID })
+		until, id, ok := permitted(&f, RemoteAccess, func(m *Permit) bool { return m.Person == f.Person.ID })
 		if !ok {
 			v := refuse(NoRemote, with(every, "63-1", "63-2(1)"), policy.Words{
 				JA: "庁外から使うには、ＣＩＯの許可が必要です。この端末、場所及び時間で使える許可がありません。庁内で、リモートアクセスの許可を申請してください。",
@@ -51,7 +51,7 @@ func Enter(p *policy.Policy, f Facts) Verdict {
 	if _, served := p.Zone(f.From); served {
 		return allow(time.Time{})
 	}
-	until, id, ok := permitted(f, ZoneCrossing, func(m Permit) bool { return m.From == f.From && leadsHere(p, m) })
+	until, id, ok := permitted(&f, ZoneCrossing, func(m *Permit) bool { return m.From == f.From && leadsHere(p, m) })
 	if !ok {
 		v := refuse(NoCrossing, []policy.Article{"26no2-1", "26no4-1"}, policy.Words{
 			JA: "お使いのネットワークの領域は、この関所では扱っていません。その領域の関所からサインインしてください。場所が分からないときは情報システム管理者にお尋ねください。",
@@ -65,7 +65,7 @@ func Enter(p *policy.Policy, f Facts) Verdict {
 
 // leadsHere reports whether a crossing ends at an application that is served here, by
 // a way that the matrix leaves open.
-func leadsHere(p *policy.Policy, m Permit) bool {
+func leadsHere(p *policy.Policy, m *Permit) bool {
 	for _, id := range m.Applications {
 		app, ok := p.Application(id)
 		if _, served := p.Zone(app.Zone); ok && served && p.ZoneMatrix.Between(m.From, app.Zone).Rule == policy.CrossingPermit {

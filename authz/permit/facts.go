@@ -52,7 +52,7 @@ func (b *Book) remote(ctx context.Context, in store.Reader, f *authz.Facts) erro
 	}
 	if in == nil && b.fresh() {
 		b.mu.RLock()
-		f.Permits = append(f.Permits, b.person[who]...)
+		add(f, b.person[who])
 		b.mu.RUnlock()
 		return nil
 	}
@@ -64,9 +64,9 @@ func (b *Book) crossings(ctx context.Context, in store.Reader, f *authz.Facts, f
 	if in == nil && b.fresh() {
 		b.mu.RLock()
 		if app != "" {
-			f.Permits = append(f.Permits, b.app[app]...)
+			add(f, b.app[app])
 		} else {
-			f.Permits = append(f.Permits, b.zone[from]...)
+			add(f, b.zone[from])
 		}
 		b.mu.RUnlock()
 		return nil
@@ -75,6 +75,16 @@ func (b *Book) crossings(ctx context.Context, in store.Reader, f *authz.Facts, f
 		return b.stored(ctx, in, f, `application = $1 AND kind = 'zone_crossing' AND state = 'approved'`, app)
 	}
 	return b.stored(ctx, in, f, `kind = 'zone_crossing' AND state = 'approved'`)
+}
+
+// add has facts go by a list in memory, which is read alone: the list itself where it
+// is all there is.
+func add(f *authz.Facts, held []authz.Permit) {
+	if len(f.Permits) == 0 {
+		f.Permits = slices.Clip(held)
+		return
+	}
+	f.Permits = append(f.Permits, held...)
 }
 
 func (b *Book) stored(ctx context.Context, in store.Reader, f *authz.Facts, where string, args ...any) error {
@@ -100,7 +110,7 @@ func (b *Book) Live(ctx context.Context, who directory.PersonID, now time.Time) 
 	if err := b.remote(ctx, nil, &f); err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(f.Permits, func(m authz.Permit) bool { return now.Before(m.Since) || !now.Before(m.Until) }), nil
+	return slices.DeleteFunc(slices.Clone(f.Permits), func(m authz.Permit) bool { return now.Before(m.Since) || !now.Before(m.Until) }), nil
 }
 
 // Reachable reports whether anybody could come in at all from a network of a zone that

@@ -65,7 +65,7 @@ func TestFind(t *testing.T) {
 			}
 			if r.IntN(2) == 0 {
 				m.UsedAt = t0
-				if err := w.used(t.Context(), tx, m.ID, use{t0, "198.51.100.7"}); err != nil {
+				if err := w.used(t.Context(), tx, m.ID, t0, "198.51.100.7"); err != nil {
 					return err
 				}
 			}
@@ -195,7 +195,7 @@ func TestUses(t *testing.T) {
 	m := w.given("tanaka", remote(), "cho")
 	write := func(id string, at time.Time, from string) {
 		t.Helper()
-		w.must(w.DB.WithTx(t.Context(), func(tx *store.Tx) error { return w.used(t.Context(), tx, id, use{at, from}) }))
+		w.must(w.DB.WithTx(t.Context(), func(tx *store.Tx) error { return w.used(t.Context(), tx, id, at, from) }))
 	}
 	evening := time.Date(2026, 11, 26, 14, 59, 0, 0, time.UTC) // 23:59 in Japan
 	write(m.ID, evening, "a")

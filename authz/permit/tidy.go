@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -163,18 +164,21 @@ func (b *Book) tellReviewers(ctx context.Context, tx *store.Tx, m Permit, who []
 }
 
 // Used notes that permits let somebody through. It waits for nothing: when is written
-// down within seconds.
-func (b *Book) Used(ids []string, from string) {
+// down within seconds, and to the second that it began in, for a page asks for dozens
+// of things at once.
+func (b *Book) Used(ids []string, from netip.Addr) {
+	now := b.Now()
 	for _, id := range ids {
-		if id != "" {
-			b.uses.Store(id, use{b.Now(), from})
+		if was, ok := b.uses.Load(id); id == "" || ok && was.(use).at.Unix() == now.Unix() && was.(use).from == from {
+			continue
 		}
+		b.uses.Store(id, use{now, from})
 	}
 }
 
 type use struct {
 	at   time.Time
-	from string
+	from netip.Addr
 }
 
 // Flush writes down when permits were used, tidyBatch of them in a transaction.
@@ -191,7 +195,7 @@ func (b *Book) Flush(ctx context.Context) error {
 	for part := range slices.Chunk(all, tidyBatch) {
 		err := b.DB.WithTx(ctx, func(tx *store.Tx) error {
 			for _, u := range part {
-				if err := b.used(ctx, tx, u.id, u.use); err != nil {
+				if err := b.used(ctx, tx, u.id, u.at, u.from.String()); err != nil {
 					return err
 				}
 			}
@@ -207,8 +211,8 @@ func (b *Book) Flush(ctx context.Context) error {
 	return nil
 }
 
-func (b *Book) used(ctx context.Context, tx *store.Tx, id string, u use) error {
-	_, err := tx.Exec(ctx, `UPDATE permit SET used_at = $1, used_from = $2 WHERE id = $3 AND used_at < $1`, store.Micros(u.at), u.from, id)
+func (b *Book) used(ctx context.Context, tx *store.Tx, id string, at time.Time, from string) error {
+	_, err := tx.Exec(ctx, `UPDATE permit SET used_at = $1, used_from = $2 WHERE id = $3 AND used_at < $1`, store.Micros(at), from, id)
 	if err == nil {
 		// Whichever of two gateways comes first, the day begins with the first use and
 		// ends with the last.
@@ -219,7 +223,7 @@ func (b *Book) used(ctx context.Context, tx *store.Tx, id string, u use) error {
 				first_at  = CASE WHEN excluded.first_at < permit_use.first_at THEN excluded.first_at ELSE permit_use.first_at END,
 				last_from = CASE WHEN excluded.last_at > permit_use.last_at THEN excluded.last_from ELSE permit_use.last_from END,
 				last_at   = CASE WHEN excluded.last_at > permit_use.last_at THEN excluded.last_at ELSE permit_use.last_at END`,
-			id, policy.DayInJapan(u.at), store.Micros(u.at), u.from)
+			id, policy.DayInJapan(at), store.Micros(at), from)
 	}
 	if err != nil {
 		return fmt.Errorf("writing down when a permit was used: %w", err)
@@ -284,7 +288,7 @@ func (b *Book) relist(ctx context.Context) error {
 // so.
 func (b *Book) Came(ctx context.Context, tx *store.Tx, ids []string, n session.Session) error {
 	for _, id := range ids {
-		if err := b.used(ctx, tx, id, use{b.Now(), n.From}); err != nil {
+		if err := b.used(ctx, tx, id, b.Now(), n.From); err != nil {
 			return err
 		}
 		if err := b.tellUse(ctx, tx, id, n, notice.RemoteBegan, func(k policy.PermitKind) bool { return k.TellStart }); err != nil {

@@ -119,7 +119,7 @@ func (g *Gate) check(ctx context.Context, cookies []string, q question, from pla
 	}
 	a.verdict = authz.Decide(p, facts)
 	if len(a.verdict.Permits) > 0 && g.Used != nil {
-		g.Used(a.verdict.Permits, from.source.String())
+		g.Used(a.verdict.Permits, from.source)
 	}
 	if a.verdict.Allowed(facts.Now) && a.told == nil {
 		a.told = &telling{policy: p, groups: a.person.Groups, posts: facts.Posts, leases: a.leases}

@@ -93,7 +93,7 @@ type Services struct {
 	Fill func(context.Context, authz.Facts) (authz.Facts, error)
 	// Used hears which permits let somebody through. It must not block. nil: nobody
 	// hears.
-	Used func(ids []string, from string)
+	Used func(ids []string, from netip.Addr)
 }
 
 // A Gate answers for the applications of the policy.

@@ -2,6 +2,7 @@ package house
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -22,7 +23,7 @@ type admitter struct {
 	lockDowns func(context.Context) ([]authz.LockDown, error)
 	leases    leases
 	permits   func(context.Context, *authz.Facts) error
-	used      func(ids []string, from string)
+	used      func(ids []string, from netip.Addr)
 }
 
 // leases are what is lent, as those ask who decide and who tell applications.
@@ -126,7 +127,7 @@ func (a admitter) Admit(ctx context.Context, f oidc.Facts) error {
 	}
 	v := authz.Decide(p, facts)
 	if v.Allowed(f.Now) {
-		a.used(v.Permits, f.Source.String())
+		a.used(v.Permits, f.Source)
 		return nil
 	}
 	return &oidc.Refused{Reason: string(v.Reason), Says: v.Says, Articles: v.Articles, StepUp: v.StepUp, Again: v.Fresh > 0}
