@@ -257,10 +257,13 @@ func (b *Book) changed(ctx context.Context) {
 // whether or not this succeeds: until it is seen, less is given, for a lease that is
 // over gives nothing in any session.
 func (b *Book) raised(ctx context.Context) {
+	committed := int64(b.ticks())
 	if err := b.Sessions.Poll(context.WithoutCancel(ctx)); err != nil {
 		slog.ErrorContext(ctx, "noting a privileged session; memory is not used until it is noted", "error", err)
 	}
-	b.changed(ctx)
+	if b.heard.Load() < committed { // the sessions' poll did not carry ours along
+		b.changed(ctx)
+	}
 }
 
 // entry begins the entry of an act about a lease.
