@@ -55,7 +55,7 @@ type LockDown struct {
 }
 
 // Until is when it ends by itself.
-func (l LockDown) Until() time.Time {
+func (l *LockDown) Until() time.Time {
 	if !l.RatifyBy.IsZero() && l.RatifiedAt.IsZero() && l.RatifyBy.Before(l.EndsAt) {
 		return l.RatifyBy
 	}
@@ -63,7 +63,7 @@ func (l LockDown) Until() time.Time {
 }
 
 // Live reports whether it is in force at a time.
-func (l LockDown) Live(now time.Time) bool {
+func (l *LockDown) Live(now time.Time) bool {
 	return l.ID != "" && l.LiftedAt.IsZero() && now.Before(l.Until())
 }
 
@@ -91,7 +91,7 @@ func Spared(p *policy.Policy, s Subject) bool {
 // Hits reports whether a lock-down shuts a person out altogether. One of an
 // application shuts nobody out: see Shuts. A scope that nobody has heard of hits
 // everybody.
-func (l LockDown) Hits(p *policy.Policy, s Subject) bool {
+func (l *LockDown) Hits(p *policy.Policy, s Subject) bool {
 	switch l.Scope {
 	case LockPerson:
 		return s.Person.ID != "" && s.Person.ID == l.Person
@@ -121,7 +121,7 @@ func sameCompany(a, b string) bool {
 // Shuts reports whether a lock-down closes an application to a person. Of an
 // application that was excepted beforehand only what is aimed at it, at the person
 // or at the terminal does.
-func (l LockDown) Shuts(p *policy.Policy, app policy.Application, s Subject) bool {
+func (l *LockDown) Shuts(p *policy.Policy, app policy.Application, s Subject) bool {
 	switch l.Scope {
 	case LockApplication:
 		return app.ID == l.Target
@@ -164,7 +164,8 @@ func locked(p *policy.Policy, f Facts) (Verdict, bool) {
 		return Verdict{}, false
 	}
 	s := Subject{Person: f.Person, Posts: f.Posts, From: f.From, Outside: f.Outside, Terminal: f.Terminal}
-	for _, l := range f.LockDowns {
+	for i := range f.LockDowns {
+		l := &f.LockDowns[i]
 		if !l.Live(f.Now) || !l.Shuts(p, f.Application, s) {
 			continue
 		}

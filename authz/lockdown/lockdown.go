@@ -193,13 +193,14 @@ func (o *Orders) Bar(ctx context.Context, n session.Session, p directory.Person)
 func (o *Orders) hit(live []authz.LockDown, n session.Session, p directory.Person) (authz.LockDown, bool) {
 	pol, now := o.policy(), o.now()
 	s := o.subject(p, n.Zone, n.Outside, n.Terminal)
-	for _, l := range live {
+	for i := range live {
+		l := &live[i]
 		if !l.Live(now) {
 			continue
 		}
 		if n.App == "" {
 			if l.Hits(pol, s) {
-				return l, true
+				return *l, true
 			}
 			continue
 		}
@@ -208,7 +209,7 @@ func (o *Orders) hit(live []authz.LockDown, n session.Session, p directory.Perso
 			app.ID = n.App
 		}
 		if l.Shuts(pol, app, s) {
-			return l, true
+			return *l, true
 		}
 	}
 	return authz.LockDown{}, false
