@@ -106,7 +106,7 @@ type Book struct {
 	mu     sync.RWMutex
 	held   map[string]authz.Permit // what may open something, by id
 	person map[directory.PersonID][]authz.Permit
-	app    map[string][]authz.Permit        // crossings, by application
+	way    map[way][]authz.Permit           // crossings, by what they lead to
 	zone   map[policy.ZoneID][]authz.Permit // crossings, by the zone they lead from
 	polled atomic.Int64                     // microseconds of the last poll that succeeded
 	heard  atomic.Int64                     // the same, in nanoseconds of ticks
@@ -120,7 +120,7 @@ type Book struct {
 // New opens the book.
 func New(h House) *Book {
 	return &Book{
-		House: h, held: map[string]authz.Permit{}, person: map[directory.PersonID][]authz.Permit{}, app: map[string][]authz.Permit{},
+		House: h, held: map[string]authz.Permit{}, person: map[directory.PersonID][]authz.Permit{}, way: map[way][]authz.Permit{},
 		zone: map[policy.ZoneID][]authz.Permit{}, ticks: clock.Stopwatch(),
 	}
 }

@@ -2,8 +2,10 @@ package permit
 
 import (
 	"context"
+	"iter"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"sekisho/authn/session"
@@ -44,6 +46,30 @@ func (b *Book) fill(ctx context.Context, in store.Reader, f *authz.Facts) error 
 	return b.crossings(ctx, in, f, "", f.Application.ID)
 }
 
+// A way leads to an application, by what is below a path.
+type way struct{ app, root string }
+
+func wayOf(app, path string) way { return way{app, strings.TrimSuffix(path, "/")} }
+
+// along are the ways to an application that a request of it is below: few, however
+// many paths crossings lead to.
+func along(app, uri string) iter.Seq[way] {
+	return func(yield func(way) bool) {
+		path, plain := policy.PlainPath(uri)
+		switch {
+		case uri == "":
+			path = "/"
+		case !plain: // what cannot be read in one way is below nothing
+			return
+		}
+		for i := len(path); i >= 0; i-- {
+			if (i == len(path) || path[i] == '/') && !yield(way{app, path[:i]}) {
+				return
+			}
+		}
+	}
+}
+
 // remote adds the remote access of a person.
 func (b *Book) remote(ctx context.Context, in store.Reader, f *authz.Facts) error {
 	who := f.Person.ID
@@ -64,7 +90,9 @@ func (b *Book) crossings(ctx context.Context, in store.Reader, f *authz.Facts, f
 	if in == nil && b.fresh() {
 		b.mu.RLock()
 		if app != "" {
-			add(f, b.app[app])
+			for w := range along(app, f.URI) {
+				add(f, b.way[w])
+			}
 		} else {
 			add(f, b.zone[from])
 		}
@@ -183,7 +211,7 @@ func (b *Book) hold(m Permit, now time.Time) {
 		unlist(b.person, was.Person, m.ID)
 		unlist(b.zone, was.From, m.ID)
 		for _, app := range was.Applications {
-			unlist(b.app, app, m.ID)
+			unlist(b.way, wayOf(app, was.Path), m.ID)
 		}
 	}
 	if m.State(now) != Approved {
@@ -200,7 +228,8 @@ func (b *Book) hold(m Permit, now time.Time) {
 	}
 	b.zone[f.From] = append(slices.Clip(b.zone[f.From]), f)
 	for _, app := range f.Applications {
-		b.app[app] = append(slices.Clip(b.app[app]), f)
+		to := wayOf(app, f.Path)
+		b.way[to] = append(slices.Clip(b.way[to]), f)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"sekisho/authn/terminal"
 	"sekisho/authz"
 	"sekisho/authz/approval"
@@ -227,10 +229,34 @@ func TestMemory(t *testing.T) {
 				t.Fatalf("seed %d: %s has %d, want %d", seed, who, len(got), mine[who])
 			}
 		}
-		if len(b.held) != live || len(b.app["juki"]) != crossings || len(b.zone[policy.LGWAN]) != crossings {
-			t.Fatalf("seed %d: %d held, %d to juki; want %d and %d", seed, len(b.held), len(b.app["juki"]), live, crossings)
+		juki := 0
+		for to, led := range b.way {
+			if to.app == "juki" {
+				juki += len(led)
+			}
+		}
+		if len(b.held) != live || juki != crossings || len(b.zone[policy.LGWAN]) != crossings {
+			t.Fatalf("seed %d: %d held, %d to juki; want %d and %d", seed, len(b.held), juki, live, crossings)
 		}
 	}
+}
+
+// TestAlong: a request is looked up along exactly the paths that it is below, so no
+// crossing is missed that Decide would let through by.
+func TestAlong(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		path := rapid.StringMatching(`(/[ab%4]{1,2}){0,3}/?(\?x=/a)?`).Draw(t, "uri")
+		root := rapid.StringMatching(`(/[ab]{1,2}){0,3}/?`).Draw(t, "root")
+		plain, ok := policy.PlainPath(path)
+		if path == "" {
+			plain, ok = "/", true
+		}
+		want := ok && policy.Below(plain, root)
+		if got := slices.Contains(slices.Collect(along("juki", path)), wayOf("juki", root)); got != want {
+			t.Fatalf("a crossing to %q is found for %q: %v, want %v", root, path, got, want)
+		}
+	})
 }
 
 // TestGuard: a value that a spreadsheet would take for a formula is none, and comes
