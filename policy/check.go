@@ -40,6 +40,7 @@ func check(p *Policy, d *document) {
 	c.times()
 	c.dormancy()
 	c.reports()
+	c.recertifications()
 	c.personnel()
 }
 

@@ -25,6 +25,7 @@ var (
 	permitType   = reflect.TypeFor[PermitKind]()
 	stepType     = reflect.TypeFor[PermitStep]()
 	scheduleType = reflect.TypeFor[ReportSchedule]()
+	campaignType = reflect.TypeFor[RecertifyCampaign]()
 	fieldType    = reflect.TypeFor[PermitField]()
 )
 
@@ -152,6 +153,8 @@ func startFrom(v reflect.Value, n *node) {
 		}
 	case scheduleType:
 		fill(v, "reports.schedule[]", "")
+	case campaignType:
+		fill(v, "recertification.campaigns[]", "")
 	case fieldType:
 		fill(v, "permits[].fields[]", "")
 	case stepType:

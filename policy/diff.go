@@ -152,6 +152,8 @@ func nameOf(item any) string {
 		return v.ID
 	case ReportSchedule:
 		return v.ID
+	case RecertifyCampaign:
+		return v.ID
 	case PersonnelColumn:
 		return v.Field
 	}

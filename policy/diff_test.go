@@ -79,7 +79,7 @@ func TestDiff(t *testing.T) {
 func TestDiffSeesEveryField(t *testing.T) {
 	flat := flatten(mustParse(t, string(example(t))))
 	for _, s := range Settings() {
-		key := strings.NewReplacer("zones[]", "zones[lgwan]", "demands[]", "demands[cio]", "cards[]", "cards[shokuin]", "applications[]", "applications[kyuyo]", "paths[]", "paths[/payment]", "clients[]", "clients[renkei]", "privileges[]", "privileges[juki-batch]", "shared_ids[]", "shared_ids[yoyaku]", "permits[]", "permits[software]", "steps[]", "steps[security_manager,system_administrator]", "fields[]", "fields[software]", "schedule[]", "schedule[dormant-monthly]", "[]", "").Replace(s.Path)
+		key := strings.NewReplacer("zones[]", "zones[lgwan]", "demands[]", "demands[cio]", "cards[]", "cards[shokuin]", "applications[]", "applications[kyuyo]", "paths[]", "paths[/payment]", "clients[]", "clients[renkei]", "privileges[]", "privileges[juki-batch]", "shared_ids[]", "shared_ids[yoyaku]", "permits[]", "permits[software]", "steps[]", "steps[security_manager,system_administrator]", "fields[]", "fields[software]", "schedule[]", "schedule[dormant-monthly]", "campaigns[]", "campaigns[ids-hankinen]", "[]", "").Replace(s.Path)
 		if _, ok := flat[key]; !ok {
 			t.Errorf("setting %s is not in a difference", s.Path)
 		}

@@ -47,7 +47,7 @@ func Settings() []Setting {
 	return slices.Concat(generalSettings(), dormancySettings(DormancyPrivileged, "承認又は管理の職にある者のID", "an ID that approves or administers", 30, 45, 180),
 		dormancySettings(DormancyContractor, "事業者のID", "a contractor's ID", 30, 60, 180),
 		dormancySettings(DormancyService, "プログラムのID", "a program's ID", 60, 90, 365),
-		dormancySettings(DormancyShared, "共用ID", "a shared ID", 60, 90, 365), personnelSettings(), reportSettings(), retentionSettings())
+		dormancySettings(DormancyShared, "共用ID", "a shared ID", 60, 90, 365), personnelSettings(), reportSettings(), recertifySettings(), retentionSettings())
 }
 
 // generalSettings are those that are written one by one.
@@ -288,7 +288,7 @@ func generalSettings() []Setting {
 		{Path: "dormancy.delete_days", Unit: "days", Kind: KindInt, Default: 365, Min: 3, Max: 3660, Article: "62-5",
 			Says: Words{"使われないIDを削除するまでの日数。", "Days unused before the ID is deleted."}},
 		{Path: "dormancy.review_days", Unit: "days", Kind: KindInt, Default: 90, Min: 10, Max: 366, Article: "62-5",
-			Says: Words{"室課がIDを点検する間隔の日数。", "Days between a section's reviews of its IDs."}},
+			Says: Words{"削除しないと決めたIDを、もう一度提案するまでの日数。", "Days after which it is proposed again to delete an ID that somebody decided to keep."}},
 		{Path: "dormancy.sweep_hour", Unit: "hour", Kind: KindInt, Default: 3, Min: 0, Max: 23, Article: "62-5",
 			Says: Words{"使われないIDを毎日点検する時刻（日本時間の時）。", "The hour, Japan time, at which unused IDs are looked for each day."}},
 		{Path: "dormancy.stop_share", Unit: "percent", Kind: KindInt, Default: 5, Min: 1, Max: 50, Article: "62-5",

@@ -87,6 +87,12 @@ const (
 	// of what is in it.
 	ReportReady Kind = "report_ready" // Detail: report (its name), id, until (then it goes)
 
+	// Of a recertification (棚卸し). Detail campaign is its name in Japanese, campaign_en
+	// in English where it has one; what is its kind (ids, eligibility, permits).
+	RecertifyWaits Kind = "recertify_waits" // to who reviews, also as a reminder. Detail: campaign, campaign_en, lines, until (then it ends)
+	RecertifyEnded Kind = "recertify_ended" // to whose it was, and who answers for it. Detail: account, what, by ("" for nobody), reason
+	RecertifyLeft  Kind = "recertify_left"  // to those above or who administer: a person does what does not end by itself. Detail: account, what, why
+
 	// Of leave (育休, 休職). Detail from and until are RFC 3339; until is empty where it has no end.
 	LeaveRecorded Kind = "leave_recorded" // Detail: by, from, until
 	LeaveEnded    Kind = "leave_ended"    // Detail: by
@@ -145,6 +151,9 @@ var details = map[Kind][]string{
 	OwnedWarned:    {"account", "days", "until"},
 	OwnedClosed:    {"account", "days"},
 	LeaveRecorded:  {"by", "from", "until"},
+	RecertifyWaits: {"campaign", "campaign_en", "lines", "until"},
+	RecertifyEnded: {"account", "what", "by", "reason"},
+	RecertifyLeft:  {"account", "what", "why"},
 	LeaveEnded:     {"by"},
 
 	PrivilegeFound: {"finding", "account", "object", "privilege", "removed", "sealed"},

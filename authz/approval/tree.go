@@ -193,6 +193,19 @@ func Oversees(p *policy.Policy, r Rule, section string, by Holder, now time.Time
 	})
 }
 
+// Height is how far above a step's posts somebody has their say over a section by it: 0
+// for who holds one of them there or stands in for who does, more for each step up the
+// organisation tree. ok is false for who has none. It neither asks whether the way up is
+// open nor whether they audit.
+func Height(p *policy.Policy, s Step, section string, by Holder, now time.Time) (height int, ok bool) {
+	for i, up := range ladder(s, false) {
+		if len(up.capacities(p, Matter{Section: section}, by, false, now)) > 0 {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
 // Overseers are all who have their say over what a rule has decided for a section.
 func (b *Book) Overseers(ctx context.Context, r Rule, section string) ([]Holder, error) {
 	p, now := b.Policy(), b.Now()

@@ -150,31 +150,7 @@ func (w *work) warn(ctx context.Context, tx *store.Tx, who directory.Person, own
 }
 
 func (w *work) disable(ctx context.Context, tx *store.Tx, who directory.Person, owners []directory.Person, e Entry, r row) (ended int, err error) {
-	now := w.Now()
-	reason := fmt.Sprintf("unused for %d days", e.Unused)
-	if err := standing.Set(ctx, tx, who.ID, standing.Dormant, now, time.Time{}, reason, w.By); err != nil {
-		return 0, err
-	}
-	if err := w.Sessions.EndAll(ctx, tx, who.ID, who.Login, "", "dormant"); err != nil {
-		return 0, err
-	}
-	for _, of := range []Leases{w.Leases, w.Permits} {
-		if of == nil {
-			continue
-		}
-		n, err := of.EndOf(ctx, tx, who.ID, w.By, "dormant")
-		if err != nil {
-			return 0, err
-		}
-		ended += n
-	}
-	if err := standing.Changed(ctx, tx, who.ID, now); err != nil {
-		return 0, err
-	}
-	r = r.filled(e)
-	r.stage, r.disabledAt, r.matter = rowDisabled, now, ""
-	r = r.intend(toDisable, now)
-	if err := put(ctx, tx, r); err != nil {
+	if ended, err = w.shut(ctx, tx, who, r.filled(e), w.By, fmt.Sprintf("unused for %d days", e.Unused), "dormant"); err != nil {
 		return 0, err
 	}
 	detail := map[string]string{"account": who.Login, "days": strconv.Itoa(e.Unused)}
@@ -187,6 +163,34 @@ func (w *work) disable(ctx context.Context, tx *store.Tx, who directory.Person, 
 		}
 	}
 	return ended, w.Trail.Append(ctx, tx, w.about("dormancy.disabled", e))
+}
+
+// shut closes an ID in the caller's transaction: at every door from its commit on, and
+// in the directory as soon as that can be (Bring). ended is how much that was lent or
+// permitted ended with it.
+func (b *Book) shut(ctx context.Context, tx *store.Tx, who directory.Person, r row, by, reason, why string) (ended int, err error) {
+	now := b.Now()
+	if err := standing.Set(ctx, tx, who.ID, standing.Dormant, now, time.Time{}, reason, by); err != nil {
+		return 0, err
+	}
+	if err := b.Sessions.EndAll(ctx, tx, who.ID, who.Login, "", why); err != nil {
+		return 0, err
+	}
+	for _, of := range []Leases{b.Leases, b.Permits} {
+		if of == nil {
+			continue
+		}
+		n, err := of.EndOf(ctx, tx, who.ID, by, why)
+		if err != nil {
+			return 0, err
+		}
+		ended += n
+	}
+	if err := standing.Changed(ctx, tx, who.ID, now); err != nil {
+		return 0, err
+	}
+	r.stage, r.disabledAt, r.matter = rowDisabled, now, ""
+	return ended, put(ctx, tx, r.intend(toDisable, now))
 }
 
 // intend is a row with what the directory is to be brought to.

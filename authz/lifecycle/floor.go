@@ -26,15 +26,15 @@ type holders struct {
 }
 
 // holdersBeside are, for each of somebody's posts that is kept, its other holders.
-func (w *work) holdersBeside(ctx context.Context, who directory.Person) ([]holders, error) {
-	p := w.Policy()
+func (b *Book) holdersBeside(ctx context.Context, who directory.Person) ([]holders, error) {
+	p := b.Policy()
 	var out []holders
 	for _, id := range p.PostsOf(who.Groups) {
 		post, ok := p.Post(id)
 		if !ok || post.Group == "" || !slices.Contains(kept, id) {
 			continue
 		}
-		people, err := w.Directory.Holders(ctx, post.Group)
+		people, err := b.Directory.Holders(ctx, post.Group)
 		if err != nil {
 			return nil, err
 		}
@@ -47,8 +47,8 @@ func (w *work) holdersBeside(ctx context.Context, who directory.Person) ([]holde
 // wouldEmpty is the post that would be left with too few open IDs, "" for none. It
 // asks in the transaction that closes: two who are closed one after the other are
 // counted one after the other.
-func (w *work) wouldEmpty(ctx context.Context, tx *store.Tx, posts []holders) (policy.PostID, error) {
-	now := w.Now()
+func (b *Book) wouldEmpty(ctx context.Context, tx *store.Tx, posts []holders) (policy.PostID, error) {
+	now := b.Now()
 	for _, h := range posts {
 		var open []directory.Person
 		for _, p := range h.people {

@@ -456,3 +456,17 @@ func (b *Book) EndOf(ctx context.Context, tx *store.Tx, who directory.PersonID, 
 	more, err := b.endThose(ctx, tx, o, `person_id = $1 AND state = 'approved' AND kind <> 'zone_crossing'`, string(who))
 	return n + more, err
 }
+
+// EndOne takes one permit away in the caller's transaction, with its entry on the trail
+// and a word to whose it is: for who decides about permits by another rule than who gave
+// them. It answers whether there was one in force. Call Changed after the commit.
+func (b *Book) EndOne(ctx context.Context, tx *store.Tx, id string, by Ref, why string) (bool, error) {
+	n, err := b.endThose(ctx, tx, over{to: Revoked, by: by, why: why}, `id = $1 AND state = 'approved'`, id)
+	return n == 1, err
+}
+
+// InForce are the permits of a kind that are in force, or will be, in the order of their ids.
+func (b *Book) InForce(ctx context.Context, kind string) ([]Permit, error) {
+	all, err := list(ctx, b.DB, `kind = $1 AND state = 'approved' AND ends_at > $2 ORDER BY id`, kind, store.Micros(b.Now()))
+	return slices.DeleteFunc(all, func(m Permit) bool { return m.State(b.Now()) != Approved }), err
+}

@@ -141,6 +141,16 @@ var ends = []end{
 	{"sweep", []string{
 		`UPDATE sweep SET state = 'superseded', ended_at = $now, holder = '' WHERE state IN ('reading', 'acting', 'stopped')`,
 	}, "the directory has gone on: the next sweep reads it anew"},
+	{"recertify_schedule", []string{
+		`UPDATE recertify_schedule SET last_slot = '' WHERE id IN (SELECT campaign FROM recertify_campaign WHERE state IN ('freezing', 'open', 'halted', 'ending'))`,
+	}, "what was open begins anew"},
+	{"recertify_line", []string{
+		`UPDATE recertify_line SET state = 'void', reason = 'restored', decided_at = $now, version = version + 1
+		 WHERE  state = 'open' AND campaign IN (SELECT id FROM recertify_campaign WHERE state IN ('freezing', 'open', 'halted', 'ending'))`,
+	}, "confirmed since, perhaps: nothing ends for want of a confirmation; what the directory was told to end ends"},
+	{"recertify_campaign", []string{
+		`UPDATE recertify_campaign SET state = 'superseded', ended_at = $now, holder = '' WHERE state IN ('freezing', 'open', 'halted', 'ending')`,
+	}, "sections have gone on since: another round begins"},
 	{"permit", []string{
 		`UPDATE permit SET state = 'ended', due_at = 0, changed_at = $now, version = version + 1 WHERE state = 'approved' AND enforced = 1`,
 		`UPDATE permit SET state = 'lapsed', due_at = 0, changed_at = $now, version = version + 1 WHERE state = 'pending'`,

@@ -134,6 +134,8 @@ var (
 		"password.changing", "password.changed", "password.replacing", "password.recheck", "password.killed", "person.unlocking", "person.rights_told",
 		"dormancy.warned", "dormancy.held", "dormancy.confirmed", "dormancy.unconfirmed", "permit.cancelled", "permit.denied",
 		"permit.expired", "permit.lapsed",
+		"recertify.opened", "recertify.reminded", "recertify.confirmed", "recertify.void", "recertify.held", "recertify.halted", "recertify.decided", "recertify.closed",
+		"recertify.effect_confirmed", "recertify.effect_unconfirmed", "recertify.read", "recertify.refused",
 		"key.created", "key.in_use", "key.resealed", "key.dropped", "policy.exported", "policy.approval_refused", "policy.dispatch_refused", "policy.difference", "sample.",
 	}
 	// hand is what a person looks at: it gave somebody something, or what it changed lies
@@ -143,6 +145,7 @@ var (
 		"import.proposed", "import.approved", "import.undo_approved", "person.restored", "person.unlocked", "leave.ended", "lockdown.lifted", "lockdown.lifted_by_sealed_key",
 		"permit.asked", "permit.approved", "permit.done", "permit.reviewed", "permit.refused",
 		"dormancy.disabled", "dormancy.kept", "dormancy.failed", "dormancy.deletion_approved", "dormancy.uses_told",
+		"recertify.ended", "recertify.owed",
 		"shared.checked_out", "shared.failed", "shared.refused", "sealed.", "policy.installed", "policy.proposed", "policy.approved",
 	}
 )

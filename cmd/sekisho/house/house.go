@@ -39,6 +39,7 @@ import (
 	"sekisho/authz/people"
 	"sekisho/authz/permit"
 	"sekisho/authz/personnel"
+	"sekisho/authz/recertify"
 	"sekisho/authz/report"
 	"sekisho/authz/restore"
 	"sekisho/authz/sealed"
@@ -90,6 +91,7 @@ type House struct {
 	LockDown  *lockdown.Service
 	Lifecycle *lifecycle.Book
 	Personnel *personnel.Book
+	Recertify *recertify.Book
 	Reports   *report.Reader
 	Scheduled *report.Keeper
 	Mail      *mail.Sender
@@ -106,6 +108,7 @@ type House struct {
 	watchers *watchers
 	effects  *effectLevels
 	sweeps   *sweepLevels
+	rounds   *roundLevels
 	ceiling  atomic.Int64 // see Signin's House.Ceiling
 	denied   denials
 	keys     *custodian
@@ -221,7 +224,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 		DB: h.DB, Trail: h.Trail, Policy: rules, Presence: h.Approvals, Directory: h.Directory, Notices: h.Notices, Now: now,
 	})
 	h.watchers, h.effects = &watchers{h: h}, newEffectLevels(h.Registry)
-	h.sweeps = newSweepLevels(h.Registry)
+	h.sweeps, h.rounds = newSweepLevels(h.Registry), newRoundLevels(h.Registry)
 	h.Effects = elevate.New(elevate.House{
 		DB: h.DB, Trail: h.Trail, Directory: h.Directory, Policy: rules, Forget: h.Watch, Now: now, Log: h.log, Tell: h.watchers.tell,
 		Stop: cfg.Stop,
@@ -253,6 +256,10 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	h.Personnel = personnel.New(personnel.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Sessions: h.Sessions, Leases: lost, Permits: h.Permits, Life: h.Lifecycle,
 		Matters: h.Approvals, Own: cfg.Directory.BindDN, Forget: h.Watch, Fresh: h.Sessions.InStep, Now: now, Log: h.log, Stop: cfg.Stop,
+	})
+	h.Recertify = recertify.New(recertify.House{
+		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, IDs: h.Lifecycle, Permits: h.Permits, Matters: h.Approvals, Sessions: h.Sessions,
+		Notices: h.Notices, Forget: h.Watch, Now: now, Log: h.log, Stop: cfg.Stop,
 	})
 	h.Sessions.PollWith(h.Leases, h.Permits, h.Personnel)
 	counter := desk.New(desk.House{
