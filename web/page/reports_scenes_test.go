@@ -3,6 +3,7 @@ package page
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +77,19 @@ func atShelf(w *world) *world {
 	return w
 }
 
+// withColumns has a report whose list has so many columns, of words that do not break.
+func withColumns(w *world, n int) *world {
+	list := report.Sheet{ID: "entries", Name: policy.Words{JA: "一覧", EN: "List"}, Bar: -1}
+	row := make([]any, n)
+	for i := range row {
+		list.Columns = append(list.Columns, report.Column{Key: fmt.Sprint("c", i), Says: policy.Words{JA: "最後に見た日時", EN: "last seen there"}})
+		row[i] = "cn=server-admins,ou=groups,dc=pref,dc=example"
+	}
+	list.Rows = [][]any{row, row}
+	w.shelf.rep.Sheets = []report.Sheet{list}
+	return w
+}
+
 func init() {
 	for _, name := range []string{"report-narrow", "report-none", "report-kept", "reports-own"} {
 		alike[name] = true
@@ -101,6 +115,7 @@ func init() {
 			atShelf(w).shelf.err = err
 			return w.get("/reports/privilege?from=x")
 		}},
+		{"report-broad", 200, func(w *world) *answer { return withColumns(atShelf(w), 14).get("/reports/reconcile") }},
 		{"report-kept", 200, func(w *world) *answer { return atShelf(w).get("/kept-reports/k1") }},
 	}...)
 }
@@ -131,6 +146,21 @@ func TestReportLeads(t *testing.T) {
 	}
 	if last := w.get("/reports/privilege?after=100").is(200).body; strings.Contains(last, "after=150") || strings.Count(last, `href="/leases/l1"`) != 20 {
 		t.Error("the last page is not the rest")
+	}
+}
+
+// TestBroadReports: a list of more columns than a window has room for is shown as cards,
+// each value with its name beside it; others stay tables.
+func TestBroadReports(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]bool{8: false, 9: true} {
+		body := withColumns(atShelf(newWorld(t)), n).get("/reports/reconcile").is(200).body
+		if got := strings.Contains(body, `class="rows report broad"`); got != want {
+			t.Errorf("%d columns: broad %t", n, got)
+		}
+		if got := strings.Count(body, `data-label="最後に見た日時"`); got != 2*n {
+			t.Errorf("%d columns: %d values of two rows have a name", n, got)
+		}
 	}
 }
 
