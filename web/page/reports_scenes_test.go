@@ -190,9 +190,9 @@ func TestEvidenceLeads(t *testing.T) {
 func TestReportFiles(t *testing.T) {
 	w := atShelf(newWorld(t))
 	for format, begin := range map[string]string{"csv": "\ufefflease,section", "xlsx": "PK", "html": "<!DOCTYPE html>"} {
-		for _, path := range []string{"/reports/privilege/file?state=denied&format=", "/kept-reports/k1/file?format="} {
+		for path, name := range map[string]string{"/reports/privilege/file?state=denied&format=": "privilege-narrowed-20260401.", "/kept-reports/k1/file?format=": "privilege-20260401."} {
 			a := w.get(path + format).is(200)
-			if !strings.HasPrefix(a.body, begin) || !strings.HasPrefix(a.Header.Get("Content-Disposition"), `attachment; filename="privilege-20260401.`+format) {
+			if !strings.HasPrefix(a.body, begin) || a.Header.Get("Content-Disposition") != `attachment; filename="`+name+format+`"` {
 				t.Errorf("%s%s: %q, %.40q", path, format, a.Header.Get("Content-Disposition"), a.body)
 			}
 		}
@@ -200,6 +200,8 @@ func TestReportFiles(t *testing.T) {
 	if n := strings.Count(w.get("/reports/privilege/file?state=denied&format=csv").body, "\r\n"); n != 41 {
 		t.Errorf("the file has %d lines", n)
 	}
+	w.get("/reports/privilege/file?state=denied&format=html").says("状態＝却下")
+	w.get("/reports/privilege/file?format=html").keepsSilentOn("全部ではありません")
 	for path, status := range map[string]int{
 		"/reports/privilege/file?format=pdf": 404, "/reports/salaries": 404, "/reports/salaries/file?format=csv": 404, "/kept-reports/gone": 404, "/kept-reports/gone/file?format=csv": 404,
 	} {
