@@ -232,7 +232,7 @@ func (h *house) changeLine(r *web.Request, l personnel.Standing) changeLine {
 		say(g.say("imports.leave", "Day", g.day(l.LeaveFrom)))
 	}
 	for _, held := range l.Holdings {
-		say(h.ending(r, held))
+		say(h.alsoEnds(r, held))
 	}
 	for _, warning := range l.Warnings {
 		line.Warnings = append(line.Warnings, r.Say(warning.Words()))
@@ -250,8 +250,8 @@ func (h *house) changeLine(r *web.Request, l personnel.Standing) changeLine {
 	return line
 }
 
-// ending says what somebody has, or has asked for, that a change ends.
-func (h *house) ending(r *web.Request, held personnel.Holding) string {
+// alsoEnds says what somebody has, or has asked for, that a change ends.
+func (h *house) alsoEnds(r *web.Request, held personnel.Holding) string {
 	g, name, p := h.tongue(r), held.Subject, r.Policy()
 	if one, ok := p.Privilege(held.Subject); ok && strings.HasPrefix(held.Kind, "lease") {
 		name = r.Say(one.Name)
