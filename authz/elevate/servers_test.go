@@ -16,6 +16,7 @@ import (
 
 	"sekisho/authz/elevate"
 	"sekisho/directory"
+	"sekisho/directory/embedded/embeddedtest"
 	"sekisho/directory/ldap"
 	"sekisho/policy"
 	"sekisho/policy/clock"
@@ -84,7 +85,7 @@ func (w *real) asAdmin(do func(*goldap.Conn) error) error {
 		return err
 	}
 	d.Close()
-	c, err := dialTLS(w.url, w.ca)
+	c, err := embeddedtest.DialTLS(w.url, w.ca)
 	if err != nil {
 		return err
 	}

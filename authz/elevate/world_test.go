@@ -2,9 +2,6 @@ package elevate_test
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -229,15 +226,4 @@ func (w *world) add(groupDN, memberDN string) error {
 	m := goldap.NewModifyRequest(groupDN, nil)
 	m.Add("member", []string{memberDN})
 	return c.Modify(m)
-}
-
-// dialTLS connects to a server under a CA of its own.
-func dialTLS(url, caFile string) (*goldap.Conn, error) {
-	pem, err := os.ReadFile(caFile)
-	if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
-	return goldap.DialURL(url, goldap.DialWithTLSConfig(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}))
 }

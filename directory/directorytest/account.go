@@ -171,6 +171,21 @@ func (w *world) state() {
 			w.Errorf("%d IDs of number %q, want %d: %+v", len(got), number, want, got)
 		}
 	}
+	// Several are read at once as each is alone, and who is gone is not among them.
+	gone := w.create()
+	w.yes("Delete", w.d.Delete(w.Context(), gone))
+	got, err := w.d.Several(w.Context(), []directory.PersonID{p.ID, gone.ID, other.ID})
+	w.yes("Several", err)
+	for _, want := range []directory.Person{w.fresh(p), w.fresh(other)} {
+		if len(got) != 2 || !slices.ContainsFunc(got, func(o directory.Person) bool {
+			return o.ID == want.ID && o.DN == want.DN && o.Number == want.Number && o.Kind == want.Kind && o.Account.Disabled == want.Account.Disabled
+		}) {
+			w.Errorf("several are %+v, among them is not %+v", got, want)
+		}
+	}
+	if none, err := w.d.Several(w.Context(), nil); err != nil || len(none) != 0 {
+		w.Errorf("none of them: %+v, %v", none, err)
+	}
 }
 
 func (w *world) inGroups(p directory.Person, want ...string) {

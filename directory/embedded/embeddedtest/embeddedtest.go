@@ -5,6 +5,9 @@
 package embeddedtest
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -114,6 +117,17 @@ func (s *Server) Members(group string) []string {
 func (s *Server) Lets(dn string, pw secret.Text) bool {
 	s.t.Helper()
 	return Lets(s.t, s.URL(), dn, pw)
+}
+
+// DialTLS is a connection over TLS to a server whose authority a file holds.
+func DialTLS(url, caFile string) (*goldap.Conn, error) {
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	return goldap.DialURL(url, goldap.DialWithTLSConfig(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}))
 }
 
 // Lets reports whether the server at an address lets somebody in.
