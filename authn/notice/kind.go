@@ -97,6 +97,12 @@ const (
 	LeaveRecorded Kind = "leave_recorded" // Detail: by, from, until
 	LeaveEnded    Kind = "leave_ended"    // Detail: by
 
+	// Of personnel changes, when they take effect: until then they are confidential.
+	// Detail section is its id, until RFC 3339.
+	PersonnelMoved  Kind = "personnel_moved"  // section or posts. Detail: section, until (when the handover of the former one is over)
+	PersonnelEnded  Kind = "personnel_ended"  // Detail: until (when the ID has ended)
+	PersonnelUndone Kind = "personnel_undone" // what was told before
+
 	// Of what is in the directory and no lease accounts for, or the other way round.
 	PrivilegeFound Kind = "privilege_found" // to the CSIRT and the officers. Detail: finding (its kind), account, object, privilege, removed, sealed (systems that have an emergency ID of that name)
 )
@@ -155,6 +161,10 @@ var details = map[Kind][]string{
 	RecertifyEnded: {"account", "what", "by", "reason"},
 	RecertifyLeft:  {"account", "what", "why"},
 	LeaveEnded:     {"by"},
+
+	PersonnelMoved:  {"section", "until"},
+	PersonnelEnded:  {"until"},
+	PersonnelUndone: {},
 
 	PrivilegeFound: {"finding", "account", "object", "privilege", "removed", "sealed"},
 

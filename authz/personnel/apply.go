@@ -1,11 +1,14 @@
 package personnel
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sekisho/authz/lifecycle"
@@ -59,6 +62,7 @@ type job struct {
 
 	until   int64            // when others take it for left: what this gateway intended
 	who     directory.Person // as the directory has them now
+	brought brought          // what the directory took, to be read back
 	problem error
 }
 
@@ -72,41 +76,114 @@ type found struct {
 	Places  []string `json:"places,omitempty"`
 }
 
-// Tick carries out all that is due now, at a bounded rate.
+// Tick carries out all that is due now, at a bounded rate. While some steps are in the
+// directory the next are intended, and those before them are confirmed.
 func (b *Book) Tick(ctx context.Context) error {
+	var (
+		line  = assembly{intended: make(chan []*job), written: make(chan []*job)}
+		works sync.WaitGroup
+	)
+	works.Go(func() {
+		defer close(line.intended)
+		line.ends(b.intendAll(ctx, &line))
+	})
+	works.Go(func() {
+		defer close(line.written)
+		for jobs := range line.intended {
+			if line.over() {
+				continue // they are left intended, as by who dies
+			}
+			if err := b.write(ctx, jobs); err != nil {
+				line.ends(err)
+				continue
+			}
+			line.written <- jobs
+		}
+	})
 	streak := 0
-	for ctx.Err() == nil {
+	for jobs := range line.written {
+		failed, err := b.settled(ctx, jobs)
+		line.inHand.Add(-int64(len(jobs)))
+		if streak++; failed < len(jobs) {
+			streak = 0
+		}
+		if err != nil || streak == 2 { // where the directory is away, two rounds of time-outs are enough
+			line.ends(err)
+			line.full.Store(true)
+		}
+	}
+	works.Wait()
+	if err := line.problem(); err != nil || line.over() {
+		return err
+	}
+	if err := b.finish(ctx); err != nil {
+		return err
+	}
+	return b.tidy(ctx)
+}
+
+// An assembly is what the stages of one Tick share.
+type assembly struct {
+	intended, written chan []*job
+	inHand            atomic.Int64 // steps that are intended and not confirmed
+	full              atomic.Bool  // nothing more is begun
+
+	mu  sync.Mutex
+	err error // the first
+}
+
+// ends keeps an error, after which nothing more is begun.
+func (a *assembly) ends(err error) {
+	if err == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.err = cmp.Or(a.err, err)
+	a.full.Store(true)
+}
+
+func (a *assembly) over() bool { return a.full.Load() }
+
+func (a *assembly) problem() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.err
+}
+
+// intendAll intends what is due, some at a time, and hands it on, until nothing is due.
+func (b *Book) intendAll(ctx context.Context, line *assembly) error {
+	for !line.over() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		room, err := b.room(ctx)
 		if err != nil {
 			return err
 		}
-		if room == 0 {
+		if room -= int(line.inHand.Load()); room <= 0 {
 			if err := clock.Wait(ctx, 100*time.Millisecond); err != nil {
 				return err
 			}
 			continue
 		}
 		jobs, err := b.due(ctx, min(batch, room))
-		if err != nil {
+		if err != nil || len(jobs) == 0 {
 			return err
 		}
-		if len(jobs) == 0 {
-			return b.finish(ctx)
-		}
-		failed, err := b.carry(ctx, jobs)
-		if err != nil {
+		b.look(ctx, jobs)
+		if jobs, err = b.intend(ctx, jobs); err != nil {
 			return err
 		}
-		// Where the directory is away, two rounds of time-outs are enough.
-		if failed == len(jobs) {
-			if streak++; streak == 2 {
-				return nil
-			}
-		} else {
-			streak = 0
+		if err := b.at("intended"); err != nil {
+			return err
+		}
+		if len(jobs) > 0 {
+			line.inHand.Add(int64(len(jobs)))
+			line.intended <- jobs
 		}
 	}
-	return ctx.Err()
+	return nil
 }
 
 // room is how many steps may be begun now: what the rate leaves of this second, over all
@@ -161,22 +238,65 @@ func each(jobs []*job, do func(*job)) {
 	wg.Wait()
 }
 
-// carry intends some steps, does them, and confirms those that were done.
-func (b *Book) carry(ctx context.Context, jobs []*job) (failed int, err error) {
-	each(jobs, func(j *job) { j.problem = b.look(ctx, j) })
-	jobs, err = b.intend(ctx, jobs)
-	if err != nil || len(jobs) == 0 {
-		return 0, err
+// read reads the people of jobs afresh, all in one go. Where that fails each is read by
+// itself, so that who cannot be read keeps nobody else waiting; but not where the directory
+// is away. ErrNotFound is of who is not there.
+func (b *Book) read(ctx context.Context, jobs []*job, take func(*job, directory.Person, error)) {
+	ctx, cancel := context.WithTimeout(ctx, workLasts)
+	defer cancel()
+	ids := make([]directory.PersonID, 0, len(jobs))
+	for _, j := range jobs {
+		ids = append(ids, j.who.ID)
 	}
-	if err := b.at("intended"); err != nil {
-		return 0, err
+	all, err := b.Directory.Several(ctx, ids)
+	if err != nil && !errors.Is(err, directory.ErrAway) {
+		each(jobs, func(j *job) {
+			who, err := b.Directory.ByID(ctx, j.who.ID)
+			take(j, who, err)
+		})
+		return
 	}
-	working, cancel := context.WithTimeout(ctx, workLasts)
+	found := make(map[string]directory.Person, len(all)) // however their IDs are spelt
+	for _, p := range all {
+		found[strings.ToLower(string(p.ID))] = p
+	}
+	for _, j := range jobs {
+		p, there := found[strings.ToLower(string(j.who.ID))]
+		if err == nil && !there {
+			take(j, p, directory.ErrNotFound)
+			continue
+		}
+		take(j, p, err)
+	}
+}
+
+// look finds whom steps are about.
+func (b *Book) look(ctx context.Context, jobs []*job) {
+	var there, joining []*job
+	for _, j := range jobs {
+		if j.who.ID = j.change.Person; j.who.ID != "" {
+			there = append(there, j)
+		} else {
+			joining = append(joining, j)
+		}
+	}
+	b.read(ctx, there, func(j *job, who directory.Person, err error) {
+		if j.who, j.problem = who, err; errors.Is(err, directory.ErrNotFound) {
+			j.problem = errGone
+		}
+	})
+	each(joining, func(j *job) { j.problem = b.lookForJoiner(ctx, j) })
+}
+
+// write has the directory be as intended steps say, and reads it back. It ends before the
+// time for which they are in this gateway's hands does.
+func (b *Book) write(ctx context.Context, jobs []*job) error {
+	ctx, cancel := context.WithTimeout(ctx, store.FromMicros(jobs[0].until).Sub(b.Now()))
 	defer cancel()
 	died := make(chan error, len(jobs))
 	each(jobs, func(j *job) {
 		if j.problem == nil {
-			j.problem = b.bring(working, j)
+			j.problem = b.bring(ctx, j)
 		}
 		if err := b.at("line"); err != nil {
 			died <- err
@@ -184,9 +304,15 @@ func (b *Book) carry(ctx context.Context, jobs []*job) (failed int, err error) {
 	})
 	select {
 	case err := <-died:
-		return 0, err
+		return err
 	default:
 	}
+	b.readBack(ctx, jobs)
+	return nil
+}
+
+// settled confirms what was written, and has this gateway know of it.
+func (b *Book) settled(ctx context.Context, jobs []*job) (failed int, err error) {
 	for _, j := range jobs {
 		if b.Forget != nil && j.who.ID != "" {
 			b.Forget.Forget(j.who.ID)
@@ -226,18 +352,11 @@ func hopeless(problem error) bool {
 		errors.Is(problem, directory.ErrAmbiguous) || errors.Is(problem, lifecycle.ErrLeaveApart) || errors.Is(problem, lifecycle.ErrDeleting) || errors.As(problem, &refused)
 }
 
-// look finds whom a step is about.
-func (b *Book) look(ctx context.Context, j *job) error {
+// lookForJoiner finds somebody who is to join: nobody, or whom a gateway has made that
+// died before it said so.
+func (b *Book) lookForJoiner(ctx context.Context, j *job) error {
 	ctx, cancel := context.WithTimeout(ctx, workLasts)
 	defer cancel()
-	if j.change.Person != "" {
-		who, err := b.Directory.ByID(ctx, j.change.Person)
-		if errors.Is(err, directory.ErrNotFound) {
-			return errGone
-		}
-		j.who = who
-		return err
-	}
 	who, err := b.Directory.Find(ctx, j.change.Login)
 	switch {
 	case errors.Is(err, directory.ErrNotFound) && j.step == stepApply:
@@ -256,7 +375,7 @@ func (b *Book) look(ctx context.Context, j *job) error {
 		// Nothing was written to them yet, or by somebody else.
 		return errTaken
 	}
-	j.who = who // a gateway made them, and died before it said so
+	j.who = who
 	return nil
 }
 
@@ -266,6 +385,10 @@ func (b *Book) intend(ctx context.Context, jobs []*job) (ours []*job, err error)
 	until := store.Micros(b.Now().Add(workLasts))
 	err = b.DB.WithTx(ctx, func(tx *store.Tx) error {
 		ours = nil
+		places, err := placesOf(ctx, tx, jobs, b.Now())
+		if err != nil {
+			return err
+		}
 		for _, j := range jobs {
 			err := tx.ExecOne(ctx, `UPDATE personnel_step SET state = 'intended', due_at = $1, tries = tries + 1 WHERE import = $2 AND n = $3 AND step = $4 AND due_at = $5 AND state IN ('waiting', 'intended')`,
 				until, j.importID, j.n, j.step, j.due)
@@ -276,12 +399,9 @@ func (b *Book) intend(ctx context.Context, jobs []*job) (ours []*job, err error)
 				return err
 			}
 			if j.problem == nil && (j.found == nil || j.step == stepApply && !j.found.Applied) {
-				was := found{Record: recordOf(b.Policy(), j.who), New: j.who.ID == "", Applied: j.step == stepApply}
+				was := found{Record: recordOf(b.Policy(), j.who), New: j.who.ID == "", Applied: j.step == stepApply, Places: places[j.who.ID]}
 				if j.found != nil { // of what the import has written ahead, what was so before
 					was.Expires = j.found.Expires
-				}
-				if was.Places, err = placesOf(ctx, tx, j.who.ID, b.Now()); err != nil {
-					return err
 				}
 				text, err := json.Marshal(was)
 				if err != nil {

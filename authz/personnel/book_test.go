@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"sekisho/authn/notice"
 	"sekisho/authz"
 	"sekisho/authz/approval"
 	"sekisho/policy"
@@ -61,7 +62,7 @@ func TestCarriedOut(t *testing.T) {
 	if i.State != Proposed || i.Counts[Joins] != 2 || i.Counts[Leaves] != 1 || i.Counts[Moves] != 1 || i.Counts[Renewed] != 1 || i.Counts[Returns] != 1 || i.Counts[OnLeave] != 1 {
 		t.Fatalf("%+v", i)
 	}
-	w.tick()
+	w.must(w.Tick(t.Context()))
 	w.want("proposed", before)
 	if again := w.propose(changes); again.ID != i.ID {
 		t.Error("the same file for the same day was proposed twice")
@@ -71,13 +72,14 @@ func TestCarriedOut(t *testing.T) {
 		t.Errorf("the card says %+v, %v", card.Facts, err)
 	}
 	w.decide("kobayashi", i.ID, true)
-	w.tick()
+	w.must(w.Tick(t.Context()))
 	w.want("approved", ahead)
 	if p, err := w.Progress(t.Context(), i.ID); err != nil || p.Done != 0 || p.Lines != 7 || !p.Next.Equal(effective) || w.state(i.ID) != Approved {
 		t.Errorf("%+v %v", p, err)
 	}
 	session := w.as("suzuki")
-	w.tickAt(effective)
+	w.at(effective)
+	w.must(w.Tick(t.Context()))
 	w.want("on the day", after)
 	for _, action := range Actions() {
 		want := 1
@@ -94,7 +96,7 @@ func TestCarriedOut(t *testing.T) {
 	if n := w.count(`SELECT COUNT(*) FROM session WHERE id = $1 AND ended_at = 0`, session.SessionID); n != 0 {
 		t.Error("the session of who left goes on")
 	}
-	w.tick()
+	w.must(w.Tick(t.Context()))
 	w.want("looked at once more", after)
 	if n := w.entries(`"action":"person.`); n != 9 {
 		t.Errorf("%d entries about people", n)
@@ -107,7 +109,7 @@ func TestCarriedOut(t *testing.T) {
 	if s := w.is("tanaka"); strings.Contains(s, "handover") {
 		t.Error("the handover goes on:", s)
 	}
-	w.tick()
+	w.must(w.Tick(t.Context()))
 	if w.state(i.ID) != Done || w.entries(`"action":"import.done"`) != 1 || w.entries(`"action":"person.handover_ended"`) != 1 {
 		t.Error("it has not ended:", w.state(i.ID))
 	}
@@ -122,13 +124,57 @@ func TestCarriedOut(t *testing.T) {
 	}
 }
 
+// TestTold: whom a file moves and whose ID ends are told when it is so and not before;
+// and where it is undone, that.
+func TestTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	i := w.propose(changes)
+	w.decide("kobayashi", i.ID, true)
+	w.must(w.Tick(t.Context())) // ends are written ahead
+	kinds := []notice.Kind{notice.PersonnelMoved, notice.PersonnelEnded, notice.PersonnelUndone}
+	told := func() string {
+		var out []string
+		for _, login := range []string{"tanaka", "suzuki", "kinnen", "ito", "modori", "nitta", "arai"} {
+			p, err := w.dir.Find(t.Context(), login)
+			if err != nil {
+				continue // not there yet
+			}
+			for _, k := range kinds {
+				if n := w.gate.Told(t, p.ID, k); n > 0 {
+					out = append(out, fmt.Sprint(login, " ", k, " ", n))
+				}
+			}
+		}
+		return strings.Join(out, ", ")
+	}
+	if got := told(); got != "" {
+		t.Errorf("told before the day: %s", got)
+	}
+	w.at(effective)
+	for range 2 {
+		w.must(w.Tick(t.Context()))
+		if got := told(); got != "tanaka personnel_moved 1, suzuki personnel_ended 1, modori personnel_moved 1" {
+			t.Errorf("on the day: %s", got)
+		}
+	}
+	if n := w.count(`SELECT COUNT(*) FROM notice WHERE kind = 'personnel_moved' AND detail LIKE '%"section":"zaisei"%' AND detail LIKE '%"until":"2026-04-10T15:00:00Z"%'`); n != 1 {
+		t.Errorf("%d are told of the section and the handover", n)
+	}
+	w.undo(i.ID)
+	if got := told(); got != "tanaka personnel_moved 1, tanaka personnel_undone 1, suzuki personnel_ended 1, suzuki personnel_undone 1, modori personnel_moved 1, modori personnel_undone 1" {
+		t.Errorf("undone: %s", got)
+	}
+}
+
 // TestEndsHoldByThemselves (F15): at the turn of the fiscal year in Japan nothing runs,
 // and who leaves is shut out at that second, while who is appointed anew is not.
 func TestEndsHoldByThemselves(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.approved(changes)
-	w.tick()
+	i := w.propose(changes)
+	w.decide("kobayashi", i.ID, true)
+	w.must(w.Tick(t.Context()))
 	usable := func(login string) bool {
 		f, err := w.watch.Of(t.Context(), w.person(login).ID)
 		w.must(err)
@@ -163,7 +209,8 @@ func TestGainersDoNotDecide(t *testing.T) {
 		t.Error("it was decided, or the trail does not say that it was tried")
 	}
 	w.decide("yoshida", i.ID, true)
-	w.tickAt(effective)
+	w.at(effective)
+	w.must(w.Tick(t.Context()))
 	if s := w.is("kobayashi"); !strings.Contains(s, "+cio") {
 		t.Error("not carried out:", s)
 	}
@@ -175,7 +222,8 @@ func TestNotApproved(t *testing.T) {
 	w := newWorld(t)
 	i := w.propose(changes)
 	w.decide("kobayashi", i.ID, false)
-	w.tickAt(effective)
+	w.at(effective)
+	w.must(w.Tick(t.Context()))
 	if w.state(i.ID) != Dropped || w.entries(`"action":"import.dropped"`) != 1 {
 		t.Errorf("denied: %s", w.state(i.ID))
 	}
@@ -186,7 +234,7 @@ func TestNotApproved(t *testing.T) {
 	}
 	w.clock.Advance(w.policy.Approval.LapseAfter + time.Minute)
 	w.must(w.matters.Lapse(t.Context()))
-	w.tick()
+	w.must(w.Tick(t.Context()))
 	if w.state(next.ID) != Dropped {
 		t.Errorf("nobody decided: %s", w.state(next.ID))
 	}
@@ -200,9 +248,11 @@ func TestBeside(t *testing.T) {
 	w.policy.Applications = []policy.Application{
 		{ID: "kyuyo", Zone: policy.LGWAN, Class: 3, Sections: []string{"jinji"}}, {ID: "server", Zone: policy.LGWAN, Class: 3, Sections: []string{"joho"}}, {ID: "zaimu", Zone: policy.LGWAN, Class: 3, Sections: []string{"zaisei"}},
 	}
-	w.approved(changes)
-	w.tick()
-	w.tickAt(effective)
+	i := w.propose(changes)
+	w.decide("kobayashi", i.ID, true)
+	w.must(w.Tick(t.Context()))
+	w.at(effective)
+	w.must(w.Tick(t.Context()))
 	for _, fresh := range []bool{false, true} {
 		w.Fresh = func() bool { return fresh }
 		w.must(w.Follow(t.Context(), time.Time{}))
@@ -239,7 +289,7 @@ func TestBeside(t *testing.T) {
 	next, _, err := w.Propose(t.Context(), "oda", file("number,name,concurrent\nK-tanaka,例 tanaka,なし\n"), time.Time{}, false)
 	w.must(err)
 	w.decide("kobayashi", next.ID, true)
-	w.tick()
+	w.must(w.Tick(t.Context()))
 	w.must(w.Follow(t.Context(), w.clock.Now().Add(-time.Minute)))
 	w.clock.Advance(time.Millisecond)
 	f = authz.Facts{Person: w.person("tanaka"), Now: w.clock.Now()}
@@ -253,7 +303,8 @@ func TestRate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.policy.Personnel.PerSecond = 3
-	w.approved(changes)
+	i := w.propose(changes)
+	w.decide("kobayashi", i.ID, true)
 	w.at(effective)
 	room, err := w.room(t.Context())
 	w.must(err)
@@ -261,7 +312,11 @@ func TestRate(t *testing.T) {
 	if err != nil || len(jobs) != 3 {
 		t.Fatalf("%d at once, %v", len(jobs), err)
 	}
-	_, err = w.carry(t.Context(), jobs)
+	w.look(t.Context(), jobs)
+	jobs, err = w.intend(t.Context(), jobs)
+	w.must(err)
+	w.must(w.write(t.Context(), jobs))
+	_, err = w.settled(t.Context(), jobs)
 	w.must(err)
 	if room, err := w.room(t.Context()); err != nil || room != 0 {
 		t.Errorf("room for %d in the same second, %v", room, err)
@@ -323,8 +378,39 @@ func TestChecklist(t *testing.T) {
 		_, err := tx.Exec(t.Context(), `INSERT INTO card (id, person_id, authority, serial, name, added_at, last_used_at) VALUES ('c1', $1, 'a', 'S-77', 'カード', 1, 0)`, string(w.person("suzuki").ID))
 		return err
 	}))
-	list, err := w.Checklist(t.Context(), i.ID)
-	if err != nil || len(list) != 1 || list[0].Login != "suzuki" || len(list[0].Things) != 1 || list[0].Things[0] != (Thing{"card", "S-77"}) {
-		t.Errorf("%+v %v", list, err)
+	list := func() []Return {
+		t.Helper()
+		all, err := w.Checklist(t.Context(), i.ID, 0, 10)
+		if err != nil || len(all) != 1 || all[0].Login != "suzuki" || len(all[0].Things) != 1 || all[0].Things[0].ID != "S-77" {
+			t.Fatalf("%+v %v", all, err)
+		}
+		return all
+	}
+	leaver := list()[0]
+	if leaver.Things[0] != (Thing{Kind: "card", ID: "S-77"}) {
+		t.Errorf("%+v", leaver)
+	}
+	by, card := approval.Ref(w.person("yoshida")), []Ticked{{leaver.N, "card", "S-77"}}
+	for _, wrong := range [][]Ticked{{{leaver.N, "card", "S-78"}}, {{leaver.N + 1, "card", "S-77"}}, {{0, "card", "S-77"}}} {
+		if err := w.GiveBack(t.Context(), by, "10.2.0.9", i.ID, wrong, true); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%+v is not on the list: %v", wrong, err)
+		}
+	}
+	for range 2 { // clicked twice is ticked once
+		w.must(w.GiveBack(t.Context(), by, "10.2.0.9", i.ID, card, true))
+	}
+	w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), `DELETE FROM card WHERE id = 'c1'`)
+		return err
+	}))
+	if got := list()[0].Things[0]; got.By != "yoshida" || !got.Back.Equal(w.clock.Now()) {
+		t.Errorf("given back, and the card is nobody's any more: %+v", got)
+	}
+	if n := w.entries(`"actor":"yoshida"`, `"action":"import.returned"`, `"thing":"S-77"`); n != 1 {
+		t.Errorf("%d entries", n)
+	}
+	w.must(w.GiveBack(t.Context(), by, "10.2.0.9", i.ID, card, false))
+	if n := w.entries(`"action":"import.return_withdrawn"`); n != 1 {
+		t.Errorf("%d entries that it was a mistake", n)
 	}
 }

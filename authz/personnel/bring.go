@@ -4,13 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"sekisho/directory"
 	"sekisho/policy"
 )
 
-// bring has the directory be as a step says, and reads back that it is.
+// brought is what a step has written to somebody.
+type brought struct {
+	done         bool
+	want         directory.Amendment
+	gained, lost []string // groups
+}
+
+// bring has the directory be as a step says. That it is so is read back afterwards.
 func (b *Book) bring(ctx context.Context, j *job) (err error) {
 	c := j.change
 	want, gained, lost := c.target(j.who, b.Policy())
@@ -32,6 +40,10 @@ func (b *Book) bring(ctx context.Context, j *job) (err error) {
 			} else if err != nil {
 				return err
 			}
+			// An end may be kept more finely by amending than by creating.
+			if made := recordOf(b.Policy(), j.who); c.After.same(Record{made.Name, made.Mail, made.Section, made.Company, made.Number, made.Kind, made.Disabled, made.Expires, c.After.Groups}) {
+				want = directory.Amendment{}
+			}
 		}
 	}
 	if is := j.who.Account.ExpiresAt; c.Person != "" && j.step != stepUndo && want.ExpiresAt != nil && !is.Equal(c.Before.Expires) && later(*want.ExpiresAt, is) {
@@ -50,15 +62,24 @@ func (b *Book) bring(ctx context.Context, j *job) (err error) {
 			return err
 		}
 	}
-	now, err := b.Directory.ByID(ctx, j.who.ID)
-	if err != nil {
-		return err
-	}
-	j.who = now
-	if what := unlike(now, want, gained, lost); what != "" {
-		return fmt.Errorf("the directory took the change and does not show it: %s", what)
-	}
+	j.brought = brought{true, want, gained, lost}
 	return nil
+}
+
+// readBack reads what steps have written, all in one go, and finds fault with those of
+// whom the directory does not show it.
+func (b *Book) readBack(ctx context.Context, jobs []*job) {
+	jobs = slices.DeleteFunc(slices.Clone(jobs), func(j *job) bool { return j.problem != nil || !j.brought.done })
+	b.read(ctx, jobs, func(j *job, now directory.Person, err error) {
+		if err != nil {
+			j.problem = err
+			return
+		}
+		j.who = now
+		if what := unlike(now, j.brought.want, j.brought.gained, j.brought.lost); what != "" {
+			j.problem = fmt.Errorf("the directory took the change and does not show it: %s", what)
+		}
+	})
 }
 
 // person is whom a change creates.

@@ -61,26 +61,21 @@ func (b *Book) became(ctx context.Context, tx *store.Tx, j *job) error {
 	if j.problem != nil {
 		return b.failed(ctx, tx, j, e)
 	}
-	var (
-		state  string
-		doneAt int64
-	)
-	if err := tx.QueryRow(ctx, `SELECT state, done_at FROM personnel_step WHERE import = $1 AND n = $2 AND step = $3`, j.importID, j.n, j.step).Scan(&state, &doneAt); err != nil {
-		return err
-	}
-	if state == "done" || state == "dropped" && doneAt != 0 {
+	// One that is dropped is being undone, and has happened all the same.
+	err := tx.ExecOne(ctx, `
+		UPDATE personnel_step SET state = CASE WHEN state = 'dropped' THEN state ELSE 'done' END, due_at = $1, error = '', done_at = $1
+		WHERE  import = $2 AND n = $3 AND step = $4 AND state <> 'done' AND (state <> 'dropped' OR done_at = 0)`, store.Micros(now), j.importID, j.n, j.step)
+	if errors.Is(err, store.ErrUntouched) {
 		return nil // another gateway was quicker, or the answer to this commit was lost
 	}
-	if state != "dropped" { // one that is dropped is being undone, and has happened
-		state = "done"
-	}
-	err := tx.ExecOne(ctx, `UPDATE personnel_step SET state = $1, due_at = $2, error = '', done_at = $2 WHERE import = $3 AND n = $4 AND step = $5`, state, store.Micros(now), j.importID, j.n, j.step)
 	if err != nil {
 		return err
 	}
 	if j.who.ID != "" {
-		if _, err := tx.Exec(ctx, `UPDATE personnel_line SET person_id = $1 WHERE import = $2 AND n = $3 AND person_id = ''`, string(j.who.ID), j.importID, j.n); err != nil {
-			return err
+		if c.Person == "" {
+			if _, err := tx.Exec(ctx, `UPDATE personnel_line SET person_id = $1 WHERE import = $2 AND n = $3 AND person_id = ''`, string(j.who.ID), j.importID, j.n); err != nil {
+				return err
+			}
 		}
 		if err := standing.Changed(ctx, tx, j.who.ID, now); err != nil {
 			return err
@@ -105,6 +100,9 @@ func (b *Book) became(ctx context.Context, tx *store.Tx, j *job) error {
 	case stepUndo:
 		e.Action = "person.undone"
 		err = b.unfollows(ctx, tx, j)
+	}
+	if err == nil && (j.step == stepApply || j.step == stepUndo) {
+		err = b.tell(ctx, tx, j)
 	}
 	if err != nil {
 		return err

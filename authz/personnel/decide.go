@@ -83,7 +83,7 @@ func (b *Book) card(ctx context.Context, m approval.Matter, c *approval.Card) er
 // against keeps from deciding who gains by a yes: by an import what it gives them, by its
 // undoing what it took (article 16-1, design rule 7). Human beings are compared, not IDs.
 func (b *Book) against(ctx context.Context, m approval.Matter, by approval.PersonRef) (policy.Words, error) {
-	lines, err := b.Lines(ctx, m.Subject, "", 0, mostLines)
+	lines, err := b.Lines(ctx, m.Subject, "", 0, MostLines)
 	if err != nil {
 		return policy.Words{}, err
 	}
@@ -111,12 +111,11 @@ func (i Import) facts(p *policy.Policy) []approval.Fact {
 	}
 	for _, v := range i.Vacant {
 		post, _ := p.Post(v.Post)
-		where := policy.Words{JA: v.Section, EN: v.Section}
+		where := v.Section
 		if s, ok := p.Section(v.Section); ok {
-			where = s.Name
+			where = s.Name.In("ja")
 		}
-		held := func(lang string) string { return strings.TrimSpace(post.Name.In(lang) + " " + where.In(lang)) }
-		out = append(out, approval.Fact{Label: policy.Words{JA: "【注意】いなくなる役割", EN: "CAUTION: nobody will hold"}, Value: held("ja"), Says: policy.Words{JA: held("ja"), EN: held("en")}})
+		out = append(out, approval.Fact{Label: policy.Words{JA: "【注意】いなくなる役割", EN: "CAUTION: nobody will hold"}, Value: strings.TrimSpace(post.Name.In("ja") + " " + where)})
 	}
 	return out
 }

@@ -16,10 +16,12 @@ import (
 )
 
 const (
-	mostLines  = 100_000
-	mostBytes  = 64 << 20
-	mostFaults = 500 // of one file that are told
-	longest    = 200 // characters of a field
+	// MostLines are how many a file has, and MostFaults how many of one are told.
+	MostLines  = 100_000
+	MostFaults = 500
+
+	mostBytes = 64 << 20
+	longest   = 200 // characters of a field
 )
 
 // A Kind is what sort of ID a line is about.
@@ -161,12 +163,12 @@ func Read(file io.Reader, p *policy.Policy) ([]Line, error) {
 		if blank(record) {
 			continue
 		}
-		if len(t.lines) == mostLines {
-			t.fault(n, "file", "too_many", fmt.Sprintf("一度に%d行までです。ファイルを分けてください。", mostLines), fmt.Sprintf("At most %d lines at once. Split the file.", mostLines))
+		if len(t.lines) == MostLines {
+			t.fault(n, "file", "too_many", fmt.Sprintf("一度に%d行までです。ファイルを分けてください。", MostLines), fmt.Sprintf("At most %d lines at once. Split the file.", MostLines))
 			break
 		}
 		t.take(n, record)
-		if len(t.faults) >= mostFaults {
+		if len(t.faults) >= MostFaults {
 			break
 		}
 	}

@@ -182,7 +182,7 @@ func FuzzRead(f *testing.F) {
 		var faults Faults
 		switch {
 		case err != nil:
-			if !errors.As(err, &faults) || len(faults) == 0 || len(faults) > mostFaults || lines != nil {
+			if !errors.As(err, &faults) || len(faults) == 0 || len(faults) > MostFaults || lines != nil {
 				t.Fatalf("%v", err)
 			}
 			for _, fault := range faults {

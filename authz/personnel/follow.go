@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
+	"sekisho/authn/notice"
 	"sekisho/authn/standing"
 	"sekisho/authz/lifecycle"
+	"sekisho/directory"
 	"sekisho/policy/store"
 )
 
@@ -108,4 +111,46 @@ func (b *Book) unfollows(ctx context.Context, tx *store.Tx, j *job) error {
 		}
 	}
 	return nil
+}
+
+// tells is what a person hears of a change once it is so; "" for nothing. Who joins has no
+// address of theirs yet, and leave is told of by whoever records it.
+func (c Change) tells() notice.Kind {
+	switch {
+	case c.Person == "" || c.After.Kind != directory.KindStaff && c.After.Kind != directory.KindContractor:
+		return ""
+	case c.Act == Leaves:
+		return notice.PersonnelEnded
+	case c.moved() || len(c.Gained) > 0 || len(c.Lost) > 0:
+		return notice.PersonnelMoved
+	}
+	return ""
+}
+
+// tell queues what the person of a step hears of it, in the transaction that confirms it:
+// before that it is confidential.
+func (b *Book) tell(ctx context.Context, tx *store.Tx, j *job) error {
+	kind := j.change.tells()
+	if b.Notices == nil || kind == "" || j.who.ID == "" || j.found != nil && j.found.New {
+		return nil
+	}
+	n := notice.Notice{Person: j.who.ID, Kind: kind, Zone: b.Matters.Everywhere(), Detail: map[string]string{}}
+	stamp := func(at time.Time) {
+		if !at.IsZero() {
+			n.Detail["until"] = at.UTC().Format(time.RFC3339)
+		}
+	}
+	switch {
+	case j.step == stepUndo:
+		if !j.found.Applied {
+			return nil // nothing was told
+		}
+		n.Kind = notice.PersonnelUndone
+	case kind == notice.PersonnelEnded:
+		stamp(j.who.Account.ExpiresAt)
+	default:
+		n.Detail["section"] = j.change.After.Section
+		stamp(j.change.Handover)
+	}
+	return b.Notices.Add(ctx, tx, n)
 }

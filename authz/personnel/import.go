@@ -20,6 +20,7 @@ type State string
 
 // The states.
 const (
+	Draft    State = "draft" // somebody looks at what it would do; nobody is asked yet
 	Proposed State = "proposed"
 	Approved State = "approved" // it is carried out from its day on
 	Done     State = "done"
@@ -29,6 +30,7 @@ const (
 )
 
 var stateWords = map[State]policy.Words{
+	Draft:    {JA: "下書き。まだ提案していません", EN: "a draft, not proposed yet"},
 	Proposed: {JA: "承認を待っています", EN: "waits for approval"}, Approved: {JA: "承認済み。反映日から順に反映します", EN: "approved; carried out from its day on"},
 	Done: {JA: "反映済み", EN: "carried out"}, Undoing: {JA: "元に戻しています", EN: "being undone"}, Undone: {JA: "元に戻しました", EN: "undone"},
 	Dropped: {JA: "承認されませんでした", EN: "not approved"},
@@ -61,6 +63,9 @@ type Summary struct {
 	Unchanged int         `json:"unchanged"`
 	Vacant    []Vacancy   `json:"vacant,omitempty"`
 }
+
+// Summary is what the plan comes to.
+func (p Plan) Summary() Summary { return Summary{p.People, p.Counts, p.Unchanged, p.Vacant} }
 
 // Undoable is until when an import can be undone; zero where it cannot.
 func (i Import) Undoable(r policy.PersonnelRules) time.Time {

@@ -27,6 +27,7 @@ import (
 	"sync"
 	"time"
 
+	"sekisho/authn/notice"
 	"sekisho/authz/approval"
 	"sekisho/authz/lifecycle"
 	"sekisho/directory"
@@ -45,6 +46,8 @@ type Directory interface {
 	// calls were everybody.
 	Stream(ctx context.Context, each func(directory.Person) error) error
 	ByID(ctx context.Context, id directory.PersonID) (directory.Person, error)
+	// Several reads people in one go; who is not there any more is left out.
+	Several(ctx context.Context, ids []directory.PersonID) ([]directory.Person, error)
 	Find(ctx context.Context, login string) (directory.Person, error)
 	Create(ctx context.Context, n directory.NewPerson) (directory.Person, error)
 	Amend(ctx context.Context, p directory.Person, a directory.Amendment) error
@@ -71,6 +74,11 @@ type Sessions interface {
 	Poll(ctx context.Context) error
 }
 
+// Notices are what people are told by mail; notice.Queue is one.
+type Notices interface {
+	Add(ctx context.Context, tx *store.Tx, n notice.Notice) error
+}
+
 // House is what the book is built on.
 type House struct {
 	DB        *store.DB
@@ -82,6 +90,7 @@ type House struct {
 	Permits   Leases // nil: nothing is permitted
 	Life      Life
 	Matters   *approval.Book
+	Notices   Notices                                    // nil: nobody is told
 	Own       string                                     // the name that Sekisho itself binds with; "": not known
 	Forget    interface{ Forget(id directory.PersonID) } // nil: nobody remembers
 	// Fresh reports whether what was polled is young enough to be gone by.
@@ -154,7 +163,7 @@ func (b *Book) Look(ctx context.Context, by string, f File, effective time.Time)
 	e := b.entry(by, "import.viewed", "file/"+f.Name, "")
 	e.Detail["sha256"], e.Detail["dry_run"] = f.Digest, "yes"
 	e.Detail["effective"] = p.Effective.Format(time.RFC3339)
-	p.numbers(e.Detail)
+	p.Summary().numbers(e.Detail)
 	err = b.DB.WithTx(ctx, func(tx *store.Tx) error { return b.Trail.Append(ctx, tx, e) })
 	if err != nil {
 		return Plan{}, fmt.Errorf("entering that a plan was seen: %w", err)
@@ -247,11 +256,11 @@ func (b *Book) known(ctx context.Context, now time.Time) (Known, error) {
 }
 
 // numbers are what a plan comes to, for the trail: no names.
-func (p Plan) numbers(into map[string]string) {
-	for a, n := range p.Counts {
+func (s Summary) numbers(into map[string]string) {
+	for a, n := range s.Counts {
 		into[string(a)] = strconv.Itoa(n)
 	}
-	into["unchanged"], into["people"] = strconv.Itoa(p.Unchanged), strconv.Itoa(p.People)
+	into["unchanged"], into["people"] = strconv.Itoa(s.Unchanged), strconv.Itoa(s.People)
 }
 
 // entry begins an entry on the trail.

@@ -3,6 +3,8 @@ package personnel
 import (
 	"context"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,15 +19,24 @@ const (
 	handover   = "handover"
 )
 
-// placesOf are the sections that somebody has by concurrent posts now.
-func placesOf(ctx context.Context, in store.Reader, who directory.PersonID, now time.Time) ([]string, error) {
-	if who == "" {
-		return nil, nil
+// placesOf are the sections that the people of jobs have by concurrent posts now.
+func placesOf(ctx context.Context, in store.Reader, jobs []*job, now time.Time) (map[directory.PersonID][]string, error) {
+	args, marks := []any{store.Micros(now)}, []string{"''"}
+	for _, j := range jobs {
+		if j.who.ID != "" {
+			args = append(args, string(j.who.ID))
+			marks = append(marks, "$"+strconv.Itoa(len(args)))
+		}
 	}
-	return store.All(ctx, in, "concurrent posts", func(r store.Row) (s string, err error) {
-		err = r.Scan(&s)
-		return s, err
-	}, `SELECT section FROM posting WHERE person_id = $1 AND kind = 'concurrent' AND (until_at = 0 OR until_at > $2) ORDER BY section`, string(who), store.Micros(now))
+	all, err := store.All(ctx, in, "concurrent posts", func(r store.Row) (v [2]string, err error) {
+		err = r.Scan(&v[0], &v[1])
+		return v, err
+	}, `SELECT person_id, section FROM posting WHERE kind = 'concurrent' AND (until_at = 0 OR until_at > $1) AND person_id IN (`+strings.Join(marks, ", ")+`) ORDER BY person_id, section`, args...)
+	out := map[directory.PersonID][]string{}
+	for _, v := range all {
+		out[directory.PersonID(v[0])] = append(out[directory.PersonID(v[0])], v[1])
+	}
+	return out, err
 }
 
 // putPlace has somebody belong to a section, until a time or without end.

@@ -63,7 +63,7 @@ func Make(p *policy.Policy, lines []Line, k Known, effective, now time.Time) (Pl
 	}
 	if len(m.faults) > 0 {
 		slices.SortStableFunc(m.faults, func(a, b Fault) int { return cmp.Compare(a.Line, b.Line) })
-		return Plan{}, m.faults[:min(len(m.faults), mostFaults)]
+		return Plan{}, m.faults[:min(len(m.faults), MostFaults)]
 	}
 	m.owners()
 	m.plan.Vacant = m.vacant()

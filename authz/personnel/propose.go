@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"sekisho/authz/approval"
+	"sekisho/policy"
+	"sekisho/policy/audit"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
 )
@@ -20,57 +22,31 @@ import (
 //
 // Errors: Faults; ErrNothing; ErrStopped, and then the plan says why.
 func (b *Book) Propose(ctx context.Context, login string, f File, effective time.Time, atOnce bool) (Import, Plan, error) {
-	plan, err := b.plan(ctx, f, effective)
-	switch {
-	case err != nil:
-		return Import{}, Plan{}, err
-	case plan.Stop != nil:
-		return Import{}, plan, ErrStopped
-	case len(plan.Changes) == 0:
-		return Import{}, plan, ErrNothing
-	}
-	if err := b.Trail.MayBegin(); err != nil {
-		return Import{}, plan, fmt.Errorf("proposing an import: %w", err)
-	}
-	now := b.Now().UTC().Truncate(time.Microsecond)
-	before, err := imports(ctx, b.DB, `digest = $1 AND (effective_at = $2 OR effective_at <= $3 AND $2 <= $3) AND state IN ('proposed', 'approved') ORDER BY proposed_at LIMIT 1`,
-		f.Digest, store.Micros(plan.Effective), store.Micros(now))
+	plan, err := b.feasible(ctx, f, effective)
 	if err != nil {
 		return Import{}, plan, err
 	}
-	if len(before) > 0 {
-		return before[0], plan, nil
+	before, err := b.same(ctx, f, plan.Effective, `state IN ('proposed', 'approved')`)
+	if err != nil || before.ID != "" {
+		return before, plan, err
 	}
 	who, posts, err := b.Matters.Terminal(ctx, login)
 	if err != nil {
 		return Import{}, plan, err
 	}
-	i := Import{
-		ID: "import-" + secret.Token(12), File: f.Name, Digest: f.Digest, ByID: who.ID, By: login, ProposedAt: now, Effective: plan.Effective, State: Proposed,
-		Summary: Summary{plan.People, plan.Counts, plan.Unchanged, plan.Vacant},
-	}
+	i := b.planned(f, plan, who)
+	i.By = login
 	var ask approval.Considered
 	if atOnce {
-		i.State, i.ApprovedAt = Approved, now
-	} else {
-		within := b.Policy().Approval.LapseAfter
-		ask, err = b.Matters.Consider(ctx, approval.Matter{
-			ID: i.ID, Kind: Carry, Subject: i.ID, Requester: who, RequesterPosts: posts, Nobody: true, Zone: b.Matters.Everywhere(),
-			Reason: fmt.Sprintf("人事異動 %d件（%s に反映）", len(plan.Changes), plan.Effective.In(japan).Format("2006-01-02 15:04")),
-			Rule:   rule(), LapsesAt: now.Add(within), Articles: articlesOf,
-		})
-		if err != nil {
-			return Import{}, plan, err
-		}
+		i.State, i.ApprovedAt = Approved, i.ProposedAt
+	} else if ask, err = b.consider(ctx, i, who, posts); err != nil {
+		return Import{}, plan, err
 	}
 	err = b.DB.WithTx(ctx, func(tx *store.Tx) error {
 		if err := insert(ctx, tx, i, plan); err != nil {
 			return err
 		}
-		e := b.entry(login, "import.proposed", "import/"+i.ID, "")
-		e.Detail["sha256"], e.Detail["effective"] = f.Digest, i.Effective.Format(time.RFC3339)
-		plan.numbers(e.Detail)
-		if err := b.Trail.Append(ctx, tx, e); err != nil {
+		if err := b.Trail.Append(ctx, tx, b.proposed(i, "")); err != nil {
 			return err
 		}
 		if atOnce {
@@ -85,6 +61,64 @@ func (b *Book) Propose(ctx context.Context, login string, f File, effective time
 	}
 	b.nudge()
 	return i, plan, nil
+}
+
+// feasible is the plan of a file that may be carried out. Errors are Propose's.
+func (b *Book) feasible(ctx context.Context, f File, effective time.Time) (Plan, error) {
+	plan, err := b.plan(ctx, f, effective)
+	switch {
+	case err != nil:
+		return Plan{}, err
+	case plan.Stop != nil:
+		return plan, ErrStopped
+	case len(plan.Changes) == 0:
+		return plan, ErrNothing
+	}
+	if err := b.Trail.MayBegin(); err != nil {
+		return plan, fmt.Errorf("proposing an import: %w", err)
+	}
+	return plan, nil
+}
+
+// same is the import of the same file for the same day that was stored before; its zero
+// value where there is none.
+func (b *Book) same(ctx context.Context, f File, effective time.Time, where string, args ...any) (Import, error) {
+	before, err := imports(ctx, b.DB, `digest = $1 AND (effective_at = $2 OR effective_at <= $3 AND $2 <= $3) AND `+where+` ORDER BY proposed_at LIMIT 1`,
+		append([]any{f.Digest, store.Micros(effective), store.Micros(b.Now())}, args...)...)
+	if err != nil || len(before) == 0 {
+		return Import{}, err
+	}
+	return before[0], nil
+}
+
+// planned is what is stored of a plan, of somebody who brings it.
+func (b *Book) planned(f File, plan Plan, who approval.PersonRef) Import {
+	return Import{
+		ID: "import-" + secret.Token(12), File: f.Name, Digest: f.Digest, ByID: who.ID, By: who.Login, ProposedAt: b.Now().UTC().Truncate(time.Microsecond), Effective: plan.Effective,
+		State: Proposed, Summary: plan.Summary(),
+	}
+}
+
+// consider is the matter of an import that a second person is asked about.
+func (b *Book) consider(ctx context.Context, i Import, who approval.PersonRef, posts []policy.PostID) (approval.Considered, error) {
+	n := 0
+	for _, of := range i.Counts {
+		n += of
+	}
+	return b.Matters.Consider(ctx, approval.Matter{
+		ID: i.ID, Kind: Carry, Subject: i.ID, Requester: who, RequesterPosts: posts, Nobody: true, Zone: b.Matters.Everywhere(),
+		Reason: fmt.Sprintf("人事異動 %d件（%s に反映）", n, i.Effective.In(japan).Format("2006-01-02 15:04")),
+		Rule:   rule(), LapsesAt: i.ProposedAt.Add(b.Policy().Approval.LapseAfter), Articles: articlesOf,
+	})
+}
+
+// proposed is the entry of a proposal.
+func (b *Book) proposed(i Import, from string) audit.Entry {
+	e := b.entry(i.By, "import.proposed", "import/"+i.ID, "")
+	e.From = from
+	e.Detail["sha256"], e.Detail["effective"] = i.Digest, i.Effective.Format(time.RFC3339)
+	i.numbers(e.Detail)
+	return e
 }
 
 // Empty reports whether nobody has used the store yet: nobody has signed in, and nothing
@@ -115,6 +149,10 @@ func insert(ctx context.Context, tx *store.Tx, i Import, p Plan) error {
 	if err != nil {
 		return err
 	}
+	waits := "waiting"
+	if i.State == Draft {
+		waits = "draft" // nobody looks for it among what is due
+	}
 	lines, steps := rows{into: `personnel_line (import, n, act, person_id, login, name, section, body)`}, rows{into: `personnel_step (import, n, step, state, due_at)`}
 	for n, c := range p.Changes {
 		text, err := json.Marshal(c)
@@ -129,7 +167,7 @@ func insert(ctx context.Context, tx *store.Tx, i Import, p Plan) error {
 			return err
 		}
 		for _, s := range stepsOf(c, i.ProposedAt) {
-			if err := steps.add(ctx, tx, i.ID, n+1, s.name, "waiting", store.Micros(s.due)); err != nil {
+			if err := steps.add(ctx, tx, i.ID, n+1, s.name, waits, store.Micros(s.due)); err != nil {
 				return err
 			}
 		}

@@ -27,7 +27,7 @@ type taker struct {
 }
 
 func (t *taker) fault(line int, field, rule, ja, en string) {
-	if len(t.faults) < mostFaults {
+	if len(t.faults) < MostFaults {
 		t.faults = append(t.faults, Fault{line, field, rule, policy.Words{JA: ja, EN: en}})
 	}
 }

@@ -23,8 +23,9 @@ func TestDies(t *testing.T) {
 			t.Run(fmt.Sprint(point, n), func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t)
-				w.approved(changes)
-				w.tick()
+				i := w.propose(changes)
+				w.decide("kobayashi", i.ID, true)
+				w.must(w.Tick(t.Context()))
 				w.at(effective)
 				w.death.Once(point, n)
 				if err := w.Tick(t.Context()); !errors.Is(err, authztest.ErrDied) {
@@ -47,7 +48,8 @@ func TestDies(t *testing.T) {
 func TestTwoGateways(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.approved(changes)
+	i := w.propose(changes)
+	w.decide("kobayashi", i.ID, true)
 	w.at(effective)
 	gates := []*Book{w.gateway(w.dir), w.gateway(w.dir), w.gateway(w.dir)}
 	var wg sync.WaitGroup
@@ -74,12 +76,13 @@ func TestOvertaken(t *testing.T) {
 	sooner := planned.AddDate(0, 0, 2)
 	w.must(w.dir.Amend(t.Context(), w.person("kinnen"), directory.Amendment{ExpiresAt: &sooner}))
 	w.decide("kobayashi", i.ID, true)
-	w.tick()
+	w.must(w.Tick(t.Context()))
 	w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error {
 		_, err := tx.Exec(t.Context(), `INSERT INTO tombstone (login, person_id, at, matter) VALUES ('arai', 'x', 1, 'm')`)
 		return err
 	}))
-	w.tickAt(effective)
+	w.at(effective)
+	w.must(w.Tick(t.Context()))
 	if p := w.person("kinnen"); !p.Account.ExpiresAt.Equal(sooner) {
 		t.Errorf("an end that was set sooner has become %v", p.Account.ExpiresAt)
 	}
@@ -100,12 +103,14 @@ func TestOvertaken(t *testing.T) {
 func TestOneLineFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	i := w.approved(changes)
-	w.tick()
+	i := w.propose(changes)
+	w.decide("kobayashi", i.ID, true)
+	w.must(w.Tick(t.Context()))
 	_, err := w.dir.Create(t.Context(), directory.NewPerson{Login: "nitta", Name: "別の人", Kind: directory.KindStaff, Number: "K-other"})
 	w.must(err)
 	w.must(w.dir.Delete(t.Context(), w.person("modori")))
-	w.tickAt(effective)
+	w.at(effective)
+	w.must(w.Tick(t.Context()))
 	p, err := w.Progress(t.Context(), i.ID)
 	if err != nil || p.Failed != 2 || p.Done != 5 {
 		t.Errorf("%+v %v", p, err)
@@ -122,15 +127,16 @@ func TestOneLineFails(t *testing.T) {
 func TestAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.approved(changes)
+	i := w.propose(changes)
+	w.decide("kobayashi", i.ID, true)
 	w.at(effective)
 	gone := &away{Directory: w.dir, gone: true}
 	w.Book = w.gateway(gone)
-	w.tick()
+	w.must(w.Tick(t.Context()))
 	w.want("away", before)
 	gone.set(false)
 	w.clock.Advance(time.Minute)
-	w.tick()
+	w.must(w.Tick(t.Context()))
 	w.want("back", after)
 }
 

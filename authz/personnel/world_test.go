@@ -98,7 +98,7 @@ func (w *world) gateway(dir Directory) *Book {
 	w.watch, w.sessions, w.matters = g.Watch, g.Sessions, g.Matters
 	life := lifecycle.New(lifecycle.House{DB: w.db, Trail: g.Trail, Policy: g.Policy, Directory: w.dir, Sessions: g.Sessions, Matters: g.Matters, Notices: g.Notices, Forget: g.Watch, Now: g.Now})
 	return New(House{
-		DB: w.db, Trail: g.Trail, Policy: g.Policy, Directory: dir, Sessions: g.Sessions, Life: life, Matters: g.Matters, Forget: g.Watch, Fresh: func() bool { return false }, Now: g.Now, Stop: w.death.Stop,
+		DB: w.db, Trail: g.Trail, Policy: g.Policy, Directory: dir, Sessions: g.Sessions, Life: life, Matters: g.Matters, Notices: g.Notices, Forget: g.Watch, Fresh: func() bool { return false }, Now: g.Now, Stop: w.death.Stop,
 	})
 }
 
@@ -140,19 +140,6 @@ func (w *world) propose(text string) Import {
 	w.must(err)
 	return i
 }
-
-// approved is an import that a second person approved.
-func (w *world) approved(text string) Import {
-	w.Helper()
-	i := w.propose(text)
-	w.decide("kobayashi", i.ID, true)
-	return i
-}
-
-// tick is one look of the gate, to its end.
-func (w *world) tick() { w.Helper(); w.must(w.Tick(w.Context())) }
-
-func (w *world) tickAt(t time.Time) { w.Helper(); w.at(t); w.tick() }
 
 // as is somebody who signed in with a key of last year.
 func (w *world) as(login string) approval.Approver {

@@ -91,9 +91,10 @@ var kept = map[string]string{
 	"permit_use":        "what was used since is not known",
 	"outside_use":       "told again with the next file",
 
-	"personnel_line": "what was planned, and found, of each person",
-	"personnel_step": "those of imports that ended are the past; what was intended says what is to be, and is looked at anew",
-	"posting":        "changed since: by the next file",
+	"personnel_return": "what was given back since is on the trail, and is ticked off anew",
+	"personnel_line":   "what was planned, and found, of each person",
+	"personnel_step":   "those of imports that ended are the past; what was intended says what is to be, and is looked at anew",
+	"posting":          "changed since: by the next file",
 
 	"restore_done": "the past",
 	"replayed":     "what was done again with this copy stays done",

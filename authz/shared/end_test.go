@@ -10,7 +10,6 @@ import (
 
 	"sekisho/authn/signin"
 	"sekisho/authn/standing"
-	"sekisho/authz/authztest"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/clock"
@@ -188,17 +187,17 @@ func TestDies(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			tanaka := w.as("tanaka")
-			w.death.At(point)
+			w.stop = point
 			g, err := w.checkOut(tanaka, "one", 30)
 			if point == PointOver {
 				w.must(err)
-				if _, err := w.CheckIn(t.Context(), signin.Origin{}, tanaka, "one"); !errors.Is(err, authztest.ErrDied) {
+				if _, err := w.CheckIn(t.Context(), signin.Origin{}, tanaka, "one"); !errors.Is(err, errDied) {
 					t.Fatalf("giving back: %v", err)
 				}
-			} else if !errors.Is(err, authztest.ErrDied) {
+			} else if !errors.Is(err, errDied) {
 				t.Fatalf("checking out: %v", err)
 			}
-			w.death.At("")
+			w.stop = ""
 			w.clock.Advance(startWithin + 3*time.Second)
 			w.settle()
 			held, err := open(t.Context(), w.db, `1 = 1`)
@@ -229,7 +228,8 @@ func TestDirectoryAway(t *testing.T) {
 	w := newWorld(t)
 	tanaka := w.as("tanaka")
 	g := w.out(tanaka, "two", 30)
-	w.server.Away()
+	at := w.server.Addr()
+	w.must(w.server.Close())
 	if no := w.refused(second(w.checkOut(tanaka, "one", 30)), "away"); no.Is != Away {
 		t.Errorf("the refusal is %q", no.Is)
 	}
@@ -237,7 +237,7 @@ func TestDirectoryAway(t *testing.T) {
 	if err := w.effects.Undo(t.Context()); !errors.Is(err, directory.ErrAway) {
 		t.Errorf("undoing without a directory: %v", err)
 	}
-	w.server.Back()
+	w.open(at)
 	w.clock.Advance(time.Minute)
 	w.settle()
 	w.works("two", g.Password, false)

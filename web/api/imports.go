@@ -17,9 +17,9 @@ import (
 type Imports interface {
 	Imports(ctx context.Context, o signin.Origin, cookie string) ([]desk.Import, error)
 	Import(ctx context.Context, o signin.Origin, cookie, id string, act personnel.Act, after, most int) (desk.Import, []personnel.Standing, error)
-	DecideImport(ctx context.Context, o signin.Origin, cookie, id string, yes bool, comment string) (desk.Import, error)
+	DecideImport(ctx context.Context, o signin.Origin, cookie, id, undo string, yes bool, comment string) (desk.Import, error)
 	UndoImport(ctx context.Context, o signin.Origin, cookie, id, reason string) (desk.Import, error)
-	Returns(ctx context.Context, o signin.Origin, cookie, id string) ([]personnel.Return, error)
+	Returns(ctx context.Context, o signin.Origin, cookie, id string, after, most int) (desk.Import, []personnel.Return, error)
 }
 
 func (v *service) importOperations() []operation {
@@ -36,9 +36,9 @@ func (v *service) importOperations() []operation {
 			status: 200, answer: list[importLine]{}, query: []string{"act", "after", "limit"}, numbers: []string{"after", "limit"}, codes: one},
 		{method: "GET", path: "/api/v1/imports/{id}/returns", says: "What those who leave give back, as far as Sekisho knows.", handle: v.importReturns,
 			status: 200, answer: list[returnItem]{}, codes: one},
-		{method: "POST", path: "/api/v1/imports/{id}/approve", says: "Approves an import, or its undoing where that is asked for, as its second person.", handle: v.decideImport(true),
+		{method: "POST", path: "/api/v1/imports/{id}/approve", says: "Approves an import as its second person; or its undoing, where undo is the undo_id of the request that was read.", handle: v.decideImport(true),
 			body: importComment{}, status: 200, answer: importItem{}, codes: toAct},
-		{method: "POST", path: "/api/v1/imports/{id}/deny", says: "Denies an import, or its undoing, as its second person.", handle: v.decideImport(false),
+		{method: "POST", path: "/api/v1/imports/{id}/deny", says: "Denies an import, or with undo its undoing, as its second person.", handle: v.decideImport(false),
 			body: importComment{}, status: 200, answer: importItem{}, codes: toAct},
 		{method: "POST", path: "/api/v1/imports/{id}/undo", says: "Asks a second person for an import to be undone.", handle: v.undoImport,
 			body: importReason{}, status: 200, answer: importItem{}, codes: toAct},
@@ -57,7 +57,7 @@ type vacancyItem struct {
 
 type importItem struct {
 	ID          string        `json:"id"`
-	State       string        `json:"state"` // proposed, approved, done, undoing, undone or dropped
+	State       string        `json:"state"` // draft, proposed, approved, done, undoing, undone or dropped
 	File        string        `json:"file"`
 	SHA256      string        `json:"sha256"`
 	Requester   string        `json:"requester"`
@@ -67,6 +67,7 @@ type importItem struct {
 	EndedAt     *time.Time    `json:"ended_at"`
 	UndoUntil   *time.Time    `json:"undo_until"`
 	UndoAsked   *string       `json:"undo_asked_by"` // its undoing waits for a second person
+	UndoID      *string       `json:"undo_id"`       // the request for that
 	Counts      []actCount    `json:"counts"`
 	Unchanged   int           `json:"unchanged"`
 	Vacant      []vacancyItem `json:"vacant"` // posts that nobody will hold
@@ -79,7 +80,7 @@ type importItem struct {
 func importOf(i desk.Import) importItem {
 	out := importItem{
 		ID: i.ID, State: string(i.State), File: i.File, SHA256: i.Digest, Requester: i.By, ProposedAt: stamp(i.ProposedAt), EffectiveAt: stamp(i.Effective),
-		ApprovedAt: stamp(i.ApprovedAt), EndedAt: stamp(i.EndedAt), UndoUntil: stamp(i.UndoUntil), UndoAsked: orNull(i.UndoBy), Counts: []actCount{},
+		ApprovedAt: stamp(i.ApprovedAt), EndedAt: stamp(i.EndedAt), UndoUntil: stamp(i.UndoUntil), UndoAsked: orNull(i.UndoBy), UndoID: orNull(i.UndoMatter), Counts: []actCount{},
 		Unchanged: i.Unchanged, Vacant: []vacancyItem{}, Lines: i.Lines, Done: i.Done, Failed: i.Failed, NextAt: stamp(i.Next),
 	}
 	for _, a := range personnel.Acts() {
@@ -177,12 +178,14 @@ type returnItem struct {
 }
 
 type thingItem struct {
-	Kind string `json:"kind"` // terminal, token, card or passkey
-	ID   string `json:"id"`
+	Kind string     `json:"kind"` // terminal, token, card or passkey
+	ID   string     `json:"id"`
+	Back *time.Time `json:"returned_at"`
+	By   *string    `json:"returned_to"` // the login of who wrote it down
 }
 
 func (v *service) importReturns(w http.ResponseWriter, r *web.Request) error {
-	all, err := v.Imports.Returns(r.Context(), r.Origin, r.Cookie, r.PathValue("id"))
+	_, all, err := v.Imports.Returns(r.Context(), r.Origin, r.Cookie, r.PathValue("id"), 0, personnel.MostLines)
 	if err != nil {
 		return err
 	}
@@ -190,7 +193,7 @@ func (v *service) importReturns(w http.ResponseWriter, r *web.Request) error {
 	for _, one := range all {
 		item := returnItem{Login: one.Login, Name: one.Name, Section: one.Section, Due: stamp(one.Due), Things: []thingItem{}}
 		for _, t := range one.Things {
-			item.Things = append(item.Things, thingItem{t.Kind, t.ID})
+			item.Things = append(item.Things, thingItem{t.Kind, t.ID, stamp(t.Back), orNull(t.By)})
 		}
 		items = append(items, item)
 	}
@@ -199,6 +202,7 @@ func (v *service) importReturns(w http.ResponseWriter, r *web.Request) error {
 
 type importComment struct {
 	Comment string `json:"comment,omitempty"` // needed where it is denied
+	Undo    string `json:"undo,omitempty"`    // the request for undoing that is decided; without it, the import is
 }
 
 func (v *service) decideImport(yes bool) web.Handler {
@@ -207,7 +211,7 @@ func (v *service) decideImport(yes bool) web.Handler {
 		if err := r.DecodeJSON(&in); err != nil {
 			return err
 		}
-		i, err := v.Imports.DecideImport(r.Context(), r.Origin, r.Cookie, r.PathValue("id"), yes, in.Comment)
+		i, err := v.Imports.DecideImport(r.Context(), r.Origin, r.Cookie, r.PathValue("id"), in.Undo, yes, in.Comment)
 		if err != nil {
 			return err
 		}

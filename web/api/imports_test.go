@@ -37,8 +37,8 @@ func (w cabinet) Import(_ context.Context, _ signin.Origin, _, id string, act pe
 	}}}, w.act()
 }
 
-func (w cabinet) DecideImport(_ context.Context, _ signin.Origin, _, id string, yes bool, comment string) (desk.Import, error) {
-	w.heard.data = fmt.Sprint(id, " ", yes, " ", comment)
+func (w cabinet) DecideImport(_ context.Context, _ signin.Origin, _, id, undo string, yes bool, comment string) (desk.Import, error) {
+	w.heard.data = fmt.Sprint(id, undo, " ", yes, " ", comment)
 	return filed(id), w.act()
 }
 
@@ -47,8 +47,8 @@ func (w cabinet) UndoImport(_ context.Context, _ signin.Origin, _, id, reason st
 	return filed(id), w.act()
 }
 
-func (w cabinet) Returns(context.Context, signin.Origin, string, string) ([]personnel.Return, error) {
-	return []personnel.Return{{Login: "tanaka", Name: "田中", Section: "jinji", Due: t0, Things: []personnel.Thing{{Kind: "card", ID: "S-1"}}}, {}}, w.act()
+func (w cabinet) Returns(context.Context, signin.Origin, string, string, int, int) (desk.Import, []personnel.Return, error) {
+	return filed("i1"), []personnel.Return{{Login: "tanaka", Name: "田中", Section: "jinji", Due: t0, Things: []personnel.Thing{{Kind: "card", ID: "S-1"}, {Kind: "token", ID: "T", Back: t0, By: "kato"}}}, {}}, w.act()
 }
 
 func init() {
@@ -70,6 +70,7 @@ func TestImports(t *testing.T) {
 		{"GET", "/i1/lines?after=x&limit=-1", "", "i1  0 100"},
 		{"POST", "/i1/approve", `{}`, "i1 true "},
 		{"POST", "/i1/deny", `{"comment":"違う"}`, "i1 false 違う"},
+		{"POST", "/i1/approve", `{"undo":"/u9"}`, "i1/u9 true "},
 		{"POST", "/i1/undo", `{"reason":"取違え"}`, "i1 取違え"},
 	} {
 		res, body := call(t, srv, tt.method, "/api/v1/imports"+tt.path, "k.live", tt.body)

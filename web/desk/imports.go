@@ -18,6 +18,7 @@ type Import struct {
 	personnel.Import
 	personnel.Progress
 	UndoUntil time.Time       // zero: it cannot be undone, or not by the reader
+	Mine      bool            // the reader brought it
 	Decides   bool            // the reader may decide it, as far as their posts say
 	StepUp    *account.StepUp // the sign-in that a decision takes first; nil: the present one does
 }
@@ -43,6 +44,13 @@ func (d *Desk) importer(ctx context.Context, o signin.Origin, cookie string) (re
 // noImport puts what is not there into the words of the web.
 func noImport(err error) error {
 	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, new(personnel.Faults)):
+		return err
+	case errors.Is(err, personnel.ErrNothing):
+		return &web.Refusal{Problem: web.Problem{Code: web.CodeState, Detail: policy.Words{
+			JA: "ディレクトリはすでにこのファイルのとおりです。変えるものはありません。", EN: "The directory is as this file says already; there is nothing to change."}}}
 	case errors.Is(err, personnel.ErrNotFound):
 		return &web.Refusal{Problem: web.Problem{Code: web.CodeNotFound, Detail: policy.Words{JA: "その取込みはありません。", EN: "There is no such import."}}}
 	case errors.Is(err, personnel.ErrState):
@@ -79,7 +87,7 @@ func (d *Desk) imported(ctx context.Context, r reader, i personnel.Import) (Impo
 	if err != nil {
 		return Import{}, err
 	}
-	out := Import{Import: i, Progress: p}
+	out := Import{Import: i, Progress: p, Mine: i.ByID != "" && i.ByID == r.Person.ID}
 	if until := i.Undoable(r.p.Personnel); r.now.Before(until) {
 		out.UndoUntil = until
 	}
@@ -118,9 +126,10 @@ func (d *Desk) Import(ctx context.Context, o signin.Origin, cookie, id string, a
 	return out, lines, err
 }
 
-// DecideImport is the second person's word on an import, or on its undoing where that is
-// asked for.
-func (d *Desk) DecideImport(ctx context.Context, o signin.Origin, cookie, id string, yes bool, comment string) (Import, error) {
+// DecideImport is the second person's word on an import; or, where undo names the request
+// for its undoing that they have read, on that. Which of the two is said by whoever decides
+// and not by what has been asked for meanwhile.
+func (d *Desk) DecideImport(ctx context.Context, o signin.Origin, cookie, id, undo string, yes bool, comment string) (Import, error) {
 	r, err := d.reader(ctx, o, cookie)
 	if err != nil {
 		return Import{}, err
@@ -129,9 +138,9 @@ func (d *Desk) DecideImport(ctx context.Context, o signin.Origin, cookie, id str
 	if err != nil {
 		return Import{}, noImport(err)
 	}
-	matter := i.ID
-	if i.UndoMatter != "" {
-		matter = i.UndoMatter
+	matter, err := deciding(i, undo)
+	if err != nil {
+		return Import{}, err
 	}
 	if _, err := d.Approvals.Decide(ctx, r.By, matter, yes, comment); err != nil {
 		return Import{}, said(err)
@@ -140,6 +149,75 @@ func (d *Desk) DecideImport(ctx context.Context, o signin.Origin, cookie, id str
 		return Import{}, noImport(err)
 	}
 	return d.imported(ctx, r, i)
+}
+
+// MayBringImport is nil for who may bring a file of personnel changes.
+func (d *Desk) MayBringImport(ctx context.Context, o signin.Origin, cookie string) error {
+	_, err := d.importer(ctx, o, cookie)
+	return err
+}
+
+// BringImport plans a file and keeps what it would do as the reader's draft. Where it
+// cannot be taken the error is personnel.Faults, which names every line.
+func (d *Desk) BringImport(ctx context.Context, o signin.Origin, cookie string, f personnel.File, effective time.Time) (Import, error) {
+	r, err := d.importer(ctx, o, cookie)
+	if err != nil {
+		return Import{}, err
+	}
+	i, plan, err := d.Personnel.Bring(ctx, approval.Ref(r.Person), o.Source.String(), f, effective)
+	switch {
+	case errors.Is(err, personnel.ErrStopped):
+		return Import{}, &web.Refusal{Problem: web.Problem{Code: web.CodeState, Detail: *plan.Stop, Articles: []policy.Article{"62-4"}}}
+	case err != nil:
+		return Import{}, noImport(err)
+	}
+	return d.imported(ctx, r, i)
+}
+
+// ProposeImport asks a second person for what the reader has brought.
+func (d *Desk) ProposeImport(ctx context.Context, o signin.Origin, cookie, id string) (Import, error) {
+	r, err := d.importer(ctx, o, cookie)
+	if err != nil {
+		return Import{}, err
+	}
+	i, err := d.Personnel.ProposeDraft(ctx, approval.Ref(r.Person), r.Posts, o.Source.String(), id)
+	if err != nil {
+		return Import{}, noDraft(err)
+	}
+	return d.imported(ctx, r, i)
+}
+
+// DiscardImport throws away what the reader has brought and not proposed.
+func (d *Desk) DiscardImport(ctx context.Context, o signin.Origin, cookie, id string) error {
+	r, err := d.importer(ctx, o, cookie)
+	if err != nil {
+		return err
+	}
+	return noDraft(d.Personnel.Discard(ctx, approval.Ref(r.Person), id))
+}
+
+// noDraft is noImport for what is done to a draft.
+func noDraft(err error) error {
+	if errors.Is(err, personnel.ErrState) {
+		return &web.Refusal{Problem: web.Problem{Code: web.CodeState, Articles: []policy.Article{"62-3"}, Detail: policy.Words{
+			JA: "これはもう下書きではありません。一覧から、いまの状態を確かめてください。",
+			EN: "This is not a draft any more; see in the list how far it has come."}}}
+	}
+	return noImport(err)
+}
+
+// deciding is the matter that a word on an import is about: itself, or the request for its
+// undoing that undo names, as long as that is the one that waits.
+func deciding(i personnel.Import, undo string) (matter string, err error) {
+	switch undo {
+	case "":
+		return i.ID, nil
+	case i.UndoMatter:
+		return undo, nil
+	}
+	return "", &web.Refusal{Problem: web.Problem{Code: web.CodeState, Articles: []policy.Article{"16-1", "62-3"}, Detail: policy.Words{
+		JA: "その取消しの申請は、もう待っていません。取込みを読み直し、undo_id を確かめてください。",
+		EN: "That request for undoing waits no more. Read the import again, and see its undo_id."}}}
 }
 
 // UndoImport asks a second person for an import to be undone.
@@ -155,18 +233,21 @@ func (d *Desk) UndoImport(ctx context.Context, o signin.Origin, cookie, id, reas
 	return d.imported(ctx, r, i)
 }
 
-// Returns are what those who leave by an import give back.
-func (d *Desk) Returns(ctx context.Context, o signin.Origin, cookie, id string) ([]personnel.Return, error) {
+// Returns are what those who leave by an import give back, after a number.
+func (d *Desk) Returns(ctx context.Context, o signin.Origin, cookie, id string, after, most int) (Import, []personnel.Return, error) {
+	i, _, err := d.Import(ctx, o, cookie, id, "", 0, 1)
+	if err != nil {
+		return Import{}, nil, err
+	}
+	all, err := d.Personnel.Checklist(ctx, id, after, most)
+	return i, all, err
+}
+
+// GiveBack writes down that things of that list were given back, or that it was a mistake.
+func (d *Desk) GiveBack(ctx context.Context, o signin.Origin, cookie, id string, things []personnel.Ticked, back bool) error {
 	r, err := d.importer(ctx, o, cookie)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	i, err := d.Personnel.Get(ctx, id)
-	if err != nil {
-		return nil, noImport(err)
-	}
-	if err := d.Personnel.Viewed(ctx, r.Person.Login, o.Source.String(), i); err != nil {
-		return nil, err
-	}
-	return d.Personnel.Checklist(ctx, id)
+	return noImport(d.Personnel.GiveBack(ctx, approval.Ref(r.Person), o.Source.String(), id, things, back))
 }

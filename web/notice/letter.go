@@ -67,7 +67,7 @@ type facts struct {
 	From, Browser          string
 	By, Reason             string
 	Detail                 map[string]string
-	Privilege              string // what the policy calls the one in Detail
+	Privilege, Section     string // what the policy calls those in Detail
 	What, Known, Do        string
 }
 
@@ -94,6 +94,10 @@ func (g language) facts(n queue.Notice, to directory.Person, p *policy.Policy, g
 	f.Privilege = n.Detail["privilege"]
 	if v, ok := p.Privilege(f.Privilege); ok && !v.Name.IsEmpty() {
 		f.Privilege = v.Name.In(g.lang)
+	}
+	f.Section = n.Detail["section"]
+	if s, ok := p.Section(f.Section); ok && !s.Name.IsEmpty() {
+		f.Section = s.Name.In(g.lang)
 	}
 	if z, ok := p.Zone(n.Zone); ok && !z.Name.IsEmpty() {
 		f.Zone = z.Name.In(g.lang)

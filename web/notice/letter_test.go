@@ -25,6 +25,7 @@ func testPolicy() *policy.Policy {
 			{ID: policy.Internet, MailNotices: true}, {ID: policy.MyNumber},
 		},
 		Mail:       policy.MailRules{From: "sekisho@pref.example"},
+		Sections:   []policy.Section{{ID: "joho", Name: policy.Words{JA: "情報システム課", EN: "Systems"}}},
 		Privileges: []policy.Privilege{{ID: "db-admin", Name: policy.Words{JA: "データベース管理", EN: "Database administration"}}},
 	}
 }
@@ -46,6 +47,7 @@ var shown = map[string]struct{ given, ja, en string }{
 	"minutes":   {"45", "45分", "for 45 minutes"},
 	"until":     {"2026-04-01T01:30:00Z", "2026年4月1日（水）10:30:00 日本時間", "Wed 1 April 2026, 10:30:00 JST"},
 	"due":       {"2026-04-03T08:00:00Z", "2026年4月3日（金）17:00:00 日本時間", "Fri 3 April 2026, 17:00:00 JST"},
+	"section":   {"joho", "「情報システム課」", `"Systems"`},
 	"times":     {"2", "この事案では2回目", "use number 2"},
 }
 

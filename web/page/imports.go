@@ -1,19 +1,18 @@
 package page
 
 import (
-	"bytes"
 	"context"
-	"encoding/csv"
 	"html/template"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"sekisho/authn"
 	"sekisho/authn/signin"
+	"sekisho/authz"
 	"sekisho/authz/personnel"
-	"sekisho/authz/report"
 	"sekisho/policy"
 	"sekisho/web"
 	"sekisho/web/desk"
@@ -24,8 +23,13 @@ import (
 type Imports interface {
 	Imports(ctx context.Context, o signin.Origin, cookie string) ([]desk.Import, error)
 	Import(ctx context.Context, o signin.Origin, cookie, id string, act personnel.Act, after, most int) (desk.Import, []personnel.Standing, error)
+	MayBringImport(ctx context.Context, o signin.Origin, cookie string) error
+	BringImport(ctx context.Context, o signin.Origin, cookie string, f personnel.File, effective time.Time) (desk.Import, error)
+	ProposeImport(ctx context.Context, o signin.Origin, cookie, id string) (desk.Import, error)
+	DiscardImport(ctx context.Context, o signin.Origin, cookie, id string) error
 	UndoImport(ctx context.Context, o signin.Origin, cookie, id, reason string) (desk.Import, error)
-	Returns(ctx context.Context, o signin.Origin, cookie, id string) ([]personnel.Return, error)
+	Returns(ctx context.Context, o signin.Origin, cookie, id string, after, most int) (desk.Import, []personnel.Return, error)
+	GiveBack(ctx context.Context, o signin.Origin, cookie, id string, things []personnel.Ticked, back bool) error
 }
 
 // mostImportLines is how many lines of an import are shown at once.
@@ -35,9 +39,17 @@ func (h *house) mountImports() {
 	m := h.srv.Mount
 	m("GET /imports", h.imports)
 	m("GET /imports/{id}", h.importOne)
+	m("GET /imports/new", h.importBringForm)
+	h.srv.MountFiles("POST /imports/new", mostImport, h.bringImport)
+	m("POST /imports/{id}/propose", h.proposeImport)
+	m("POST /imports/{id}/discard", h.discardImport)
 	m("POST /imports/{id}/undo", h.undoImport)
-	m("GET /imports/{id}/undo", h.importInstead)
-	m("GET /imports/{id}/returns.csv", h.importReturns)
+	for _, act := range []string{"propose", "discard", "undo"} {
+		m("GET /imports/{id}/"+act, h.importInstead)
+	}
+	m("GET /imports/{id}/returns", h.importReturns)
+	m("POST /imports/{id}/returns", h.tickReturns)
+	m("GET /imports/{id}/returns.csv", h.importReturnsSheet)
 }
 
 type importsPage struct {
@@ -68,7 +80,7 @@ func (h *house) importLine(r *web.Request, i desk.Import) importLine {
 		ID: i.ID, File: i.File, By: i.By, Day: h.tongue(r).when(i.Effective), State: tag{r.Say(i.State.Words()), "plain"}, Done: i.Done, Lines: i.Lines, Failed: i.Failed,
 	}
 	switch i.Import.State {
-	case personnel.Proposed:
+	case personnel.Draft, personnel.Proposed:
 		line.State.Tone = "warn"
 	case personnel.Done:
 		line.State.Tone = "good"
@@ -96,6 +108,9 @@ func (h *house) imports(w http.ResponseWriter, r *web.Request) error {
 	}
 	v := h.view(r, step, p)
 	v.Wide = true
+	if r.URL.Query().Get("done") == "discard" {
+		v.Notice = notice{Says: h.tongue(r).say("imports.done_discard"), Tone: "good"}
+	}
 	return h.show(w, r, http.StatusOK, "imports", v)
 }
 
@@ -107,11 +122,13 @@ type changesPage struct {
 	Vacant     []string
 	Found      []changeLine
 	More       string // the rest of the lines
+	Draft      bool   // the reader brought it, and may propose it
 	Decide     string // where it, or its undoing, is decided; "" where nothing waits
 	UndoUntil  template.HTML
 	UndoBy     string
 	Reason     string
-	Returns    string // the sheet of what is given back; "" where nobody leaves
+	Joined     bool   // some have joined, and want temporary passwords
+	Returns    string // the list of what is given back; "" where nobody leaves
 	All        string
 	Here       bool // all acts are shown
 	Articles   []policy.Article
@@ -130,8 +147,7 @@ func (h *house) importOne(w http.ResponseWriter, r *web.Request) error {
 	if done || err != nil {
 		return err
 	}
-	was := h.typedBefore(r, step, importPath(r.PathValue("id")))
-	return h.changesPage(w, r, step, was.Form.Get("reason"), refused{Status: http.StatusOK})
+	return h.changesPage(w, r, step, "", refused{Status: http.StatusOK})
 }
 
 func (h *house) importInstead(w http.ResponseWriter, r *web.Request) error {
@@ -151,6 +167,7 @@ func (h *house) changesPage(w http.ResponseWriter, r *web.Request, step signin.S
 		importLine: h.importLine(r, i), Digest: i.Digest, ProposedAt: g.near(i.ProposedAt, now), UndoBy: i.UndoBy, Reason: typed, All: importPath(id), Here: act == "",
 		Articles: []policy.Article{"62-3", "62-4"},
 	}
+	p.Draft = i.Import.State == personnel.Draft && i.Mine
 	if !i.Next.IsZero() && i.Import.State != personnel.Proposed {
 		p.Next = g.near(i.Next, now)
 	}
@@ -163,8 +180,10 @@ func (h *house) changesPage(w http.ResponseWriter, r *web.Request, step signin.S
 	case i.UndoBy != "" && (i.Import.State == personnel.Approved || i.Import.State == personnel.Done):
 		p.Decide = "/approvals/" + url.PathEscape(i.UndoMatter)
 	}
-	if i.Counts[personnel.Leaves] > 0 {
-		p.Returns = importPath(id) + "/returns.csv"
+	p.Joined = i.Counts[personnel.Joins] > 0 && (i.Import.State == personnel.Approved || i.Import.State == personnel.Done) &&
+		authz.May(r.Policy(), authz.TemporaryPassword, r.Policy().PostsOf(step.Person.Groups), nil, false).OK()
+	if i.Counts[personnel.Leaves] > 0 && i.Import.State != personnel.Draft {
+		p.Returns = importPath(id) + "/returns"
 	}
 	for _, v := range i.Vacant {
 		where := g.say("imports.everywhere")
@@ -185,8 +204,8 @@ func (h *house) changesPage(w http.ResponseWriter, r *web.Request, step signin.S
 	}
 	v := h.view(r, step, p)
 	v.Wide, v.Faults, v.Articles, v.Switch = true, said.Faults, said.Articles, switchURL(r, importPath(id))
-	if q.Get("done") == "undo" && len(said.Faults) == 0 {
-		v.Notice = notice{Says: g.say("imports.done_undo"), Tone: "good"}
+	if done := map[string]string{"undo": g.say("imports.done_undo"), "propose": g.say("imports.done_propose")}[q.Get("done")]; done != "" && len(said.Faults) == 0 {
+		v.Notice = notice{Says: done, Tone: "good"}
 	}
 	return h.show(w, r, said.Status, "import", v)
 }
@@ -232,7 +251,7 @@ func (h *house) changeLine(r *web.Request, l personnel.Standing) changeLine {
 		say(g.say("imports.leave", "Day", g.day(l.LeaveFrom)))
 	}
 	for _, held := range l.Holdings {
-		say(h.alsoEnds(r, held))
+		say(g.say("imports.ends", "What", held.Subject))
 	}
 	for _, warning := range l.Warnings {
 		line.Warnings = append(line.Warnings, r.Say(warning.Words()))
@@ -248,24 +267,6 @@ func (h *house) changeLine(r *web.Request, l personnel.Standing) changeLine {
 		line.State = tag{g.say("imports.line_waits"), "plain"}
 	}
 	return line
-}
-
-// alsoEnds says what somebody has, or has asked for, that a change ends.
-func (h *house) alsoEnds(r *web.Request, held personnel.Holding) string {
-	g, name, p := h.tongue(r), held.Subject, r.Policy()
-	if one, ok := p.Privilege(held.Subject); ok && strings.HasPrefix(held.Kind, "lease") {
-		name = r.Say(one.Name)
-	}
-	if one, ok := p.Permit(held.Subject); ok && strings.HasPrefix(held.Kind, "permit") {
-		name = r.Say(one.Name)
-	}
-	switch held.Kind {
-	case "lease":
-		return g.say("imports.ends_lease", "What", name)
-	case "permit":
-		return g.say("imports.ends_permit", "What", name)
-	}
-	return g.say("imports.ends_request", "What", name)
 }
 
 // undoImport asks a second person for an import to be undone.
@@ -284,44 +285,5 @@ func (h *house) undoImport(w http.ResponseWriter, r *web.Request) error {
 		}
 		return h.turned(w, r, err, importPath(id))
 	}
-	h.dropTyped(r, step, importPath(id))
 	return redirect(w, r, importPath(id), url.Values{"done": {"undo"}})
-}
-
-// importReturns is the sheet of what those who leave give back, to be ticked.
-func (h *house) importReturns(w http.ResponseWriter, r *web.Request) error {
-	_, done, err := h.at(w, r, authn.SignedIn)
-	if done || err != nil {
-		return err
-	}
-	id := r.PathValue("id")
-	all, err := h.Imports.Returns(r.Context(), r.Origin, r.Cookie, id)
-	if err != nil {
-		return h.turned(w, r, err, importPath(id))
-	}
-	g := h.tongue(r)
-	b := bytes.NewBufferString("\ufeff") // Excel takes it for UTF-8 by this
-	out := csv.NewWriter(b)
-	out.UseCRLF = true
-	rows := [][]string{{g.say("people.name"), "login", g.say("office.section"), g.say("imports.returns_day"), g.say("imports.returns_thing"), g.say("imports.returns_id"), g.say("imports.returns_back")}}
-	kinds := map[string]string{"terminal": g.say("imports.thing_terminal"), "token": g.say("imports.thing_token"), "card": g.say("imports.thing_card"), "passkey": g.say("imports.thing_passkey")}
-	for _, one := range all {
-		things := one.Things
-		if len(things) == 0 {
-			things = []personnel.Thing{{}}
-		}
-		for _, t := range things {
-			rows = append(rows, []string{
-				report.Plain(one.Name), report.Plain(one.Login), report.Plain(h.sectionName(r, one.Section)), one.Due.In(japan).Format("2006-01-02"), kinds[t.Kind], report.Plain(t.ID), "",
-			})
-		}
-	}
-	if err := out.WriteAll(rows); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-	w.Header().Set("Content-Disposition", `attachment; filename="returns-`+dayOf(h.srv.Now())+`.csv"`)
-	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write(b.Bytes()) // if the reader has gone, there is nobody left to tell
-	return nil
 }

@@ -15,7 +15,6 @@ import (
 	"sekisho/authn/signin"
 	"sekisho/authn/terminal"
 	"sekisho/authn/totp"
-	"sekisho/authn/totp/oath"
 	"sekisho/authz"
 	"sekisho/authz/people"
 	"sekisho/directory"
@@ -88,7 +87,7 @@ func (h *house) mountOffice() {
 
 	m("GET /tokens", h.tokens)
 	m("GET /tokens/import", h.importForm)
-	h.srv.MountFiles("POST /tokens/import", oath.MaxFile, h.importTokens)
+	m("POST /tokens/import", h.importTokens)
 	m("GET /tokens/{serial}", h.token)
 	m("GET /tokens/{serial}/assign", h.tokenActForm(assigning))
 	m("POST /tokens/{serial}/assign", h.tokenAct(assigning))

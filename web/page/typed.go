@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,14 +27,9 @@ type Drafts interface {
 // typedFor is how long a sign-in may take that somebody comes back from.
 const typedFor = 15 * time.Minute
 
-// typedFields are what is kept of a form, beside what a kind of permit asks for
-// (statedName). No password and no code is among them, nor a tick that confirms
-// something: that is given again.
-var typedFields = []string{
-	"comment", "reason", "report", "note", "minutes", "scope", "id",
-	"privilege", "ticket", "kind", "renew", "person", "from", "until",
-	"system", "account", "place", "opener", "at", "result",
-}
+// typedFields are what is kept of a form. No password and no code is among them, nor
+// a tick that confirms something: that is given again.
+var typedFields = []string{"comment", "reason", "report", "note", "minutes", "scope", "id"}
 
 // typed is a form that was sent when its sender's sign-in had grown too old for it.
 type typed struct {
@@ -58,8 +52,8 @@ func (h *house) keepTyped(r *web.Request, back string) {
 		return
 	}
 	one := typed{At: r.URL.EscapedPath(), Form: url.Values{}}
-	for name, sent := range r.PostForm {
-		if slices.Contains(typedFields, name) || strings.HasPrefix(name, statedName("")) {
+	for _, name := range typedFields {
+		if sent, ok := r.PostForm[name]; ok {
 			one.Form[name] = sent
 		}
 	}

@@ -128,7 +128,7 @@ var (
 		"sign_in", "sign_in.", "trail.", "notice.", "people.", "terminals.", "tokens.read", "applications.", "access.", "client.", "store.", "restore.",
 		"sweep.", "report.", "leave.began", "factor.orphan_removed", "shared.checking_out",
 		// Of an import the directory has what it did, and a person proposes the file again.
-		"import.viewed", "import.done", "import.undone", "import.dropped", "import.line_failed",
+		"import.viewed", "import.done", "import.undone", "import.dropped", "import.line_failed", "import.returned", "import.return_withdrawn",
 		"person.joined", "person.moved", "person.renewed", "person.returned", "person.changed", "person.left", "person.end_set", "person.handover_ended", "person.undone",
 		"rules.acknowledged", "terminal.confirmed", "terminal.taken_over", "token.revoked", "token.resynced", "factor.renamed", "lockdown.read",
 		"password.changing", "password.changed", "password.replacing", "password.recheck", "password.killed", "person.unlocking", "person.rights_told",

@@ -255,7 +255,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	})
 	h.Personnel = personnel.New(personnel.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Sessions: h.Sessions, Leases: lost, Permits: h.Permits, Life: h.Lifecycle,
-		Matters: h.Approvals, Own: cfg.Directory.BindDN, Forget: h.Watch, Fresh: h.Sessions.InStep, Now: now, Log: h.log, Stop: cfg.Stop,
+		Matters: h.Approvals, Notices: h.Notices, Own: cfg.Directory.BindDN, Forget: h.Watch, Fresh: h.Sessions.InStep, Now: now, Log: h.log, Stop: cfg.Stop,
 	})
 	h.Recertify = recertify.New(recertify.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, IDs: h.Lifecycle, Permits: h.Permits, Matters: h.Approvals, Sessions: h.Sessions,
