@@ -116,7 +116,11 @@ func (s *Service) ChangePassword(ctx context.Context, o signin.Origin, cookie st
 	if err := s.in.Recheck(ctx, o, p, current); err != nil {
 		return signin.Step{}, err
 	}
-	digest, err := s.in.Acceptable(ctx, p, s.enrolled(ctx, p.ID), current, pw)
+	enrolled, err := s.enrolled(ctx, p.ID)
+	if err != nil {
+		return signin.Step{}, err
+	}
+	digest, err := s.in.Acceptable(ctx, p, enrolled, current, pw)
 	if err != nil {
 		return signin.Step{}, err
 	}
@@ -142,11 +146,12 @@ func (s *Service) ChangePassword(ctx context.Context, o signin.Origin, cookie st
 }
 
 // enrolled is what a new password will stand beside.
-func (s *Service) enrolled(ctx context.Context, id directory.PersonID) []authn.Method {
-	if factors, err := s.FactorsOf(ctx, id); err == nil && len(factors) > 0 {
-		return []authn.Method{authn.OTP}
+func (s *Service) enrolled(ctx context.Context, id directory.PersonID) ([]authn.Method, error) {
+	factors, err := s.FactorsOf(ctx, id)
+	if err != nil || len(factors) == 0 {
+		return nil, err
 	}
-	return nil
+	return []authn.Method{authn.OTP}, nil
 }
 
 // rise commits an act on the person's own credentials with its trail entry,
@@ -242,6 +247,9 @@ func (s *Service) ReportLeak(ctx context.Context, o signin.Origin, cookie, what 
 	}
 	step, err := s.in.AfterLeak(ctx, o, p, n.Zone, n.Outside)
 	if err != nil {
+		if !errors.Is(err, session.ErrNone) {
+			slog.WarnContext(ctx, "a new password after a leak could not be begun; it is given in person", "error", err)
+		}
 		return signin.Step{}, ErrInPerson
 	}
 	return step, nil

@@ -159,6 +159,26 @@ func TestThreeStrikes(t *testing.T) {
 	}
 }
 
+// TestPasswordBesideUnreadFactors: while nobody can say what stands beside a password, a
+// new one is not called too short to stand alone.
+func TestPasswordBesideUnreadFactors(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.person(t, "tanaka")
+	cookie := w.in(t, "tanaka")
+	w.device(t, p)
+	back := w.lose(t, "totp_device")
+	var rejected *password.Rejected
+	const short = "kawa no kasumi" // good beside a factor
+	if _, err := w.account.ChangePassword(ctx, w.origin, cookie, text(pw), text(short)); err == nil || errors.As(err, &rejected) {
+		t.Errorf("the factors cannot be read: %v", err)
+	}
+	back()
+	if _, err := w.account.ChangePassword(ctx, w.origin, cookie, text(pw), text(short)); err != nil {
+		t.Error("once it is mended:", err)
+	}
+}
+
 func TestAccount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

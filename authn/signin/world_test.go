@@ -204,3 +204,17 @@ func (w *world) join(t *testing.T, group string, p directory.Person) {
 	}
 	w.Watch.Forget(p.ID)
 }
+
+// lose takes a table away, as a store that does not answer; back puts it back.
+func (w *world) lose(t *testing.T, table string) (back func()) {
+	t.Helper()
+	rename := func(from, to string) {
+		t.Helper()
+		must(t, w.db.WithTx(ctx, func(tx *store.Tx) error {
+			_, err := tx.Exec(ctx, `ALTER TABLE `+from+` RENAME TO `+to)
+			return err
+		}))
+	}
+	rename(table, table+"_lost")
+	return func() { rename(table+"_lost", table) }
+}

@@ -33,6 +33,7 @@ type Card struct {
 type Fact struct {
 	Label policy.Words
 	Value string
+	Says  policy.Words // the value, where it is said in words; empty: Value is all
 }
 
 // Past is an earlier matter of the same kind, subject and person.

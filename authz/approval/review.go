@@ -3,6 +3,7 @@ package approval
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -97,6 +98,7 @@ func (b *Book) toReview(by Approver) *StepUp {
 func (b *Book) above(ctx context.Context) []Holder {
 	people, err := b.whoMay(ctx, b.Policy(), Rule{Strict: true})
 	if err != nil {
+		slog.WarnContext(ctx, "reading whom to tell of an objection", "error", err)
 		return nil
 	}
 	return people

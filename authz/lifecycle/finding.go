@@ -287,7 +287,8 @@ func (b *Book) cardOfStop(_ context.Context, m approval.Matter, c *approval.Card
 	} {
 		c.Facts = append(c.Facts, approval.Fact{Label: policy.Words{JA: f.ja, EN: f.en}, Value: m.Detail[f.key]})
 	}
-	c.Facts = append(c.Facts, approval.Fact{Label: policy.Words{JA: "止まった理由", EN: "Why it stopped"}, Value: Stop(m.Detail["why"]).Words().JA})
+	why := Stop(m.Detail["why"]).Words()
+	c.Facts = append(c.Facts, approval.Fact{Label: policy.Words{JA: "止まった理由", EN: "Why it stopped"}, Value: why.JA, Says: why})
 	return nil
 }
 
@@ -395,7 +396,11 @@ func (b *Book) cardOfDeletion(ctx context.Context, m approval.Matter, c *approva
 		return err
 	}
 	for _, r := range rows {
-		c.Facts = append(c.Facts, approval.Fact{Label: policy.Words{JA: r.section, EN: r.section}, Value: r.name + " (" + r.login + ")"})
+		section := policy.Words{JA: r.section, EN: r.section}
+		if s, ok := b.Policy().Section(r.section); ok {
+			section = s.Name
+		}
+		c.Facts = append(c.Facts, approval.Fact{Label: section, Value: r.name + " (" + r.login + ")"})
 	}
 	return nil
 }

@@ -275,7 +275,7 @@ func TestFewerDates(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	card, err := w.matters.Card(t.Context(), w.newest().Matter)
-	if err != nil || !strings.Contains(fmt.Sprint(card.Facts), "24") || !strings.Contains(fmt.Sprint(card.Facts), "14") {
+	if err != nil || !strings.Contains(fmt.Sprint(card.Facts), Fewer.Words().EN) || !strings.Contains(fmt.Sprint(card.Facts), "24") || !strings.Contains(fmt.Sprint(card.Facts), "14") {
 		t.Errorf("the card: %+v, %v", card.Facts, err)
 	}
 }

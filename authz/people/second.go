@@ -121,6 +121,14 @@ func (s *Service) possible(ctx context.Context, d deed, what string) error {
 	return nil
 }
 
+// factorWords are what the kinds of factors are called there.
+var factorWords = map[string]policy.Words{
+	"totp":    {JA: "認証アプリ", EN: "authenticator app"},
+	"token":   {JA: "ワンタイムコードの装置", EN: "one-time code token"},
+	"passkey": {JA: "パスキー", EN: "passkey"},
+	"card":    {JA: "ICカード", EN: "IC card"},
+}
+
 // deedWords are what the acts are called on an approver's card.
 var deedWords = map[authz.Act]policy.Words{
 	authz.TemporaryPassword: {JA: "仮パスワードの発行", EN: "a temporary password"},
@@ -151,7 +159,11 @@ func (s *Service) desk() approval.Desk {
 				}
 				for _, f := range factors {
 					if f.ID == m.Detail["what"] {
-						c.Facts = append(c.Facts, approval.Fact{Label: policy.Words{JA: "認証の手段", EN: "Factor"}, Value: strings.TrimSpace(f.Kind + " " + f.Name)})
+						kind := factorWords[f.Kind]
+						c.Facts = append(c.Facts, approval.Fact{
+							Label: policy.Words{JA: "認証の手段", EN: "Factor"}, Value: strings.TrimSpace(f.Kind + " " + f.Name),
+							Says: policy.Words{JA: strings.TrimSpace(kind.JA + " " + f.Name), EN: strings.TrimSpace(kind.EN + " " + f.Name)},
+						})
 					}
 				}
 			}

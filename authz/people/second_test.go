@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -100,6 +101,19 @@ func TestTwoPersonsGiveACredential(t *testing.T) {
 	}
 	if w.entries(t, `"actor":"admin","action":"password.temporary"`, `"46-2(6)","64-2","16-1","62-7"`) != 1 {
 		t.Error("the articles of two persons are not on the trail")
+	}
+}
+
+// TestCardNamesTheFactor: who approves that a factor is taken away reads which, in words.
+func TestCardNamesTheFactor(t *testing.T) {
+	t.Parallel()
+	w := withSeconds(t)
+	w.device(t, "officer")
+	err := w.RemoveFactor(ctx, w.origin, w.session(t, "admin", policy.PHR, rested), "officer", w.factor(t, "officer"))
+	card, err := w.Approvals.Card(ctx, waits(t, err).Matter)
+	must(t, err)
+	if len(card.Facts) != 1 || !strings.HasPrefix(card.Facts[0].Says.JA, "認証アプリ") || !strings.HasPrefix(card.Facts[0].Says.EN, "authenticator app") {
+		t.Errorf("%+v", card.Facts)
 	}
 }
 

@@ -62,7 +62,7 @@ func TestCarriedOut(t *testing.T) {
 	if i.State != Proposed || i.Counts[Joins] != 2 || i.Counts[Leaves] != 1 || i.Counts[Moves] != 1 || i.Counts[Renewed] != 1 || i.Counts[Returns] != 1 || i.Counts[OnLeave] != 1 {
 		t.Fatalf("%+v", i)
 	}
-	w.must(w.Tick(t.Context()))
+	w.tick()
 	w.want("proposed", before)
 	if again := w.propose(changes); again.ID != i.ID {
 		t.Error("the same file for the same day was proposed twice")
@@ -72,14 +72,13 @@ func TestCarriedOut(t *testing.T) {
 		t.Errorf("the card says %+v, %v", card.Facts, err)
 	}
 	w.decide("kobayashi", i.ID, true)
-	w.must(w.Tick(t.Context()))
+	w.tick()
 	w.want("approved", ahead)
 	if p, err := w.Progress(t.Context(), i.ID); err != nil || p.Done != 0 || p.Lines != 7 || !p.Next.Equal(effective) || w.state(i.ID) != Approved {
 		t.Errorf("%+v %v", p, err)
 	}
 	session := w.as("suzuki")
-	w.at(effective)
-	w.must(w.Tick(t.Context()))
+	w.tickAt(effective)
 	w.want("on the day", after)
 	for _, action := range Actions() {
 		want := 1
@@ -96,7 +95,7 @@ func TestCarriedOut(t *testing.T) {
 	if n := w.count(`SELECT COUNT(*) FROM session WHERE id = $1 AND ended_at = 0`, session.SessionID); n != 0 {
 		t.Error("the session of who left goes on")
 	}
-	w.must(w.Tick(t.Context()))
+	w.tick()
 	w.want("looked at once more", after)
 	if n := w.entries(`"action":"person.`); n != 9 {
 		t.Errorf("%d entries about people", n)
@@ -109,7 +108,7 @@ func TestCarriedOut(t *testing.T) {
 	if s := w.is("tanaka"); strings.Contains(s, "handover") {
 		t.Error("the handover goes on:", s)
 	}
-	w.must(w.Tick(t.Context()))
+	w.tick()
 	if w.state(i.ID) != Done || w.entries(`"action":"import.done"`) != 1 || w.entries(`"action":"person.handover_ended"`) != 1 {
 		t.Error("it has not ended:", w.state(i.ID))
 	}
@@ -172,9 +171,8 @@ func TestTold(t *testing.T) {
 func TestEndsHoldByThemselves(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	i := w.propose(changes)
-	w.decide("kobayashi", i.ID, true)
-	w.must(w.Tick(t.Context()))
+	w.approved(changes)
+	w.tick()
 	usable := func(login string) bool {
 		f, err := w.watch.Of(t.Context(), w.person(login).ID)
 		w.must(err)
@@ -209,8 +207,7 @@ func TestGainersDoNotDecide(t *testing.T) {
 		t.Error("it was decided, or the trail does not say that it was tried")
 	}
 	w.decide("yoshida", i.ID, true)
-	w.at(effective)
-	w.must(w.Tick(t.Context()))
+	w.tickAt(effective)
 	if s := w.is("kobayashi"); !strings.Contains(s, "+cio") {
 		t.Error("not carried out:", s)
 	}
@@ -222,8 +219,7 @@ func TestNotApproved(t *testing.T) {
 	w := newWorld(t)
 	i := w.propose(changes)
 	w.decide("kobayashi", i.ID, false)
-	w.at(effective)
-	w.must(w.Tick(t.Context()))
+	w.tickAt(effective)
 	if w.state(i.ID) != Dropped || w.entries(`"action":"import.dropped"`) != 1 {
 		t.Errorf("denied: %s", w.state(i.ID))
 	}
@@ -234,7 +230,7 @@ func TestNotApproved(t *testing.T) {
 	}
 	w.clock.Advance(w.policy.Approval.LapseAfter + time.Minute)
 	w.must(w.matters.Lapse(t.Context()))
-	w.must(w.Tick(t.Context()))
+	w.tick()
 	if w.state(next.ID) != Dropped {
 		t.Errorf("nobody decided: %s", w.state(next.ID))
 	}
@@ -248,11 +244,9 @@ func TestBeside(t *testing.T) {
 	w.policy.Applications = []policy.Application{
 		{ID: "kyuyo", Zone: policy.LGWAN, Class: 3, Sections: []string{"jinji"}}, {ID: "server", Zone: policy.LGWAN, Class: 3, Sections: []string{"joho"}}, {ID: "zaimu", Zone: policy.LGWAN, Class: 3, Sections: []string{"zaisei"}},
 	}
-	i := w.propose(changes)
-	w.decide("kobayashi", i.ID, true)
-	w.must(w.Tick(t.Context()))
-	w.at(effective)
-	w.must(w.Tick(t.Context()))
+	w.approved(changes)
+	w.tick()
+	w.tickAt(effective)
 	for _, fresh := range []bool{false, true} {
 		w.Fresh = func() bool { return fresh }
 		w.must(w.Follow(t.Context(), time.Time{}))
@@ -289,7 +283,7 @@ func TestBeside(t *testing.T) {
 	next, _, err := w.Propose(t.Context(), "oda", file("number,name,concurrent\nK-tanaka,例 tanaka,なし\n"), time.Time{}, false)
 	w.must(err)
 	w.decide("kobayashi", next.ID, true)
-	w.must(w.Tick(t.Context()))
+	w.tick()
 	w.must(w.Follow(t.Context(), w.clock.Now().Add(-time.Minute)))
 	w.clock.Advance(time.Millisecond)
 	f = authz.Facts{Person: w.person("tanaka"), Now: w.clock.Now()}
@@ -303,8 +297,7 @@ func TestRate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.policy.Personnel.PerSecond = 3
-	i := w.propose(changes)
-	w.decide("kobayashi", i.ID, true)
+	w.approved(changes)
 	w.at(effective)
 	room, err := w.room(t.Context())
 	w.must(err)

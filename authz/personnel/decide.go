@@ -111,11 +111,12 @@ func (i Import) facts(p *policy.Policy) []approval.Fact {
 	}
 	for _, v := range i.Vacant {
 		post, _ := p.Post(v.Post)
-		where := v.Section
+		where := policy.Words{JA: v.Section, EN: v.Section}
 		if s, ok := p.Section(v.Section); ok {
-			where = s.Name.In("ja")
+			where = s.Name
 		}
-		out = append(out, approval.Fact{Label: policy.Words{JA: "【注意】いなくなる役割", EN: "CAUTION: nobody will hold"}, Value: strings.TrimSpace(post.Name.In("ja") + " " + where)})
+		held := func(lang string) string { return strings.TrimSpace(post.Name.In(lang) + " " + where.In(lang)) }
+		out = append(out, approval.Fact{Label: policy.Words{JA: "【注意】いなくなる役割", EN: "CAUTION: nobody will hold"}, Value: held("ja"), Says: policy.Words{JA: held("ja"), EN: held("en")}})
 	}
 	return out
 }

@@ -23,9 +23,8 @@ func TestDies(t *testing.T) {
 			t.Run(fmt.Sprint(point, n), func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t)
-				i := w.propose(changes)
-				w.decide("kobayashi", i.ID, true)
-				w.must(w.Tick(t.Context()))
+				w.approved(changes)
+				w.tick()
 				w.at(effective)
 				w.death.Once(point, n)
 				if err := w.Tick(t.Context()); !errors.Is(err, authztest.ErrDied) {
@@ -48,8 +47,7 @@ func TestDies(t *testing.T) {
 func TestTwoGateways(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	i := w.propose(changes)
-	w.decide("kobayashi", i.ID, true)
+	w.approved(changes)
 	w.at(effective)
 	gates := []*Book{w.gateway(w.dir), w.gateway(w.dir), w.gateway(w.dir)}
 	var wg sync.WaitGroup
@@ -76,13 +74,12 @@ func TestOvertaken(t *testing.T) {
 	sooner := planned.AddDate(0, 0, 2)
 	w.must(w.dir.Amend(t.Context(), w.person("kinnen"), directory.Amendment{ExpiresAt: &sooner}))
 	w.decide("kobayashi", i.ID, true)
-	w.must(w.Tick(t.Context()))
+	w.tick()
 	w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error {
 		_, err := tx.Exec(t.Context(), `INSERT INTO tombstone (login, person_id, at, matter) VALUES ('arai', 'x', 1, 'm')`)
 		return err
 	}))
-	w.at(effective)
-	w.must(w.Tick(t.Context()))
+	w.tickAt(effective)
 	if p := w.person("kinnen"); !p.Account.ExpiresAt.Equal(sooner) {
 		t.Errorf("an end that was set sooner has become %v", p.Account.ExpiresAt)
 	}
@@ -103,14 +100,12 @@ func TestOvertaken(t *testing.T) {
 func TestOneLineFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	i := w.propose(changes)
-	w.decide("kobayashi", i.ID, true)
-	w.must(w.Tick(t.Context()))
+	i := w.approved(changes)
+	w.tick()
 	_, err := w.dir.Create(t.Context(), directory.NewPerson{Login: "nitta", Name: "別の人", Kind: directory.KindStaff, Number: "K-other"})
 	w.must(err)
 	w.must(w.dir.Delete(t.Context(), w.person("modori")))
-	w.at(effective)
-	w.must(w.Tick(t.Context()))
+	w.tickAt(effective)
 	p, err := w.Progress(t.Context(), i.ID)
 	if err != nil || p.Failed != 2 || p.Done != 5 {
 		t.Errorf("%+v %v", p, err)
@@ -127,16 +122,15 @@ func TestOneLineFails(t *testing.T) {
 func TestAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	i := w.propose(changes)
-	w.decide("kobayashi", i.ID, true)
+	w.approved(changes)
 	w.at(effective)
 	gone := &away{Directory: w.dir, gone: true}
 	w.Book = w.gateway(gone)
-	w.must(w.Tick(t.Context()))
+	w.tick()
 	w.want("away", before)
 	gone.set(false)
 	w.clock.Advance(time.Minute)
-	w.must(w.Tick(t.Context()))
+	w.tick()
 	w.want("back", after)
 }
 

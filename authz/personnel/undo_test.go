@@ -20,11 +20,9 @@ import (
 func TestUndone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	i := w.propose(changes)
-	w.decide("kobayashi", i.ID, true)
-	w.must(w.Tick(t.Context()))
-	w.at(effective)
-	w.must(w.Tick(t.Context()))
+	i := w.approved(changes)
+	w.tick()
+	w.tickAt(effective)
 	w.want("carried out", after)
 	by := approval.Ref(w.person("kobayashi"))
 	asked, err := w.AskUndo(t.Context(), by, []policy.PostID{policy.SecurityOfficer}, i.ID, "ファイルの取違え")
@@ -41,7 +39,7 @@ func TestUndone(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.clock.Advance(workLasts + time.Second)
-	w.must(w.Tick(t.Context()))
+	w.tick()
 	w.want("undone", undone)
 	if w.state(i.ID) != Undone || w.entries(`"action":"person.undone"`) != 7 || w.entries(`"action":"import.undone"`) != 1 {
 		t.Errorf("%s, %d lines", w.state(i.ID), w.entries(`"action":"person.undone"`))
@@ -55,23 +53,20 @@ func TestUndone(t *testing.T) {
 func TestUndoneByHand(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	i := w.propose("number,name,section,mail\nK-tanaka,田中 改,zaisei,new@pref.example\n")
-	w.decide("kobayashi", i.ID, true)
-	w.at(effective)
-	w.must(w.Tick(t.Context()))
+	i := w.approved("number,name,section,mail\nK-tanaka,田中 改,zaisei,new@pref.example\n")
+	w.tickAt(effective)
 	section := "joho"
 	w.must(w.dir.Amend(t.Context(), w.person("tanaka"), directory.Amendment{Section: &section}))
 	asked, err := w.AskUndo(t.Context(), approval.Ref(w.person("kobayashi")), nil, i.ID, "取違え")
 	w.must(err)
 	w.decide("yoshida", asked.UndoMatter, true)
-	w.must(w.Tick(t.Context()))
+	w.tick()
 	if p := w.person("tanaka"); p.Section != "joho" || p.Name != "例 tanaka" || p.Mail != "tanaka@pref.example" {
 		t.Errorf("%+v", p)
 	}
 	w.at(effective.AddDate(0, 0, 8))
-	later := w.propose("number,name\nK-ito,伊藤 改\n")
-	w.decide("kobayashi", later.ID, true)
-	w.must(w.Tick(t.Context()))
+	later := w.approved("number,name\nK-ito,伊藤 改\n")
+	w.tick()
 	w.clock.Advance(8 * 24 * time.Hour)
 	if _, err := w.AskUndo(t.Context(), approval.Ref(w.person("kobayashi")), nil, later.ID, "遅い"); !errors.Is(err, ErrState) {
 		t.Errorf("undone after its days: %v", err)
@@ -84,7 +79,7 @@ func (w *world) undo(id string) {
 	asked, err := w.AskUndo(w.Context(), approval.Ref(w.person("kobayashi")), nil, id, "取違え")
 	w.must(err)
 	w.decide("yoshida", asked.UndoMatter, true)
-	w.must(w.Tick(w.Context()))
+	w.tick()
 }
 
 // TestUndoneGivesNothingMore: what somebody lost by other hands, before the change or
@@ -94,15 +89,13 @@ func TestUndoneGivesNothingMore(t *testing.T) {
 	w := newWorld(t)
 	for _, until := range []time.Time{planned, effective} { // undone before the day, and on it
 		w.must(w.dir.AddMember(t.Context(), embeddedtest.PostGroup(policy.SystemOperator), w.person("tanaka").DN))
-		i := w.propose("number,name,posts,ends\nK-tanaka,例 tanaka,なし,2026-12-31\n")
-		w.decide("kobayashi", i.ID, true)
-		w.must(w.Tick(t.Context())) // the end is written ahead
+		i := w.approved("number,name,posts,ends\nK-tanaka,例 tanaka,なし,2026-12-31\n")
+		w.tick() // the end is written ahead
 		if s := w.is("tanaka"); !strings.Contains(s, "until 2027-01-01") {
 			t.Fatal("no end was written ahead:", s)
 		}
 		w.must(w.dir.RemoveMember(t.Context(), embeddedtest.PostGroup(policy.SystemOperator), w.person("tanaka").DN))
-		w.at(until)
-		w.must(w.Tick(t.Context()))
+		w.tickAt(until)
 		w.undo(i.ID)
 		if s := w.is("tanaka"); s != "jinji +staff" {
 			t.Errorf("at %v, a post that was taken by hand before the day: %s", until, s)
@@ -112,7 +105,7 @@ func TestUndoneGivesNothingMore(t *testing.T) {
 	next, _, err := w.Propose(t.Context(), "oda", file("number,name,posts\nK-tanaka,例 tanaka,なし\n"), time.Time{}, false)
 	w.must(err)
 	w.decide("kobayashi", next.ID, true)
-	w.must(w.Tick(t.Context()))
+	w.tick()
 	yes := true
 	w.must(w.dir.Amend(t.Context(), w.person("tanaka"), directory.Amendment{Disabled: &yes}))
 	w.undo(next.ID)
@@ -130,7 +123,7 @@ func TestUndoneAtOnce(t *testing.T) {
 	i, _, err := w.Propose(t.Context(), "oda", file("number,name,change\nK-suzuki,例 suzuki,退職\nK-tanaka,例 tanaka,退職\n"), time.Time{}, false)
 	w.must(err)
 	w.decide("kobayashi", i.ID, true)
-	w.must(w.Tick(t.Context()))
+	w.tick()
 	if s := w.is("suzuki"); !strings.Contains(s, "disabled until") {
 		t.Fatal("not carried out:", s)
 	}

@@ -141,6 +141,19 @@ func (w *world) propose(text string) Import {
 	return i
 }
 
+// approved is an import that a second person approved.
+func (w *world) approved(text string) Import {
+	w.Helper()
+	i := w.propose(text)
+	w.decide("kobayashi", i.ID, true)
+	return i
+}
+
+// tick is one look of the gate, to its end.
+func (w *world) tick() { w.Helper(); w.must(w.Tick(w.Context())) }
+
+func (w *world) tickAt(t time.Time) { w.Helper(); w.at(t); w.tick() }
+
 // as is somebody who signed in with a key of last year.
 func (w *world) as(login string) approval.Approver {
 	w.Helper()

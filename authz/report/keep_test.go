@@ -136,6 +136,9 @@ func TestSchedule(t *testing.T) {
 	if got.ID != own[0].ID || d.Report("en").Title != Titles[OfPrivilege] {
 		t.Errorf("it reads %+v", d.Report("en"))
 	}
+	if a := d.Answer("", 0).(KeptAnswer); a.Kept.ID != got.ID || a.Kept.Section != "joho" || len(a.Items) != got.Entries || a.Next != nil {
+		t.Errorf("a program reads %+v", a)
+	}
 	if read := w.entries("report.read"); len(read) != 1 || read[0].Detail["kept"] != own[0].ID || read[0].Detail["scope"] != "joho" {
 		t.Errorf("on the trail: %+v", read)
 	}

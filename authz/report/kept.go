@@ -56,19 +56,44 @@ func (d keptDocument) Report(lang string) Report {
 	return d.sheets["ja"]
 }
 
-// KeptAnswer is a kept report for programs: its entries, with the columns' keys.
-type KeptAnswer struct {
-	ID     string              `json:"id"`
-	Name   string              `json:"report"`
-	MadeAt *time.Time          `json:"made_at"`
-	Items  []map[string]string `json:"items"`
-	Next   *string             `json:"next"`
+// KeptHead is a kept report for programs, without what is in it.
+type KeptHead struct {
+	ID       string     `json:"id"`
+	Schedule string     `json:"schedule"`
+	Name     string     `json:"report"`
+	Section  string     `json:"section"` // whose it is: with what lies below; "" for everybody's
+	From     *time.Time `json:"from"`    // null, as is to: it is of one moment
+	To       *time.Time `json:"to"`
+	MadeAt   *time.Time `json:"made_at"`
+	EndsAt   *time.Time `json:"ends_at"` // it is kept until then
+	Entries  int        `json:"entries"`
 }
 
-func (d keptDocument) Answer(string, int) any {
-	out := KeptAnswer{ID: d.ID, Name: string(d.Name), MadeAt: stamp(d.MadeAt), Items: []map[string]string{}}
+// Head is what is known of it without reading it.
+func (k Kept) Head() KeptHead {
+	return KeptHead{k.ID, k.Schedule, string(k.Name), k.Section, stamp(k.Period.From), stamp(k.Period.To), stamp(k.MadeAt), stamp(k.EndsAt), k.Entries}
+}
+
+// KeptAnswer is a kept report for programs: its entries, with the columns' keys.
+type KeptAnswer struct {
+	Kept  KeptHead            `json:"kept"`
+	Items []map[string]string `json:"items"`
+	Next  *string             `json:"next"` // give it as after= for the rest; null at the end
+}
+
+// Answer goes on after an entry by its number: what is kept does not change.
+func (d keptDocument) Answer(after string, most int) any {
+	out := KeptAnswer{Kept: d.Head(), Items: []map[string]string{}}
 	s := d.Report("ja").Entries()
-	for _, row := range s.Rows {
+	from, _ := strconv.Atoi(after) // what is no number is the beginning
+	from = max(0, min(from, len(s.Rows)))
+	rows := s.Rows[from:]
+	if most > 0 && len(rows) > most {
+		rows = rows[:most]
+		next := strconv.Itoa(from + most)
+		out.Next = &next
+	}
+	for _, row := range rows {
 		item := map[string]string{}
 		for i, c := range s.Columns {
 			item[c.Key] = codeOf(row[i])

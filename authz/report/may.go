@@ -81,7 +81,7 @@ func MayRead(p *policy.Policy, what Name, posts []policy.PostID, section string)
 		return Everything, nil
 	case what == OfEvidence:
 		return Scope{}, &Refusal{Reason: "no_post", Articles: articlesOf[what], Says: policy.Words{
-			JA: "条ごとの証拠は、監査の役割の方と最高情報セキュリティ責任者が見ます。必要なときは監査の担当者に依頼してください。",
+			JA: "条ごとの証拠は、監査の役割の方とCIOが見ます。必要なときは監査の担当者に依頼してください。",
 			EN: "Evidence for each article is for auditors and the CIO. Please ask an auditor.",
 		}}
 	case has(policy.CSIRT), what != OfPrivilege && (has(policy.SystemAdministrator) || has(policy.SystemOperator)):

@@ -1,12 +1,15 @@
 package report
 
 import (
+	"cmp"
 	"encoding/csv"
 	"fmt"
 	"html/template"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"sekisho/policy"
@@ -129,6 +132,44 @@ func (r Report) When() string {
 
 // Entries is the sheet that every figure leads to.
 func (r Report) Entries() Sheet { return r.Sheets[len(r.Sheets)-1] }
+
+// Narrow is the report with the entries that a filter finds, which it says among its
+// notes: whoever is given it must not take some for all.
+func (r Report) Narrow(f Filter) Report {
+	if len(f) == 0 {
+		return r
+	}
+	whole := r.Entries()
+	var ja, en []string
+	for _, key := range slices.Sorted(maps.Keys(f)) {
+		says := whole.says(key, f[key])
+		ja, en = append(ja, says.JA), append(en, says.EN)
+	}
+	r.Notes = append([]policy.Words{{
+		JA: "「" + whole.Name.JA + "」は全部ではありません。絞り込み：" + strings.Join(ja, "、") + "。ほかの表は絞り込む前のものです。",
+		EN: whole.Name.EN + " is not the whole list, but where " + strings.Join(en, ", ") + ". Other tables are of the whole.",
+	}}, r.Notes...)
+	r.Sheets = slices.Clone(r.Sheets)
+	r.Sheets[len(r.Sheets)-1] = whole.Where(f)
+	return r
+}
+
+// says is a column with what its code stands for.
+func (s Sheet) says(key, code string) policy.Words {
+	i := slices.IndexFunc(s.Columns, func(c Column) bool { return c.Key == key })
+	if i < 0 {
+		return policy.Words{JA: key + "＝" + code, EN: key + " = " + code}
+	}
+	text := code
+	for _, row := range s.Rows {
+		if codeOf(row[i]) == code {
+			text = Text(row[i])
+			break
+		}
+	}
+	column := s.Columns[i].Says
+	return policy.Words{JA: column.JA + "＝" + cmp.Or(text, "（なし）"), EN: column.EN + " = " + cmp.Or(text, "(none)")}
+}
 
 // japan is the time of everything that people read.
 var japan = time.FixedZone("JST", 9*60*60)

@@ -76,10 +76,10 @@ func TestXLSX(t *testing.T) {
 			t.Fatal(err)
 		}
 		sheets := f.GetSheetList()
-		if len(sheets) != 5 {
+		if len(sheets) != 6 {
 			t.Fatalf("%s: sheets %v", lang, sheets)
 		}
-		last := sheets[4]
+		last := sheets[5]
 		for cell, want := range map[string]excelize.CellType{"B3": excelize.CellTypeInlineString, "G3": excelize.CellTypeUnset, "F3": excelize.CellTypeUnset, "F2": excelize.CellTypeUnset} {
 			if got, err := f.GetCellType(last, cell); err != nil || got != want {
 				t.Errorf("%s: %s is of type %v, %v; want %v", lang, cell, got, err, want)
@@ -97,6 +97,72 @@ func TestXLSX(t *testing.T) {
 		if err := f.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestWorkbookSaysWhatItIs: whoever is given a workbook reads in it of what time it is,
+// and what there is to know of it.
+func TestWorkbookSaysWhatItIs(t *testing.T) {
+	r := Report{
+		Title: Titles[OfPrivilege], Period: Period{t0.AddDate(0, 0, -30), t0}, Articles: ArticlesOf(OfPrivilege),
+		Notes: []policy.Words{{JA: "=注記", EN: "=A note"}}, Sheets: []Sheet{{Name: policy.Words{JA: "一覧", EN: "Uses"}}},
+	}
+	for lang, want := range map[string]string{
+		"ja": "項目 内容|報告 特権の貸出し|いつの " + r.When() + "|条 第49条第1項 第62条第6項 第65条 第80条第2項|注記 =注記",
+		"en": "item content|report Privilege that was lent|of " + r.When() + "|articles Article 49(1) Article 62(6) Article 65 Article 80(2)|note =A note",
+	} {
+		var b bytes.Buffer
+		if err := r.WriteXLSX(&b, lang); err != nil {
+			t.Fatal(err)
+		}
+		f, err := excelize.OpenReader(&b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := f.GetRows(f.GetSheetList()[0])
+		var lines []string
+		for _, row := range rows {
+			lines = append(lines, strings.Join(row, " "))
+		}
+		if got := strings.Join(lines, "|"); err != nil || got != want {
+			t.Errorf("%s: %q, %v; want %q", lang, got, err, want)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestNarrowedReportSaysSo: a report with some of its entries says by what they were
+// found, in words, and leaves the whole one as it is.
+func TestNarrowedReportSaysSo(t *testing.T) {
+	whole := sample().Report("ja")
+	if got := whole.Narrow(nil); len(got.Notes) != len(whole.Notes) || len(got.Entries().Rows) != 2 {
+		t.Errorf("narrowed by nothing: %+v", got)
+	}
+	for _, tt := range []struct {
+		name   string
+		by     Filter
+		ja, en string
+		found  int
+	}{
+		{"by two codes", Filter{"section": "joho", "stage": string(lifecycle.Warned)}, "情報課", "section = 情報課, ", 2},
+		{"by one that only some have", Filter{"hold": string(lifecycle.OnLeave)}, "休業・休職中", "", 1},
+		{"by none", Filter{"hold": ""}, "＝（なし）", "= (none)", 1},
+		{"by what nobody has", Filter{"section": "x"}, "＝x", "= x", 0},
+		{"by no column", Filter{"shoe": "42"}, "shoe＝42", "shoe = 42", 0},
+	} {
+		got := whole.Narrow(tt.by)
+		if n := len(got.Entries().Rows); n != tt.found || len(got.Notes) != len(whole.Notes)+1 {
+			t.Errorf("%s: %d entries, %d notes", tt.name, n, len(got.Notes))
+			continue
+		}
+		if says := got.Notes[0]; !strings.Contains(says.JA, tt.ja) || !strings.Contains(says.EN, tt.en) || !strings.Contains(says.JA, "全部ではありません") {
+			t.Errorf("%s: it says %+v", tt.name, says)
+		}
+	}
+	if len(whole.Entries().Rows) != 2 {
+		t.Error("the whole report has lost entries")
 	}
 }
 
@@ -132,5 +198,33 @@ func TestAnswer(t *testing.T) {
 	}
 	if rest := sample().Answer(*first.Next, 1).(DormantAnswer); len(rest.Items) != 1 || rest.Items[0].Login != "tanaka" || rest.Next != nil {
 		t.Errorf("the second page: %+v", rest)
+	}
+}
+
+// TestKeptAnswer: a program reads all of a kept report, each entry once, in as many
+// answers as it likes.
+func TestKeptAnswer(t *testing.T) {
+	d := keptDocument{Kept{ID: "k1", Name: OfDormant}, map[string]Report{"ja": sample().Report("ja")}}
+	var logins []string
+	for after, answers := "", 1; ; answers++ {
+		a := d.Answer(after, 1).(KeptAnswer)
+		for _, one := range a.Items {
+			logins = append(logins, one["login"]+" "+one["section"]+" "+one["stage"])
+		}
+		if a.Next == nil {
+			if answers != 2 {
+				t.Errorf("in %d answers", answers)
+			}
+			break
+		}
+		after = *a.Next
+	}
+	if got := strings.Join(logins, "|"); got != "suzuki joho warned|tanaka joho warned" {
+		t.Errorf("it reads %q", got)
+	}
+	for after, want := range map[string]int{"x": 2, "-1": 2, "1": 1, "2": 0, "99": 0} {
+		if a := d.Answer(after, 0).(KeptAnswer); len(a.Items) != want || a.Items == nil {
+			t.Errorf("after %q: %d entries", after, len(a.Items))
+		}
 	}
 }

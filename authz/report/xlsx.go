@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf16"
+
+	"sekisho/policy"
 )
 
 // A workbook is a zip of a few files (ECMA-376, part 1, sections 12.3 and 18.3). They are
@@ -47,18 +50,38 @@ var styles = xmlHead + `<styleSheet xmlns="` + spreadsheet + `">` +
 	`<xf numFmtId="164" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/></cellXfs>` +
 	`<cellStyles count="1"><cellStyle name="Normal" xfId="0" builtinId="0"/></cellStyles></styleSheet>`
 
-// WriteXLSX writes a workbook with a sheet for each, whose cells have the types that
-// they are: numbers add up, dates sort, and texts are texts, whatever they begin with.
+// about is the sheet that says what the others are of: which report, what time, which
+// articles, and its notes.
+func (r Report) about(lang string) Sheet {
+	row := func(ja, en, says string) []any { return []any{policy.Words{JA: ja, EN: en}.In(lang), says} }
+	var articles []string
+	for _, a := range r.Articles {
+		articles = append(articles, a.Label(lang))
+	}
+	out := Sheet{
+		Name: policy.Words{JA: "この報告について", EN: "About"}, Bar: -1, Columns: []Column{{Says: policy.Words{JA: "項目", EN: "item"}}, {Says: policy.Words{JA: "内容", EN: "content"}}},
+		Rows: [][]any{row("報告", "report", r.Title.In(lang)), row("いつの", "of", r.When()), row("条", "articles", strings.Join(articles, " "))},
+	}
+	for _, n := range r.Notes {
+		out.Rows = append(out.Rows, row("注記", "note", n.In(lang)))
+	}
+	return out
+}
+
+// WriteXLSX writes a workbook with a sheet about the report and one for each of its
+// tables, whose cells have the types that they are: numbers add up, dates sort, and texts
+// are texts, whatever they begin with.
 func (r Report) WriteXLSX(to io.Writer, lang string) error {
 	z := zip.NewWriter(to)
 	var types, sheets, rels string
-	for i, s := range r.Sheets {
+	all := append([]Sheet{r.about(lang)}, r.Sheets...)
+	for i, s := range all {
 		n := strconv.Itoa(i + 1)
 		types += `<Override PartName="/xl/worksheets/sheet` + n + `.xml" ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.worksheet+xml"/>`
 		sheets += `<sheet name="` + escaped(s.Name.In(lang)) + `" sheetId="` + n + `" r:id="rId` + n + `"/>`
 		rels += relation(n, "worksheet", "worksheets/sheet"+n+".xml")
 	}
-	last := strconv.Itoa(len(r.Sheets) + 1)
+	last := strconv.Itoa(len(all) + 1)
 	const about = `http://schemas.openxmlformats.org/package/2006/`
 	for _, part := range []struct{ name, text string }{
 		{"[Content_Types].xml", xmlHead + `<Types xmlns="` + about + `content-types">` +
@@ -79,7 +102,7 @@ func (r Report) WriteXLSX(to io.Writer, lang string) error {
 			return err
 		}
 	}
-	for i, s := range r.Sheets {
+	for i, s := range all {
 		w, err := z.Create("xl/worksheets/sheet" + strconv.Itoa(i+1) + ".xml")
 		if err != nil {
 			return err

@@ -47,7 +47,7 @@ func TestCells(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := f.GetSheetList(); len(got) != 2 || got[0] != "A & B" || got[1] != "Two" {
+		if got := f.GetSheetList(); len(got) != 3 || got[0] != "About" || got[1] != "A & B" || got[2] != "Two" {
 			t.Errorf("sheets %q", got)
 		}
 		if got, err := f.GetColWidth("Two", "B"); err != nil || got != columnWidth {

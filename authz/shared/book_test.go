@@ -12,6 +12,7 @@ import (
 	"sekisho/authn/signin"
 	"sekisho/authz/approval"
 	"sekisho/directory"
+	"sekisho/directory/embedded/embeddedtest"
 	"sekisho/directory/ldap"
 	"sekisho/policy"
 	"sekisho/policy/clock"
@@ -193,7 +194,7 @@ func TestPrivilegedIsNotShared(t *testing.T) {
 	one, _ := w.policy.SharedID("one")
 	p, err := w.dir.Lent(t.Context(), one.Account)
 	w.must(err)
-	w.must(w.dir.JoinLent(t.Context(), groupOf(policy.SecurityManager), p))
+	w.must(w.dir.JoinLent(t.Context(), embeddedtest.PostGroup(policy.SecurityManager), p))
 	if no := w.refused(second(w.checkOut(w.as("tanaka"), "one", 30)), "privileged"); no.Is != Conflict || !strings.Contains(no.Says.JA, "グループ") {
 		t.Errorf("refused with %+v", no)
 	}
@@ -309,14 +310,11 @@ func TestSucceed(t *testing.T) {
 func TestOnSlapd(t *testing.T) {
 	t.Parallel()
 	s := slapd.Start(t, slapd.Options{})
-	w := &world{TB: t, clock: clock.NewFake(clock.System()()), folder: t.TempDir(), policy: rules(), signed: map[string]approval.Approver{}, url: s.URL}
-	var err error
-	w.dir, err = ldap.Open(t.Context(), ldap.Config{
+	w := &world{TB: t, clock: clock.NewFake(clock.System()()), policy: rules(), signed: map[string]approval.Approver{}, url: s.URL}
+	w.dir = embeddedtest.Dial(t, ldap.Config{
 		Servers: []string{s.LDAPSURL}, CAFile: s.CAFile, BindDN: s.ServiceDN, BindPassword: text(s.ServicePassword), BaseDN: s.BaseDN,
 		LentDN: "ou=admins," + s.BaseDN, OpTimeout: 5 * time.Second,
 	}, w.clock.Now)
-	w.must(err)
-	t.Cleanup(w.dir.Close)
 	w.build()
 	for _, login := range []string{"tanaka", "suzuki"} {
 		_, err := w.dir.Create(t.Context(), directory.NewPerson{Login: login, Name: login, Kind: directory.KindStaff})

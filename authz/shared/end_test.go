@@ -10,6 +10,7 @@ import (
 
 	"sekisho/authn/signin"
 	"sekisho/authn/standing"
+	"sekisho/authz/authztest"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/clock"
@@ -187,17 +188,17 @@ func TestDies(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			tanaka := w.as("tanaka")
-			w.stop = point
+			w.death.At(point)
 			g, err := w.checkOut(tanaka, "one", 30)
 			if point == PointOver {
 				w.must(err)
-				if _, err := w.CheckIn(t.Context(), signin.Origin{}, tanaka, "one"); !errors.Is(err, errDied) {
+				if _, err := w.CheckIn(t.Context(), signin.Origin{}, tanaka, "one"); !errors.Is(err, authztest.ErrDied) {
 					t.Fatalf("giving back: %v", err)
 				}
-			} else if !errors.Is(err, errDied) {
+			} else if !errors.Is(err, authztest.ErrDied) {
 				t.Fatalf("checking out: %v", err)
 			}
-			w.stop = ""
+			w.death.At("")
 			w.clock.Advance(startWithin + 3*time.Second)
 			w.settle()
 			held, err := open(t.Context(), w.db, `1 = 1`)
@@ -228,8 +229,7 @@ func TestDirectoryAway(t *testing.T) {
 	w := newWorld(t)
 	tanaka := w.as("tanaka")
 	g := w.out(tanaka, "two", 30)
-	at := w.server.Addr()
-	w.must(w.server.Close())
+	w.server.Away()
 	if no := w.refused(second(w.checkOut(tanaka, "one", 30)), "away"); no.Is != Away {
 		t.Errorf("the refusal is %q", no.Is)
 	}
@@ -237,7 +237,7 @@ func TestDirectoryAway(t *testing.T) {
 	if err := w.effects.Undo(t.Context()); !errors.Is(err, directory.ErrAway) {
 		t.Errorf("undoing without a directory: %v", err)
 	}
-	w.open(at)
+	w.server.Back()
 	w.clock.Advance(time.Minute)
 	w.settle()
 	w.works("two", g.Password, false)

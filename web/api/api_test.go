@@ -149,6 +149,8 @@ func faults(at string, schema map[string]any, v any) (out []string) {
 		for name, x := range v {
 			if s, ok := props[name].(map[string]any); ok {
 				out = append(out, faults(at+"."+name, s, x)...)
+			} else if s, ok := schema["additionalProperties"].(map[string]any); ok {
+				out = append(out, faults(at+"."+name, s, x)...)
 			} else if schema["additionalProperties"] == false {
 				out = append(out, at+"."+name+" is not in the schema")
 			}

@@ -180,6 +180,8 @@ func schemaOf(t reflect.Type) map[string]any {
 		return s
 	case reflect.Slice:
 		return map[string]any{"type": "array", "items": schemaOf(t.Elem())}
+	case reflect.Map:
+		return map[string]any{"type": "object", "additionalProperties": schemaOf(t.Elem())}
 	case reflect.Struct:
 		props, needed := map[string]any{}, []any{}
 		for i := range t.NumField() {

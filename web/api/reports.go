@@ -13,6 +13,9 @@ import (
 // Reports are what is known, by section and kind; authz/report is where they are made.
 type Reports interface {
 	For(ctx context.Context, o signin.Origin, cookie string, w report.Wish) (report.Document, error)
+	// KeptFor are those that were made by themselves, KeptOne is one of them.
+	KeptFor(ctx context.Context, o signin.Origin, cookie string) ([]report.Kept, error)
+	KeptOne(ctx context.Context, o signin.Origin, cookie, id, format string) (report.Kept, report.Document, error)
 }
 
 // Bounds of how many entries of a report are answered at once.
@@ -46,7 +49,54 @@ func (v *service) reportOperations() []operation {
 			query: reportQuery, numbers: []string{"limit"},
 		})
 	}
-	return out
+	const kept = "/api/v1/kept-reports"
+	return append(out,
+		operation{method: "GET", path: kept, says: "Reports that were made on their day and are kept, the newest first.", handle: v.keptReports,
+			status: 200, answer: list[report.KeptHead]{}, codes: toRead},
+		operation{method: "GET", path: kept + "/{id}", says: "A report that is kept, as it was made.", handle: v.keptReport,
+			status: 200, answer: report.KeptAnswer{}, codes: append([]string{web.CodeNotFound}, toRead...), query: keptQuery, numbers: []string{"after", "limit"}},
+	)
+}
+
+var keptQuery = []string{"after", "limit"}
+
+func (v *service) keptReports(w http.ResponseWriter, r *web.Request) error {
+	if r.Cookie == "" {
+		return signin.ErrNone
+	}
+	all, err := v.Reports.KeptFor(r.Context(), r.Origin, r.Cookie)
+	if err != nil {
+		return err
+	}
+	items := make([]report.KeptHead, len(all))
+	for i, k := range all {
+		items[i] = k.Head()
+	}
+	return write(w, http.StatusOK, listOf(items))
+}
+
+func (v *service) keptReport(w http.ResponseWriter, r *web.Request) error {
+	if r.Cookie == "" {
+		return signin.ErrNone
+	}
+	q, most, err := entriesWished(r, keptQuery)
+	if err != nil {
+		return err
+	}
+	_, d, err := v.Reports.KeptOne(r.Context(), r.Origin, r.Cookie, r.PathValue("id"), "json")
+	if err != nil {
+		return err
+	}
+	return write(w, http.StatusOK, d.Answer(q.Get("after"), most))
+}
+
+// entriesWished reads what of a report is asked for, and how many entries.
+func entriesWished(r *web.Request, known []string) (q *filters, most int, err error) {
+	q, most = filtersOf(r.URL.Query(), known, longestAfter), usualEntries
+	if q.Has("limit") {
+		most = q.limit(mostEntries)
+	}
+	return q, most, q.err()
 }
 
 func (v *service) report(name report.Name) web.Handler {
@@ -54,12 +104,8 @@ func (v *service) report(name report.Name) web.Handler {
 		if r.Cookie == "" {
 			return signin.ErrNone
 		}
-		q := filtersOf(r.URL.Query(), reportQuery, longestAfter)
-		most := usualEntries
-		if q.Has("limit") {
-			most = q.limit(mostEntries)
-		}
-		if err := q.err(); err != nil {
+		q, most, err := entriesWished(r, reportQuery)
+		if err != nil {
 			return err
 		}
 		d, err := v.Reports.For(r.Context(), r.Origin, r.Cookie, report.Wish{Name: name, From: q.Get("from"), To: q.Get("to"), Format: "json"})

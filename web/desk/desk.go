@@ -222,6 +222,7 @@ type Card struct {
 	Articles  []policy.Article
 	StepUp    *account.StepUp
 	Permit    string         // that it asks for; "" where it is about something else
+	Import    string         // of personnel changes that it is about; "" likewise
 	Confirms  []Confirmation // what a yes confirms
 	Term      policy.Words   // from when until when; empty where Lasts says it
 }

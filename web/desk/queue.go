@@ -11,6 +11,7 @@ import (
 	"sekisho/authz/approval"
 	"sekisho/authz/grant"
 	"sekisho/authz/permit"
+	"sekisho/authz/personnel"
 	"sekisho/policy"
 )
 
@@ -148,7 +149,10 @@ func (d *Desk) card(ctx context.Context, r reader, id string) (Card, error) {
 	}
 	if c.Kind != grant.KindElevation && c.Kind != grant.KindExtension {
 		for _, f := range c.Facts {
-			out.Facts = append(out.Facts, Fact{Label: f.Label, Value: f.Value})
+			out.Facts = append(out.Facts, Fact(f))
+		}
+		if c.Kind == personnel.Carry || c.Kind == personnel.Undo {
+			out.Import = c.Subject
 		}
 		for _, p := range c.Last {
 			out.Uses = append(out.Uses, Use{ID: p.ID, At: p.At, Reason: p.Reason, State: State(p.State)})

@@ -52,6 +52,7 @@ type matterCard struct {
 	StepUp         string
 	Comment        string
 	Permit         string // the page of what is asked for
+	Import         string // the page of the personnel changes it is about
 	Term           string // from when until when
 	Confirms       []choice
 	Together       bool // it may be decided with others
@@ -329,6 +330,9 @@ func (h *house) matterCard(r *web.Request, c desk.Card, back string) matterCard 
 		}
 		m.Together = h.Permits != nil && len(c.Confirms) == 0 && c.StepUp == nil && c.Refused.Why.IsEmpty()
 	}
+	if c.Import != "" {
+		m.Import = "/imports/" + url.PathEscape(c.Import)
+	}
 	for _, f := range c.Facts {
 		value := f.Value
 		if says := r.Say(f.Says); says != "" {
@@ -365,6 +369,10 @@ func (h *house) matterKind(r *web.Request, kind string) string {
 		return g.say("approvals.kind_policy")
 	case "restoration":
 		return g.say("approvals.kind_restore")
+	case "personnel", "personnel_undo":
+		return g.say("approvals.kind_personnel")
+	case "sweep", "deletion":
+		return g.say("approvals.kind_unused")
 	}
 	return kind
 }

@@ -147,7 +147,8 @@ func (h *house) importOne(w http.ResponseWriter, r *web.Request) error {
 	if done || err != nil {
 		return err
 	}
-	return h.changesPage(w, r, step, "", refused{Status: http.StatusOK})
+	was := h.typedBefore(r, step, importPath(r.PathValue("id")))
+	return h.changesPage(w, r, step, was.Form.Get("reason"), refused{Status: http.StatusOK})
 }
 
 func (h *house) importInstead(w http.ResponseWriter, r *web.Request) error {
@@ -251,7 +252,7 @@ func (h *house) changeLine(r *web.Request, l personnel.Standing) changeLine {
 		say(g.say("imports.leave", "Day", g.day(l.LeaveFrom)))
 	}
 	for _, held := range l.Holdings {
-		say(g.say("imports.ends", "What", held.Subject))
+		say(h.alsoEnds(r, held))
 	}
 	for _, warning := range l.Warnings {
 		line.Warnings = append(line.Warnings, r.Say(warning.Words()))
@@ -267,6 +268,24 @@ func (h *house) changeLine(r *web.Request, l personnel.Standing) changeLine {
 		line.State = tag{g.say("imports.line_waits"), "plain"}
 	}
 	return line
+}
+
+// alsoEnds says what somebody has, or has asked for, that a change ends.
+func (h *house) alsoEnds(r *web.Request, held personnel.Holding) string {
+	g, name, p := h.tongue(r), held.Subject, r.Policy()
+	if one, ok := p.Privilege(held.Subject); ok && strings.HasPrefix(held.Kind, "lease") {
+		name = r.Say(one.Name)
+	}
+	if one, ok := p.Permit(held.Subject); ok && strings.HasPrefix(held.Kind, "permit") {
+		name = r.Say(one.Name)
+	}
+	switch held.Kind {
+	case "lease":
+		return g.say("imports.ends_lease", "What", name)
+	case "permit":
+		return g.say("imports.ends_permit", "What", name)
+	}
+	return g.say("imports.ends_request", "What", name)
 }
 
 // undoImport asks a second person for an import to be undone.
@@ -285,5 +304,6 @@ func (h *house) undoImport(w http.ResponseWriter, r *web.Request) error {
 		}
 		return h.turned(w, r, err, importPath(id))
 	}
+	h.dropTyped(r, step, importPath(id))
 	return redirect(w, r, importPath(id), url.Values{"done": {"undo"}})
 }

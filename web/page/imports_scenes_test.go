@@ -96,7 +96,7 @@ func filed(state personnel.State) *cabinet {
 		}),
 		line(2, personnel.Moves, "waiting", "", func(c *personnel.Change) {
 			c.After.Section, c.Handover, c.SaysConcurrent, c.Concurrent, c.LeaveFrom = "zaisei", t0.AddDate(0, 0, 9), true, []string{"joho"}, t0
-			c.Lost, c.Holdings = []policy.PostID{policy.SystemOperator}, []personnel.Holding{{Kind: "lease", Subject: "db-admin", ID: "l"}}
+			c.Lost, c.Holdings = []policy.PostID{policy.SystemOperator}, []personnel.Holding{{Kind: "lease", Subject: "db-admin", ID: "l"}, {Kind: "permit", Subject: "remote_access", ID: "p"}, {Kind: "lease_request", Subject: "gone", ID: "r"}}
 		}),
 		line(3, personnel.Leaves, "failed", "the login is somebody else's by now", func(c *personnel.Change) { c.SaysConcurrent = true }),
 		line(4, personnel.Changes, "dropped", "", func(*personnel.Change) {}),
@@ -178,6 +178,17 @@ func init() {
 			return atCabinet(w, c).get("/imports")
 		}},
 	}...)
+}
+
+// TestImportSaysWhatEnds: what a move takes with it is named as its owner knows it.
+func TestImportSaysWhatEnds(t *testing.T) {
+	t.Parallel()
+	w := atCabinet(newWorld(t), filed(personnel.Proposed))
+	w.policy.Privileges = []policy.Privilege{{ID: "db-admin", Name: policy.Words{JA: "データベース管理", EN: "Database administration"}}}
+	w.policy.Permits = []policy.PermitKind{{ID: "remote_access", Name: policy.Words{JA: "リモートアクセス", EN: "Remote access"}}}
+	w.get("/imports/import-1").is(200).says("終わる特権：データベース管理", "終わる許可：リモートアクセス", "取り下げられる申請：gone").keepsSilentOn("db-admin", "remote_access")
+	w.lang = "en"
+	w.get("/imports/import-1").is(200).says("Ends the privilege Database administration", "Ends the permit Remote access", "Cancels the request gone")
 }
 
 // TestImportPages: what is asked for reaches the desk, and the sheet runs nothing.

@@ -59,7 +59,11 @@ func (h *house) askForm(emergency bool) web.Handler {
 		if no := refusedFor(one, emergency); !no.Why.IsEmpty() {
 			return &web.Refusal{Problem: web.Problem{Code: web.CodeState, Detail: no.Why, Articles: no.Articles}}
 		}
-		return h.show(w, r, http.StatusOK, "leaseask", h.view(r, step, h.askPage(r, step, one, emergency)))
+		p := h.askPage(r, step, one, emergency)
+		if was := h.typedBefore(r, step, r.URL.Path).Form; was.Get("privilege") == one.ID {
+			p.Minutes, p.Reason, p.Ticket = was.Get("minutes"), was.Get("reason"), was.Get("ticket")
+		}
+		return h.show(w, r, http.StatusOK, "leaseask", h.view(r, step, p))
 	}
 }
 
@@ -150,6 +154,7 @@ func (h *house) ask(emergency bool) web.Handler {
 			}
 			return h.turned(w, r, err, h.askPath(one.ID, emergency))
 		}
+		h.dropTyped(r, step, r.URL.Path)
 		if step = raised(w, r, step, lease); !lease.Account.Password.IsEmpty() {
 			return h.secretOnce(w, r, step, lease)
 		}

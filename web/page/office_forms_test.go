@@ -10,6 +10,7 @@ import (
 
 	"sekisho/authn/terminal"
 	"sekisho/authn/totp"
+	"sekisho/authn/totp/oath"
 	"sekisho/authz/people"
 	"sekisho/policy"
 )
@@ -116,7 +117,9 @@ func TestTerminalForm(t *testing.T) {
 func TestImportForm(t *testing.T) {
 	o := inOffice(newWorld(t))
 	o.post("/tokens/import", "format", "xls", "data", "a").is(422).says("形式を選んで")
-	o.post("/tokens/import", "format", "csv", "data", " \n").is(422).says("ファイルの中身を貼り付けて")
+	o.post("/tokens/import", "format", "csv", "data", " \n").is(422).says("製造元のファイルを選んでください", `id="file-wrong-0"`)
+	o.bring("/tokens/import", "A1,5345454453", "format", "csv", "data", "A2,5345454454").is(422).says("どちらか一方だけ").keepsSilentOn("5345454453", "5345454454")
+	o.bring("/tokens/import", strings.Repeat("a", oath.MaxFile+1), "format", "csv").is(413).says("1024 KiB")
 	if len(o.did) != 0 {
 		t.Errorf("did %q", o.did)
 	}
@@ -125,11 +128,17 @@ func TestImportForm(t *testing.T) {
 	o.post("/tokens/import", "format", "pskc", "data", "A1,5345454453", "key", "hunter2").is(422).
 		says("2行目", "種を読み取れません", "5行目", `id="data-wrong-1"`, `id="key-wrong-0"`, `<option value="pskc" selected>`, "残していません").
 		keepsSilentOn("5345454453", "hunter2")
+	o.bring("/tokens/import", "A1,5345454453", "format", "csv").is(422).says(`id="file-wrong-1"`, `id="key-wrong-0"`).keepsSilentOn("5345454453", `id="data-wrong`)
 	if strings.Contains(o.log.String(), "5345454453") || strings.Contains(o.log.String(), "hunter2") {
 		t.Error("the log holds a seed or a key")
 	}
 	o.actErr, o.imported = nil, totp.Imported{Added: 3, Known: []string{"A1", "A2"}}
 	o.post("/tokens/import", "format", "csv", "data", "x").leadsTo("/tokens?added=3&done=imported&known=2")
+	o.did = nil
+	o.bring("/tokens/import", "serial,seed\nA1,5345454453", "format", "csv").leadsTo("/tokens?added=3&done=imported&known=2")
+	if want := "import csv serial,seed\nA1,5345454453"; !slices.Contains(o.did, want) {
+		t.Errorf("did %q, want %q", o.did, want)
+	}
 	o.get("/tokens?added=3&done=imported&known=2").says("新しいトークン：3個", "そのままにしたもの：2個")
 	o.get("/tokens?added=%3Cb%3E&done=imported&known=-7").says("新しいトークン：0個", "そのままにしたもの：0個")
 }

@@ -15,6 +15,7 @@ import (
 	"sekisho/authn/signin"
 	"sekisho/authn/terminal"
 	"sekisho/authn/totp"
+	"sekisho/authn/totp/oath"
 	"sekisho/authz"
 	"sekisho/authz/people"
 	"sekisho/directory"
@@ -87,7 +88,7 @@ func (h *house) mountOffice() {
 
 	m("GET /tokens", h.tokens)
 	m("GET /tokens/import", h.importForm)
-	m("POST /tokens/import", h.importTokens)
+	h.srv.MountFiles("POST /tokens/import", oath.MaxFile, h.importTokens)
 	m("GET /tokens/{serial}", h.token)
 	m("GET /tokens/{serial}/assign", h.tokenActForm(assigning))
 	m("POST /tokens/{serial}/assign", h.tokenAct(assigning))

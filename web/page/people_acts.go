@@ -116,6 +116,8 @@ func (h *house) actForm(a act) web.Handler {
 		if err != nil {
 			return h.turned(w, r, err, r.URL.EscapedPath())
 		}
+		was := h.typedBefore(r, step, r.URL.EscapedPath()).Form
+		p.Reason, p.From, p.Until = was.Get("reason"), was.Get("from"), was.Get("until")
 		return h.show(w, r, http.StatusOK, "personact", h.view(r, step, p))
 	}
 }
@@ -168,6 +170,7 @@ func (h *house) actAgain(w http.ResponseWriter, r *web.Request, step signin.Step
 // acted answers an act: what became of it stands on the person's page.
 func (h *house) acted(w http.ResponseWriter, r *web.Request, step signin.Step, a act, err error, done string) error {
 	if err == nil {
+		h.dropTyped(r, step, r.URL.EscapedPath())
 		return redirect(w, r, personPath(r.PathValue("login")), url.Values{"done": {done}})
 	}
 	return h.actError(w, r, step, a, err)

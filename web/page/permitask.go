@@ -69,7 +69,12 @@ func (h *house) permitForm(w http.ResponseWriter, r *web.Request) error {
 			wish.From, wish.Until = old.Until, yearEnd(old.Until)
 		}
 	}
-	p := h.permitAskPage(r, step, form, typedWish(wish, form))
+	typed := typedWish(wish, form)
+	// An address that says more than the kind is of somebody who asks for something else.
+	if was := h.typedBefore(r, step, web.PermitPath).Form; was.Get("kind") == form.ID && sameAddress(r, askPermitPath(form.ID, nil)) {
+		typed = was
+	}
+	p := h.permitAskPage(r, step, form, typed)
 	v := h.view(r, step, p)
 	v.Wide = true
 	v.Switch = r.URL.Path + "?" + switched(q, h.tongue(r).lang).Encode()
@@ -84,6 +89,13 @@ func switched(q url.Values, lang string) url.Values {
 	}
 	out.Set("lang", other(lang))
 	return out
+}
+
+// sameAddress reports whether a request is for a page of ours, in whatever language.
+func sameAddress(r *web.Request, page string) bool {
+	q := r.URL.Query()
+	q.Del("lang")
+	return r.URL.Path+"?"+q.Encode() == page
 }
 
 // chooseKind asks what it is about.
@@ -180,6 +192,7 @@ func (h *house) askPermit(w http.ResponseWriter, r *web.Request) error {
 			if made.State == desk.Approved {
 				done = "granted"
 			}
+			h.dropTyped(r, step, web.PermitPath)
 			return redirect(w, r, permitPath(made.ID), url.Values{"done": {done}})
 		}
 	}

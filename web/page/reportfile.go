@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 
 	"sekisho/authn"
 	"sekisho/authz/report"
@@ -44,10 +43,10 @@ var formats = map[string]string{
 
 func (h *house) sendReport(w http.ResponseWriter, r *web.Request, d report.Document, name, format string, filter report.Filter) error {
 	lang := h.tongue(r).lang
-	rep := d.Report(lang)
-	rep.Sheets = slices.Clone(rep.Sheets)
-	last := len(rep.Sheets) - 1
-	rep.Sheets[last] = rep.Sheets[last].Where(filter)
+	rep := d.Report(lang).Narrow(filter)
+	if len(filter) > 0 {
+		name += "-narrowed"
+	}
 	var (
 		b   bytes.Buffer
 		err error

@@ -3,6 +3,7 @@ package page
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +77,19 @@ func atShelf(w *world) *world {
 	return w
 }
 
+// withColumns has a report whose list has so many columns, of words that do not break.
+func withColumns(w *world, n int) *world {
+	list := report.Sheet{ID: "entries", Name: policy.Words{JA: "一覧", EN: "List"}, Bar: -1}
+	row := make([]any, n)
+	for i := range row {
+		list.Columns = append(list.Columns, report.Column{Key: fmt.Sprint("c", i), Says: policy.Words{JA: "最後に見た日時", EN: "last seen there"}})
+		row[i] = "cn=server-admins,ou=groups,dc=pref,dc=example"
+	}
+	list.Rows = [][]any{row, row}
+	w.shelf.rep.Sheets = []report.Sheet{list}
+	return w
+}
+
 func init() {
 	for _, name := range []string{"report-narrow", "report-none", "report-kept", "reports-own"} {
 		alike[name] = true
@@ -101,6 +115,7 @@ func init() {
 			atShelf(w).shelf.err = err
 			return w.get("/reports/privilege?from=x")
 		}},
+		{"report-broad", 200, func(w *world) *answer { return withColumns(atShelf(w), 14).get("/reports/reconcile") }},
 		{"report-kept", 200, func(w *world) *answer { return atShelf(w).get("/kept-reports/k1") }},
 	}...)
 }
@@ -134,6 +149,21 @@ func TestReportLeads(t *testing.T) {
 	}
 }
 
+// TestBroadReports: a list of more columns than a window has room for is shown as cards,
+// each value with its name beside it; others stay tables.
+func TestBroadReports(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]bool{8: false, 9: true} {
+		body := withColumns(atShelf(newWorld(t)), n).get("/reports/reconcile").is(200).body
+		if got := strings.Contains(body, `class="rows report broad"`); got != want {
+			t.Errorf("%d columns: broad %t", n, got)
+		}
+		if got := strings.Count(body, `data-label="最後に見た日時"`); got != 2*n {
+			t.Errorf("%d columns: %d values of two rows have a name", n, got)
+		}
+	}
+}
+
 // TestEvidenceLeads: an article leads to its entries in the report that is read, also in
 // one that is kept, and an entry of the trail to where it can be read, for who may.
 func TestEvidenceLeads(t *testing.T) {
@@ -160,9 +190,9 @@ func TestEvidenceLeads(t *testing.T) {
 func TestReportFiles(t *testing.T) {
 	w := atShelf(newWorld(t))
 	for format, begin := range map[string]string{"csv": "\ufefflease,section", "xlsx": "PK", "html": "<!DOCTYPE html>"} {
-		for _, path := range []string{"/reports/privilege/file?state=denied&format=", "/kept-reports/k1/file?format="} {
+		for path, name := range map[string]string{"/reports/privilege/file?state=denied&format=": "privilege-narrowed-20260401.", "/kept-reports/k1/file?format=": "privilege-20260401."} {
 			a := w.get(path + format).is(200)
-			if !strings.HasPrefix(a.body, begin) || !strings.HasPrefix(a.Header.Get("Content-Disposition"), `attachment; filename="privilege-20260401.`+format) {
+			if !strings.HasPrefix(a.body, begin) || a.Header.Get("Content-Disposition") != `attachment; filename="`+name+format+`"` {
 				t.Errorf("%s%s: %q, %.40q", path, format, a.Header.Get("Content-Disposition"), a.body)
 			}
 		}
@@ -170,6 +200,8 @@ func TestReportFiles(t *testing.T) {
 	if n := strings.Count(w.get("/reports/privilege/file?state=denied&format=csv").body, "\r\n"); n != 41 {
 		t.Errorf("the file has %d lines", n)
 	}
+	w.get("/reports/privilege/file?state=denied&format=html").says("状態＝却下")
+	w.get("/reports/privilege/file?format=html").keepsSilentOn("全部ではありません")
 	for path, status := range map[string]int{
 		"/reports/privilege/file?format=pdf": 404, "/reports/salaries": 404, "/reports/salaries/file?format=csv": 404, "/kept-reports/gone": 404, "/kept-reports/gone/file?format=csv": 404,
 	} {

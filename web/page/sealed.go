@@ -186,7 +186,8 @@ func (h *house) sealedNew(w http.ResponseWriter, r *web.Request) error {
 	case all.StepUp != nil:
 		return h.turned(w, r, all.StepUp, "/sealed/register")
 	}
-	return h.show(w, r, http.StatusOK, "sealednew", h.view(r, step, sealedFormPage{Rooms: h.counters(r, step, "sealed"), Articles: sealedArticles}))
+	was := sealedDraft(h.typedBefore(r, step, "/sealed/register").Form)
+	return h.show(w, r, http.StatusOK, "sealednew", h.view(r, step, sealedFormPage{h.counters(r, step, "sealed"), was, sealedArticles}))
 }
 
 func (h *house) sealedRegister(w http.ResponseWriter, r *web.Request) error {
@@ -194,8 +195,7 @@ func (h *house) sealedRegister(w http.ResponseWriter, r *web.Request) error {
 	if done || err != nil {
 		return err
 	}
-	typed := r.PostForm
-	n := sealed.Draft{System: typed.Get("system"), Account: typed.Get("account"), Place: typed.Get("place"), Note: typed.Get("note")}
+	n := sealedDraft(r.PostForm)
 	e, err := h.Sealed.Register(r.Context(), r.Origin, r.Cookie, n)
 	if err != nil {
 		if said, ok := h.inOffice(w, r, err); ok {
@@ -203,7 +203,12 @@ func (h *house) sealedRegister(w http.ResponseWriter, r *web.Request) error {
 		}
 		return h.turned(w, r, err, "/sealed/register")
 	}
+	h.dropTyped(r, step, "/sealed/register")
 	return redirect(w, r, sealedPath(e.ID), url.Values{"done": {string(sealed.Register)}})
+}
+
+func sealedDraft(form url.Values) sealed.Draft {
+	return sealed.Draft{System: form.Get("system"), Account: form.Get("account"), Place: form.Get("place"), Note: form.Get("note")}
 }
 
 type sealedPage struct {
@@ -251,7 +256,15 @@ func (h *house) sealedID(w http.ResponseWriter, r *web.Request) error {
 	if done || err != nil {
 		return err
 	}
-	return h.sealedPage(w, r, step, "", sealedForm{}, refused{Status: http.StatusOK})
+	path := sealedPath(r.PathValue("id"))
+	was := h.typedBefore(r, step, path)
+	return h.sealedPage(w, r, step, sealed.Act(was.of(path+"/", "")), sealedTyped(was.Form), refused{Status: http.StatusOK})
+}
+
+// sealedTyped is what the form of an act has said.
+func sealedTyped(form url.Values) sealedForm {
+	get := func(name string) string { return strings.TrimSpace(form.Get(name)) }
+	return sealedForm{TypedNote: get("note"), Place: get("place"), Opener: get("opener"), At: form.Get("at"), Failed: form.Get("result") == "failed"}
 }
 
 // sealedPage shows it, with what is wrong with the form of an act.
@@ -372,10 +385,7 @@ func (h *house) sealedAct(a sealed.Act) web.Handler {
 			return err
 		}
 		id, typed := r.PathValue("id"), r.PostForm
-		f := sealedForm{
-			TypedNote: strings.TrimSpace(typed.Get("note")), Place: strings.TrimSpace(typed.Get("place")), Opener: strings.TrimSpace(typed.Get("opener")),
-			At: typed.Get("at"), Failed: typed.Get("result") == "failed",
-		}
+		f := sealedTyped(typed)
 		again := func(said refused) error {
 			return h.sealedPage(w, r, step, a, f, said.placed(func(field string) string { return field + "-" + string(a) }))
 		}
@@ -396,6 +406,7 @@ func (h *house) sealedAct(a sealed.Act) web.Handler {
 			}
 			return h.turned(w, r, err, sealedPath(id))
 		}
+		h.dropTyped(r, step, sealedPath(id))
 		return redirect(w, r, sealedPath(id), url.Values{"done": {string(a)}})
 	}
 }

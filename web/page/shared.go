@@ -88,10 +88,12 @@ func (h *house) sharedIDs(w http.ResponseWriter, r *web.Request) error {
 	if done || err != nil {
 		return err
 	}
-	return h.sharedPage(w, r, step, "", refused{Status: http.StatusOK})
+	was := h.typedBefore(r, step, "/shared")
+	return h.sharedPage(w, r, step, was.of("/shared/", "/checkout"), was.Form, refused{Status: http.StatusOK})
 }
 
-func (h *house) sharedPage(w http.ResponseWriter, r *web.Request, step signin.Step, typedOf string, said refused) error {
+// sharedPage shows them, with what was typed about one and what is wrong with it.
+func (h *house) sharedPage(w http.ResponseWriter, r *web.Request, step signin.Step, id string, typed url.Values, said refused) error {
 	all, err := h.Shared.List(r.Context(), r.Origin, r.Cookie)
 	if err != nil {
 		return h.turned(w, r, err, "/shared")
@@ -104,8 +106,8 @@ func (h *house) sharedPage(w http.ResponseWriter, r *web.Request, step signin.St
 	ticks, asked := false, false
 	for _, one := range all {
 		line := h.sharedLine(r, one)
-		if one.ID == typedOf {
-			line.Reason, line.Minutes = r.PostForm.Get("reason"), r.PostForm.Get("minutes")
+		if one.ID == id {
+			line.Reason, line.Minutes = typed.Get("reason"), typed.Get("minutes")
 			asked = !line.Mine && line.Why == "" && line.StepUp == ""
 		}
 		ticks = ticks || line.Mine
@@ -180,15 +182,16 @@ func (h *house) checkOut(w http.ResponseWriter, r *web.Request) error {
 	field := func(name string) string { return name + "-" + id }
 	n, err := strconv.Atoi(narrowed(r.PostForm.Get("minutes")))
 	if err != nil || n < 1 {
-		return h.sharedPage(w, r, step, id, refused{http.StatusUnprocessableEntity, []Fault{{field("minutes"), g.say("lease.minutes_wrong")}}, nil})
+		return h.sharedPage(w, r, step, id, r.PostForm, refused{http.StatusUnprocessableEntity, []Fault{{field("minutes"), g.say("lease.minutes_wrong")}}, nil})
 	}
 	given, err := h.Shared.CheckOut(r.Context(), r.Origin, r.Cookie, id, strings.TrimSpace(r.PostForm.Get("reason")), n)
 	if err != nil {
 		if said, ok := h.inOffice(w, r, err); ok {
-			return h.sharedPage(w, r, step, id, said.placed(field))
+			return h.sharedPage(w, r, step, id, r.PostForm, said.placed(field))
 		}
 		return h.turned(w, r, err, "/shared")
 	}
+	h.dropTyped(r, step, "/shared")
 	now, name := h.srv.Now(), id
 	if s, ok := r.Policy().SharedID(id); ok {
 		name = r.Say(s.Name)
@@ -209,7 +212,7 @@ func (h *house) checkIn(w http.ResponseWriter, r *web.Request) error {
 	}
 	if _, err := h.Shared.CheckIn(r.Context(), r.Origin, r.Cookie, r.PathValue("id")); err != nil {
 		if said, ok := h.inOffice(w, r, err); ok {
-			return h.sharedPage(w, r, step, "", said)
+			return h.sharedPage(w, r, step, "", nil, said)
 		}
 		return h.turned(w, r, err, "/shared")
 	}

@@ -1,10 +1,10 @@
 package page
 
 import (
+	"bytes"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 
 	"sekisho/authn"
 	"sekisho/authn/signin"
@@ -49,15 +49,18 @@ func (h *house) importTokens(w http.ResponseWriter, r *web.Request) error {
 	if done || err != nil {
 		return err
 	}
-	g, format, data := h.tongue(r), r.PostForm.Get("format"), r.PostForm.Get("data")
+	g, format := h.tongue(r), r.PostForm.Get("format")
+	data, field, both := broughtIn(r)
 	var said refused
 	switch {
 	case format != "csv" && format != "pskc":
 		said = refused{http.StatusUnprocessableEntity, []Fault{{"format", g.say("tokens.need_format")}}, nil}
-	case strings.TrimSpace(data) == "":
-		said = refused{http.StatusUnprocessableEntity, []Fault{{"data", g.say("tokens.need_data")}}, nil}
+	case both:
+		said = refused{http.StatusUnprocessableEntity, []Fault{{field, g.say("file.both")}}, nil}
+	case len(bytes.TrimSpace(data)) == 0:
+		said = refused{http.StatusUnprocessableEntity, []Fault{{field, g.say("tokens.need_data")}}, nil}
 	default:
-		taken, err := h.People.ImportTokens(r.Context(), r.Origin, r.Cookie, format, []byte(data), secret.NewText([]byte(r.PostForm.Get("key"))))
+		taken, err := h.People.ImportTokens(r.Context(), r.Origin, r.Cookie, format, data, secret.NewText([]byte(r.PostForm.Get("key"))))
 		if err == nil {
 			return redirect(w, r, "/tokens", url.Values{
 				"done": {"imported"}, "added": {strconv.Itoa(taken.Added)}, "known": {strconv.Itoa(len(taken.Known))}})
@@ -66,6 +69,12 @@ func (h *house) importTokens(w http.ResponseWriter, r *web.Request) error {
 		if said, ok = h.inOffice(w, r, err); !ok {
 			return h.turned(w, r, err, "/tokens/import")
 		}
+		said = said.placed(func(name string) string {
+			if name == "data" {
+				return field
+			}
+			return name
+		})
 	}
 	return h.again(w, r, step, "tokenimport", h.importPage(r, step, format), said)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,9 +28,14 @@ type Drafts interface {
 // typedFor is how long a sign-in may take that somebody comes back from.
 const typedFor = 15 * time.Minute
 
-// typedFields are what is kept of a form. No password and no code is among them, nor
-// a tick that confirms something: that is given again.
-var typedFields = []string{"comment", "reason", "report", "note", "minutes", "scope", "id"}
+// typedFields are what is kept of a form, beside what a kind of permit asks for
+// (statedName). No password and no code is among them, nor a tick that confirms
+// something: that is given again.
+var typedFields = []string{
+	"comment", "reason", "report", "note", "minutes", "scope", "id",
+	"privilege", "ticket", "kind", "renew", "person", "from", "until",
+	"system", "account", "place", "opener", "at", "result",
+}
 
 // typed is a form that was sent when its sender's sign-in had grown too old for it.
 type typed struct {
@@ -52,8 +58,8 @@ func (h *house) keepTyped(r *web.Request, back string) {
 		return
 	}
 	one := typed{At: r.URL.EscapedPath(), Form: url.Values{}}
-	for _, name := range typedFields {
-		if sent, ok := r.PostForm[name]; ok {
+	for name, sent := range r.PostForm {
+		if slices.Contains(typedFields, name) || strings.HasPrefix(name, statedName("")) {
 			one.Form[name] = sent
 		}
 	}
