@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"sekisho/authn/session"
 	"sekisho/authn/signin"
 )
 
@@ -13,6 +14,7 @@ import (
 // neighbouring host can plant one.
 const (
 	sessionCookie = "__Host-sekisho"
+	formerCookie  = "__Host-sekisho-former"
 	deviceCookie  = "__Host-sekisho-device"
 	appCookie     = "__Host-sekisho-app"
 	startCookie   = "__Host-sekisho-start"
@@ -25,9 +27,20 @@ const (
 
 // WriteStep sets the cookies that a sign-in step asks for, and no others: a
 // refused step changes neither cookie nor token. The body is the caller's.
-func WriteStep(w http.ResponseWriter, _ *Request, step signin.Step) {
+//
+// The handle of the session that a sign-in is to take the place of stays with the browser
+// until it does: who gives the sign-in up has what they had (see fallBack).
+func WriteStep(w http.ResponseWriter, r *Request, step signin.Step) {
 	if step.Cookie != "" {
 		setCookie(w, sessionCookie, step.Cookie, 0)
+		switch session.KindOf(step.Cookie) {
+		case session.KindFlow:
+			if session.KindOf(r.Cookie) == session.KindSession {
+				setCookie(w, formerCookie, r.Cookie, 0)
+			}
+		default:
+			forgetFormer(w, r)
+		}
 	}
 	if step.DeviceCookie != "" {
 		setCookie(w, deviceCookie, step.DeviceCookie, deviceDays*24*60*60)
@@ -41,8 +54,45 @@ func WriteStep(w http.ResponseWriter, _ *Request, step signin.Step) {
 // when they were read. It is there only while the directory is away.
 const AsOfHeader = "Sekisho-Directory-As-Of"
 
-// ClearSession tells the browser to forget the session.
-func ClearSession(w http.ResponseWriter, _ *Request) { setCookie(w, sessionCookie, "", -1) }
+// ClearSession tells the browser to forget the session, and the one before it.
+func ClearSession(w http.ResponseWriter, r *Request) {
+	setCookie(w, sessionCookie, "", -1)
+	forgetFormer(w, r)
+}
+
+// GiveUp tells the browser to forget a sign-in under way, and gives it back the session
+// that it had.
+func GiveUp(w http.ResponseWriter, r *Request) {
+	if r.Former == "" {
+		ClearSession(w, r)
+		return
+	}
+	setCookie(w, sessionCookie, r.Former, 0)
+	forgetFormer(w, r)
+}
+
+func forgetFormer(w http.ResponseWriter, r *Request) {
+	if oneCookie(r.Header["Cookie"], formerCookie) != "" {
+		setCookie(w, formerCookie, "", -1)
+	}
+}
+
+// fallBack gives a browser back the session that it had before a sign-in which leads
+// nowhere from here: it has run out, or was begun in another place and given up there.
+func (s *Server) fallBack(w http.ResponseWriter, r *Request) {
+	former := oneCookie(r.Header["Cookie"], formerCookie)
+	if session.KindOf(former) != session.KindSession || r.Cookie != "" && session.KindOf(r.Cookie) != session.KindFlow {
+		return
+	}
+	r.Former = former
+	if r.Cookie != "" {
+		if _, err := s.cfg.Guard.Current(r.Context(), r.Origin, r.Cookie); !isNone(err) {
+			return
+		}
+	}
+	GiveUp(w, r)
+	r.Cookie, r.Former = former, ""
+}
 
 // SetAppCookie gives an application's host its own cookie; "" takes it away.
 func SetAppCookie(w http.ResponseWriter, value string) {

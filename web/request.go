@@ -18,6 +18,9 @@ type Request struct {
 	// Cookie is the value of __Host-sekisho (on an application's host, of
 	// __Host-sekisho-app); "" for none. A cookie that came twice is none.
 	Cookie string
+	// Former is the handle of the session that the sign-in behind Cookie is to take the
+	// place of; "" for none.
+	Former string
 	Lang   string // "ja" or "en"
 	Nonce  string // for script and style elements of this response
 	ID     string // request id; also in X-Request-Id and in the log

@@ -219,6 +219,9 @@ func (s *Server) admit(w http.ResponseWriter, r *Request, cookie string, h Handl
 	if r.Origin.Terminal, err = spoken(r.Request); err != nil {
 		return err
 	}
+	if cookie == sessionCookie {
+		s.fallBack(w, r)
+	}
 	if unsafe(r.Method) && cookie != "" {
 		if err := s.genuine(r, cookie); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -199,6 +200,11 @@ func (v *service) signOut(w http.ResponseWriter, r *web.Request) error {
 	}
 	if err := v.SignIn.SignOut(r.Context(), r.Origin, r.Cookie); err != nil {
 		return err
+	}
+	if r.Former != "" {
+		if err := v.SignIn.SignOut(r.Context(), r.Origin, r.Former); err != nil && !errors.Is(err, signin.ErrNone) {
+			return err
+		}
 	}
 	web.ClearSession(w, r)
 	w.WriteHeader(http.StatusNoContent)

@@ -306,8 +306,11 @@ func (h *house) confirmed(w http.ResponseWriter, r *web.Request) error {
 // end signs out. Only when that is certain does the browser forget its cookie
 // and go on: someone who is told that they are signed out must be.
 func (h *house) end(w http.ResponseWriter, r *web.Request, f oidc.Farewell) error {
-	if r.Cookie != "" {
-		if err := h.SignIn.SignOut(r.Context(), r.Origin, r.Cookie); err != nil && !errors.Is(err, signin.ErrNone) {
+	for _, cookie := range []string{r.Cookie, r.Former} {
+		if cookie == "" {
+			continue
+		}
+		if err := h.SignIn.SignOut(r.Context(), r.Origin, cookie); err != nil && !errors.Is(err, signin.ErrNone) {
 			return err
 		}
 	}

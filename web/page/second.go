@@ -1,6 +1,7 @@
 package page
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -143,9 +144,10 @@ func (h *house) why(r *web.Request) string {
 
 // restart gives up a sign-in under way.
 func (h *house) restart(w http.ResponseWriter, r *web.Request) error {
-	if err := h.leave(w, r); err != nil {
+	if err := h.over(r, r.Cookie); err != nil {
 		return err
 	}
+	web.GiveUp(w, r)
 	to := keep(r)
 	to.Set("why", "restarted")
 	return redirect(w, r, "/signin", to)
@@ -158,14 +160,23 @@ func (h *house) signout(w http.ResponseWriter, r *web.Request) error {
 	return redirect(w, r, "/signin", url.Values{"why": {"signed_out"}})
 }
 
-// leave ends what the cookie stands for. Only when that is certain does the
+// leave ends what the browser has, a sign-in under way and the session before it. Only when that is certain does the
 // browser forget the cookie: someone told that they are signed out must be.
 func (h *house) leave(w http.ResponseWriter, r *web.Request) error {
-	if r.Cookie != "" {
-		if err := h.Presence.SignOut(r.Context(), r.Origin, r.Cookie); err != nil && !none(err) {
-			return err
-		}
+	if err := errors.Join(h.over(r, r.Cookie), h.over(r, r.Former)); err != nil {
+		return err
 	}
 	web.ClearSession(w, r)
+	return nil
+}
+
+// over ends what a cookie stands for.
+func (h *house) over(r *web.Request, cookie string) error {
+	if cookie == "" {
+		return nil
+	}
+	if err := h.Presence.SignOut(r.Context(), r.Origin, cookie); err != nil && !none(err) {
+		return err
+	}
 	return nil
 }
