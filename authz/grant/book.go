@@ -40,6 +40,7 @@ type Effects interface {
 	Keep(ctx context.Context, tx *store.Tx, lease string, until time.Time) error
 	Withdraw(ctx context.Context, tx *store.Tx, lease string) error
 	Cleanup(ctx context.Context, in store.Reader, lease string) (elevate.Cleanup, error)
+	Renew(ctx context.Context, lease string) (*elevate.Account, error)
 }
 
 // People are read afresh, or from memory for those whose leases live.

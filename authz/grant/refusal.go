@@ -39,6 +39,8 @@ const (
 	NotJudged        Reason = "not_to_judge"   // nobody took it without approval
 	SessionOver      Reason = "session_over"   // whoever acts has been signed out
 	DirectoryAway    Reason = "directory_away" // nothing was lent
+	NoAccount        Reason = "no_account"     // no ID is lent with it, or not any more
+	Elsewhere        Reason = "elsewhere"      // it is used in another session
 )
 
 // What a refusal is to whoever hears it.

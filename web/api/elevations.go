@@ -32,6 +32,7 @@ var actsSay = map[desk.Act]string{
 	desk.Deny:        "Says no, which ends the request.",
 	desk.Cancel:      "Takes back one's own request, or an approval that was not used.",
 	desk.Activate:    "Starts an approved lease: its time begins. An ID that is lent with it is answered once.",
+	desk.Renew:       "Sets a new password for the ID that is lent, and answers it once: the answer with the first may have been lost.",
 	desk.Extend:      "Asks for more minutes, which is decided anew.",
 	desk.End:         "Gives the privilege back.",
 	desk.Revoke:      "Takes the privilege away from somebody.",

@@ -54,6 +54,8 @@ func (d *Desk) Do(ctx context.Context, o signin.Origin, cookie, id string, a Act
 		_, err = d.Lent.Cancel(ctx, r.By, id, s.Comment)
 	case Activate:
 		done, account, err = d.Lent.Activate(ctx, r.By, id)
+	case Renew:
+		done, account, err = d.Lent.Renew(ctx, r.By, id)
 	case Extend:
 		_, err = d.Lent.Extend(ctx, r.By, id, time.Duration(s.Minutes)*time.Minute, s.Comment)
 	case End:

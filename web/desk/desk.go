@@ -85,11 +85,12 @@ const (
 	Report      Act = "report"
 	Countersign Act = "countersign"
 	Judge       Act = "judge"
+	Renew       Act = "password" // of the ID that was lent
 )
 
 // Acts are all of them, in the order in which they are shown.
 func Acts() []Act {
-	return []Act{Approve, Deny, Activate, Witness, End, Extend, Report, Countersign, Judge, Cancel, Revoke}
+	return []Act{Approve, Deny, Activate, Witness, End, Extend, Renew, Report, Countersign, Judge, Cancel, Revoke}
 }
 
 // Answer says whether something may be done and, if not, why. The zero Answer

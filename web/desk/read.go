@@ -318,6 +318,9 @@ func (d *Desk) may(r reader, l grant.Lease, v policy.Privilege, out *Lease) {
 			if !l.Emergency && !l.Extending(r.now) && l.EndsAt().Before(l.Limit()) {
 				out.May[Extend] = Answer{OK: true, StepUp: r.toBorrow(v)}
 			}
+			if l.Account != "" && !l.Paused(r.now) && (l.Outlives || l.Session == r.SessionID) {
+				out.May[Renew] = Answer{OK: true, StepUp: r.toBorrow(v)}
+			}
 			if l.TwoPerson && v.ShowsSecret() { // its borrower was not there when it began
 				out.May[Activate] = Answer{OK: true, StepUp: r.toBorrow(v)}
 			}

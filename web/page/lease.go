@@ -299,6 +299,8 @@ func (h *house) leaseForm(r *web.Request, l desk.Lease, a desk.Act) leaseForm {
 		if l.State == desk.Active {
 			f.Name, f.Brief = g.say("lease.witness_on"), g.say("lease.witness_on_brief")
 		}
+	case desk.Renew:
+		f.Name, f.Brief = g.say("lease.renew"), g.say("lease.renew_brief")
 	case desk.Extend:
 		f.Name, f.Brief = g.say("lease.extend"), g.say("lease.extend_brief")
 		f.AsksMinutes, f.Minutes, f.Most = true, minutes(l.Privilege.Usual), minutes(l.Privilege.Longest)
