@@ -32,6 +32,7 @@ const (
 	Walled     Reason = "walled"      // no permit can lead from the request's network to the application's zone
 	NoCrossing Reason = "no_crossing" // a crossing permit of the path would help
 	NoRemote   Reason = "no_remote"   // a remote-access permit would help
+	NoTerminal Reason = "no_terminal" // a permit of the terminal that the remote access names would help
 	Unchecked  Reason = "unchecked"   // begun inside: signing in from where one is would help
 	Unreadable Reason = "unreadable"  // the path can be read in more than one way
 	LockedDown Reason = "locked_down" // a lock-down is in force
@@ -43,8 +44,10 @@ type PermitKind string
 
 // The permits that decide whether a request passes.
 const (
-	ZoneCrossing PermitKind = "zone_crossing" // articles 26no2-2 and 26no4-1
-	RemoteAccess PermitKind = "remote_access" // article 63-1
+	ZoneCrossing    PermitKind = "zone_crossing"    // articles 26no2-2 and 26no4-1
+	RemoteAccess    PermitKind = "remote_access"    // article 63-1
+	PrivateTerminal PermitKind = "private_terminal" // article 38-4
+	LentTerminal    PermitKind = "lent_terminal"    // article 63-3
 )
 
 // A Permit is one that lives as far as its register knows; whether it still
@@ -58,7 +61,7 @@ type Permit struct {
 	// path itself and all below it.
 	From policy.ZoneID
 	Path string
-	// Person is whose a remote-access permit is.
+	// Person is whose a permit of remote access or of a terminal is.
 	Person directory.PersonID
 	Since  time.Time // zero: at once
 	Until  time.Time
@@ -68,6 +71,30 @@ type Permit struct {
 	// Terminal is the one that it names. A terminal that speaks for itself must be
 	// that one; where none does, its holder's word stands for it (articles 63-4, 63-6).
 	Terminal string
+	// Enrolled is the class of that terminal where administrators enrolled it; "" where
+	// none did. What the policy declares of it goes before.
+	Enrolled string
+}
+
+// Owes is the permit that the terminal of a remote access takes beside it, of the same
+// person; "" where it takes none. A terminal on no register is not the prefecture's
+// (article 38-4). One that is lent takes the CIO's word that it is (article 63-3), which
+// the policy may have the remote access be.
+func (m *Permit) Owes(p *policy.Policy) PermitKind {
+	if m.Kind != RemoteAccess || m.Terminal == "" {
+		return ""
+	}
+	class := m.Enrolled
+	if t, declared := p.Terminal(m.Terminal); declared {
+		class = t.Class
+	}
+	switch {
+	case class == "":
+		return PrivateTerminal
+	case class == policy.TerminalLent && !p.Remote.LentByRemotePermit:
+		return LentTerminal
+	}
+	return ""
 }
 
 // live is until when the permit lets through what the facts say, if it does.
@@ -219,8 +246,11 @@ func Decide(p *policy.Policy, f Facts) Verdict {
 		}
 	}
 	if f.Outside {
-		end, id, ok := permitted(&f, RemoteAccess, func(m *Permit) bool { return m.Person == f.Person.ID })
-		if !ok {
+		way := remotely(p, &f)
+		if way.owes != "" {
+			return owing(way.owes)
+		}
+		if way.until.IsZero() {
 			v := refuse(NoRemote, with(every, "63-1", "63-2(1)"), policy.Words{
 				JA: "庁外からこのシステムを使うには、ＣＩＯの許可が必要です。リモートアクセスの許可を申請してください。",
 				EN: "Using this application from outside takes the CIO's permit. Please ask for remote access.",
@@ -231,7 +261,7 @@ func Decide(p *policy.Policy, f Facts) Verdict {
 		if !f.Checked {
 			return unchecked(need)
 		}
-		ends, by = append(ends, end), append(by, id)
+		ends, by = append(ends, way.until), way.onto(by)
 	}
 	if fresh > 0 {
 		ends = append(ends, f.AuthAt.Add(fresh))
@@ -340,6 +370,83 @@ func permitted(f *Facts, kind PermitKind, fits func(*Permit) bool) (until time.T
 		}
 	}
 	return until, id, ok
+}
+
+// A way in from outside is the remote access that lets a request through for the longest,
+// and its terminal's own permit, if it takes one. Without an end there is none; owes is
+// then the permit without which the terminal of one that would fit is not used.
+type way struct {
+	until    time.Time
+	id, with string
+	owes     PermitKind
+}
+
+func remotely(p *policy.Policy, f *Facts) (best way) {
+	for i := range f.Permits {
+		m := &f.Permits[i]
+		if m.Kind != RemoteAccess || m.Person != f.Person.ID || f.Application.ID != "" && !slices.Contains(m.Applications, f.Application.ID) {
+			continue
+		}
+		until, live := m.live(f)
+		if !live {
+			continue
+		}
+		one := way{until: until, id: m.ID}
+		if owes := m.Owes(p); owes != "" {
+			end, with, ok := f.terminal(owes, m.Terminal)
+			if !ok {
+				if best.until.IsZero() {
+					best.owes = owes
+				}
+				continue
+			}
+			if one.with = with; end.Before(until) {
+				one.until = end
+			}
+		}
+		if one.until.After(best.until) {
+			best = one
+		}
+	}
+	return best
+}
+
+// terminal finds the longest permit of a kind that the person has for a terminal.
+func (f *Facts) terminal(kind PermitKind, name string) (until time.Time, id string, ok bool) {
+	for i := range f.Permits {
+		m := &f.Permits[i]
+		if m.Kind != kind || m.Person != f.Person.ID || m.Terminal != name {
+			continue
+		}
+		if end, live := m.live(f); live && end.After(until) {
+			until, id, ok = end, m.ID, true
+		}
+	}
+	return until, id, ok
+}
+
+// onto adds the permits of a way to a list.
+func (w way) onto(ids []string) []string {
+	if w.with == "" {
+		return append(ids, w.id)
+	}
+	return append(ids, w.id, w.with)
+}
+
+// owing refuses a terminal whose own permit is missing.
+func owing(kind PermitKind) Verdict {
+	v := refuse(NoTerminal, with(every, "63-3", "63-4"), policy.Words{
+		JA: "リモートアクセスの許可に書かれた端末機は貸与の端末機ですが、あなたへの「端末機の貸与」の許可が有効ではありません。",
+		EN: "The terminal that your remote-access permit names is one that is lent, and no permit that lends it to you is in force.",
+	})
+	if kind == PrivateTerminal {
+		v = refuse(NoTerminal, with(every, "38-4"), policy.Words{
+			JA: "リモートアクセスの許可に書かれた端末機は、登録された端末機ではありません。使うには「私物の端末機の使用」の許可が必要ですが、有効なものがありません。",
+			EN: "The terminal that your remote-access permit names is not an enrolled one. Using it takes the permit for a private terminal, and none of yours is in force.",
+		})
+	}
+	v.Ask = kind
+	return v
 }
 
 // unchecked sends somebody who has a permit, and whose session began inside, to sign

@@ -37,8 +37,11 @@ func Enter(p *policy.Policy, f Facts) Verdict {
 			v.StepUp = policy.AAL2
 			return v
 		}
-		until, id, ok := permitted(&f, RemoteAccess, func(m *Permit) bool { return m.Person == f.Person.ID })
-		if !ok {
+		way := remotely(p, &f)
+		if way.owes != "" {
+			return owing(way.owes)
+		}
+		if way.until.IsZero() {
 			v := refuse(NoRemote, with(every, "63-1", "63-2(1)"), policy.Words{
 				JA: "庁外から使うには、ＣＩＯの許可が必要です。この端末、場所及び時間で使える許可がありません。庁内で、リモートアクセスの許可を申請してください。",
 				EN: "From outside it takes the CIO's permit, and there is none for this terminal, place and time. Ask for remote access from inside.",
@@ -46,7 +49,7 @@ func Enter(p *policy.Policy, f Facts) Verdict {
 			v.Ask = RemoteAccess
 			return v
 		}
-		return allow(until, id)
+		return allow(way.until, way.onto(nil)...)
 	}
 	if _, served := p.Zone(f.From); served {
 		return allow(time.Time{})

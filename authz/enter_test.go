@@ -51,7 +51,7 @@ func TestEnter(t *testing.T) {
 		{"in its hours", all, policy.Internet, true, policy.AAL2, remote(func(m *Permit) { m.Hours = []policy.Hours{open} }), Allowed},
 		{"out of its hours", all, policy.Internet, true, policy.AAL2, remote(func(m *Permit) { m.Hours = []policy.Hours{{Days: []string{"never"}, From: "00:00", Until: "24:00"}} }), NoRemote},
 		{"at another terminal that speaks for itself", all, policy.Internet, true, policy.AAL2, remote(func(m *Permit) { m.Terminal = "other" }), NoRemote},
-		{"at its terminal", all, policy.Internet, true, policy.AAL2, remote(func(m *Permit) { m.Terminal = "t1" }), Allowed},
+		{"at its terminal", all, policy.Internet, true, policy.AAL2, remote(func(m *Permit) { m.Terminal, m.Enrolled = "t1", policy.TerminalCounter }), Allowed},
 		{"a crossing is no way in from outside", all, policy.Internet, true, policy.AAL2, cross(policy.Internet, "bunsho"), NoRemote},
 		{"a zone that is not served", lgwan, policy.MyNumber, false, policy.AAL2, nil, NoCrossing},
 		{"by a crossing that leads here", lgwan, policy.MyNumber, false, policy.AAL2, cross(policy.MyNumber, "bunsho"), Allowed},

@@ -80,6 +80,15 @@ func (v Verdict) Next(p *policy.Policy, app policy.Application) Next {
 		return Next{AskPermit, policy.Words{
 			JA: "庁外で使う必要があるときは、庁内の端末から、関所の「許可の申請」の画面（/permits）でリモートアクセスの許可を申請してください。承認されると開きます。事業者の方は、担当の室課の職員に申請を依頼してください。",
 			EN: "If you need it from outside, ask for a remote-access permit on the gate's page “Permits” (/permits), from a terminal inside; it opens once that is approved. Contractors have their contact's section ask for it."}}
+	case NoTerminal:
+		if v.Ask == LentTerminal {
+			return Next{AskPermit, policy.Words{
+				JA: "庁内の端末から、関所の「許可の申請」の画面（/permits）で、この端末機の「端末機の貸与」の許可を申請してください。承認されると開きます。",
+				EN: "Ask for the permit “Lent terminal” of this terminal on the gate's page “Permits” (/permits), from a terminal inside; it opens once that is approved."}}
+		}
+		return Next{AskPermit, policy.Words{
+			JA: "庁内の端末から、関所の「許可の申請」の画面（/permits）で、この端末機の「私物の端末機の使用」の許可を申請してください。承認されると開きます。登録された端末機を使うときは、その端末機を書いてリモートアクセスの許可を申請し直してください。",
+			EN: "Ask for the permit “Private terminal” of this terminal on the gate's page “Permits” (/permits), from a terminal inside; it opens once that is approved. To use an enrolled terminal instead, ask for remote access that names it."}}
 	case Unreadable:
 		return Next{StartOver, policy.Words{
 			JA: "システムの最初の画面から、開き直してください。", EN: "Open the application from its first page."}}

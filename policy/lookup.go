@@ -128,9 +128,9 @@ func (p *Policy) InSection(section string, wanted []string) bool {
 
 // Terminal finds an enrolled machine by its id.
 func (p *Policy) Terminal(id string) (Terminal, bool) {
-	for _, t := range p.Terminals {
-		if t.ID == id {
-			return t, true
+	for i := range p.Terminals { // doors ask: a terminal is not copied to be looked at
+		if p.Terminals[i].ID == id {
+			return p.Terminals[i], true
 		}
 	}
 	return Terminal{}, false

@@ -126,6 +126,9 @@ const (
 type RemoteRules struct {
 	IdleEnd     time.Duration `yaml:"idle_end"`
 	AbsoluteEnd time.Duration `yaml:"absolute_end"`
+	// LentByRemotePermit: who may come from outside with a lent terminal is lent it by
+	// that. Otherwise it takes the permit lent_terminal beside (article 63-3).
+	LentByRemotePermit bool `yaml:"lent_by_remote_permit"`
 }
 
 // fieldMax bounds a field whose kind says nothing.

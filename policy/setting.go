@@ -280,6 +280,8 @@ func generalSettings() []Setting {
 			Says: Words{"庁外から始めたセッションが、操作がないまま終わるまでの時間。領域の値より長くはならない。", "The idle end of a session that began outside; never longer than the zone's."}},
 		{Path: "remote.absolute_end", Unit: "duration", Kind: KindDuration, Default: 8 * time.Hour, Min: 15 * time.Minute, Max: 24 * time.Hour, Article: "63-7", Source: "NIST SP 800-63B-4 2.2.3",
 			Says: Words{"庁外から始めたセッションの最長の時間。領域の値より長くはならない。", "The absolute end of a session that began outside; never longer than the zone's."}},
+		{Path: "remote.lent_by_remote_permit", Kind: KindFlag, Default: false, Article: "63-3",
+			Says: Words{"リモートアクセスの許可が、そこに書かれた貸与端末機の貸与の許可を兼ねるか。兼ねないときは、端末機の貸与の許可も要る。", "Whether remote access that names a lent terminal is also the CIO's word that it is lent; otherwise it takes the permit lent_terminal beside."}},
 
 		{Path: "dormancy.warn_days", Unit: "days", Kind: KindInt, Default: 60, Min: 1, Max: 730, Article: "62-5",
 			Says: Words{"使われないIDの持ち主に知らせるまでの日数。", "Days unused before the holder is warned."}},

@@ -124,7 +124,7 @@ func TestPermits(t *testing.T) {
 		tell func(*testing.T, lender)
 	}{
 		{"from outside", permitRemote}, {"what is stated", permitStated}, {"a crossing", permitCrossing}, {"a contractor", permitContractor},
-		{"a lost terminal", permitLost}, {"who decides, and who sees", permitOthers},
+		{"a private terminal", permitPrivate}, {"a sign-in given up", permitGivenUp}, {"a lost terminal", permitLost}, {"who decides, and who sees", permitOthers},
 	} {
 		t.Run(story.name, func(t *testing.T) { story.tell(t, d) })
 	}
@@ -363,6 +363,104 @@ func permitContractor(t *testing.T, d lender) {
 	yamamoto.permit("/"+m.ID+"/cancel", nil, 200)
 }
 
+// permitPrivate has somebody use their own terminal: every door waits for the permit that
+// lets them (article 38-4), and shuts when it is given back.
+func permitPrivate(t *testing.T, d lender) {
+	tanaka, cio, manager := d.in(t, "tanaka"), d.in(t, "yoshida"), d.in(t, "nakamura")
+	tomorrow := d.now(t).Add(24 * time.Hour)
+	own := tanaka.permit("", saying{
+		"kind": "private_terminal", "terminal": "tanaka-note", "measures": "暗号化", "reason": "在宅",
+		"from": tomorrow.Format(time.RFC3339), "until": tomorrow.Add(96 * time.Hour).Format(time.RFC3339),
+	}, 201)
+	manager.permit("/"+own.ID+"/approve", nil, 200).is(t, "approved")
+	m := tanaka.permit("", d.remote(t, saying{"terminal": "tanaka-note"}), 201)
+	cio.permit("/"+m.ID+"/approve", nil, 200).is(t, "approved")
+	_, _, a := d.away(t, "tanaka")
+	var p struct {
+		Articles []string
+		Next     struct{ Step string }
+	}
+	if a.Into(t, &p); a.Status != 403 || !slices.Contains(p.Articles, "38-4") || p.Next.Step != "ask_permit" || !strings.Contains(string(a.Body), "kind=private_terminal") {
+		t.Errorf("before its permit begins: %d %s", a.Status, a.Body)
+	}
+	if a := d.byGear(t, "tanaka").comes(t); a.code != "Access-Reject" || !strings.Contains(a.message, "private") {
+		t.Errorf("by the gear, before its permit begins: %s", a.all)
+	}
+	d.Advance(t, 25*time.Hour)
+	away := d.comesIn(t, "tanaka")
+	check := func() int {
+		return away.Fork().Do(t, "GET", "/auth/check", nil, "X-Original-URL", "http://bunsho.localhost/", "X-Original-Method", "GET").Status
+	}
+	if got := check(); got != 200 {
+		t.Errorf("with both permits the application answers %d", got)
+	}
+	web := sampleWeb(t, d.Dev)
+	tok := web.tokens(t, away.Fork(), nil).RefreshToken
+	refreshed := func() bool {
+		got := web.refresh(t, tok)
+		if got.Status == http.StatusOK {
+			tok = given(t, got).RefreshToken
+		}
+		return got.Status == http.StatusOK
+	}
+	if !refreshed() {
+		t.Error("with both permits a refresh is refused")
+	}
+	if a := d.byGear(t, "tanaka").comes(t); a.code != "Access-Accept" {
+		t.Errorf("by the gear, with both permits: %s", a.all)
+	}
+	d.in(t, "tanaka").permit("/"+own.ID+"/end", nil, 200).is(t, "ended")
+	harness.Until(t, "the session to end", func() bool { return away.Fork().Do(t, "GET", "/api/v1/session", nil).Status == 401 })
+	if got := check(); got == 200 || refreshed() {
+		t.Errorf("given back, the application answers %d, or a refresh is let through", got)
+	}
+	if a := d.byGear(t, "tanaka").comes(t); a.code != "Access-Reject" {
+		t.Errorf("by the gear, given back: %s", a.all)
+	}
+}
+
+// permitGivenUp has somebody begin to sign in outside, in the browser that is signed in
+// inside, and come back: they have what they had. Where they go on, it is over.
+func permitGivenUp(t *testing.T, d lender) {
+	m := d.in(t, "tanaka").permit("", d.remote(t, nil), 201)
+	d.in(t, "yoshida").permit("/"+m.ID+"/approve", nil, 200)
+	tanaka := d.in(t, "tanaka")
+	p, inside := d.Person(t, "tanaka"), tanaka.From
+	handle := tanaka.Cookies["__Host-sekisho"]
+	session := func() int { return tanaka.Do(t, "GET", "/api/v1/session", nil).Status }
+	begin := func() {
+		t.Helper()
+		nextStep(t, d.Dev)
+		tanaka.From = outside(t, d.Dev)
+		if s, a := tanaka.Password(t, p.Login, p.Password); s.State != "second_factor" || tanaka.Cookies["__Host-sekisho"] == handle {
+			t.Fatalf("outside: %d %s", a.Status, a.Body)
+		}
+		if session() == 200 {
+			t.Error("half-way, there is a session outside")
+		}
+	}
+	begin()
+	tanaka.From = inside
+	if got := session(); got != 200 || tanaka.Cookies["__Host-sekisho"] != handle {
+		t.Errorf("back inside: %d", got)
+	}
+	begin()
+	if s, a := tanaka.TOTP(t, harness.Code(t, *p.TOTPSecret, tanaka.Now(t))); s.State != "terminal_check" {
+		t.Fatalf("going on: %d %s", a.Status, a.Body)
+	}
+	if a := tanaka.Do(t, "POST", "/api/v1/signin/terminal-check", saying{"confirmed": true}); a.Status != 200 {
+		t.Fatalf("confirmed: %d %s", a.Status, a.Body)
+	}
+	if former := tanaka.Cookies["__Host-sekisho-former"]; former != "" {
+		t.Errorf("signed in, the browser keeps %q", former)
+	}
+	old := tanaka.Fork()
+	old.From, old.Cookies["__Host-sekisho"] = inside, handle
+	if got := old.Do(t, "GET", "/api/v1/session", nil).Status; got != 401 {
+		t.Errorf("signed in outside, the handle of inside answers %d", got)
+	}
+}
+
 func permitLost(t *testing.T, d lender) {
 	ito, cio, sato := d.in(t, "ito"), d.in(t, "yoshida"), d.in(t, "sato")
 	if a := sato.Do(t, "POST", "/api/v1/terminals", saying{"id": "kashi-lost", "zone": "lgwan", "class": "lent", "name": saying{"ja": "貸与", "en": "Lent"}}); a.Status/100 != 2 {
@@ -392,6 +490,10 @@ func permitLost(t *testing.T, d lender) {
 	}
 	// A terminal that is not enrolled may be named, and be lost; and whoever is closed
 	// out has no permit left, and asks for none.
+	if a := ito.Do(t, "POST", "/api/v1/permits", d.remote(t, saying{"terminal": "jitaku-pc"})); a.Status != 422 || !strings.Contains(string(a.Body), `"rule":"own_permit"`) {
+		t.Errorf("asking with a private terminal alone: %d %s", a.Status, a.Body)
+	}
+	ito.permit("", saying{"kind": "private_terminal", "terminal": "jitaku-pc", "measures": "暗号化", "reason": "在宅", "until": d.now(t).Add(72 * time.Hour).Format(time.RFC3339)}, 201)
 	own := ito.permit("", d.remote(t, saying{"terminal": "jitaku-pc"}), 201)
 	d.in(t, "yoshida").permit("/"+own.ID+"/approve", nil, 200)
 	sato = d.in(t, "sato")

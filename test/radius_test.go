@@ -37,6 +37,13 @@ func gearSettings(port int, disconnect string) string {
 `, port, disconnect)
 }
 
+// gearTerminal is what those who come by gear have.
+const gearTerminal = `terminals:
+  - {id: gear-001, zone: lgwan, class: lent, name: {ja: 貸与端末, en: Lent terminal}}
+remote:
+  lent_by_remote_permit: true
+`
+
 func writeGearSecrets(t *testing.T, s *harness.Site) {
 	t.Helper()
 	s.Write(t, "vpn.secret", []byte(gearSecret+"\n"))
@@ -90,7 +97,7 @@ func sitesGear(t *testing.T, disconnect string, logins ...string) gearSite {
 	t.Helper()
 	port := harness.FreePort(t)
 	s := gearSite{
-		harness.NewSite(t, harness.SiteOptions{Settings: gearSettings(port, disconnect)}),
+		harness.NewSite(t, harness.SiteOptions{Settings: gearSettings(port, disconnect), Rules: gearTerminal}),
 		net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), map[string]*harness.Client{},
 	}
 	writeGearSecrets(t, s.Site)
@@ -107,7 +114,7 @@ func (s gearSite) permits(t *testing.T, login string, cio *harness.Client) (id s
 	t.Helper()
 	now := cio.Now(t)
 	a := s.in[login].Do(t, "POST", "/api/v1/permits", map[string]any{
-		"kind": "remote_access", "terminal": "lent-001", "applications": []string{"app"}, "reason": "在宅勤務",
+		"kind": "remote_access", "terminal": "gear-001", "applications": []string{"app"}, "reason": "在宅勤務",
 		"from": now.Format(time.RFC3339), "until": now.Add(2 * time.Hour).Format(time.RFC3339),
 	})
 	var m permitted

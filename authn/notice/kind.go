@@ -72,6 +72,7 @@ const (
 	PermitReview  Kind = "permit_review"  // to who may review it. Detail: kind, person
 	RemoteBegan   Kind = "remote_began"   // to who asked for the permit, where the policy says so. Detail: kind, person, from
 	RemoteOver    Kind = "remote_over"    // likewise
+	RemoteEnded   Kind = "remote_ended"   // to whose session from outside was ended. Detail: by, from, reason
 
 	RecordWritten Kind = "record_written" // to who may countersign. Detail: by, privilege
 
@@ -130,6 +131,7 @@ var details = map[Kind][]string{
 	PermitReview:  {"kind", "person"},
 	RemoteBegan:   {"kind", "person", "from"},
 	RemoteOver:    {"kind", "person", "from"},
+	RemoteEnded:   {"by", "from", "reason"},
 
 	LockDownOrdered: {"by", "scope", "target", "until", "reason"},
 	LockDownLifted:  {"by", "scope", "target", "reason"},

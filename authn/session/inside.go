@@ -37,6 +37,11 @@ func (s *Sessions) Inside(ctx context.Context, app, login string) ([]Session, er
 	return out, rows.Err()
 }
 
+// Row is a session of the gate as its row has it, alive or not.
+func (s *Sessions) Row(ctx context.Context, in store.Reader, id string) (Session, error) {
+	return scan(in.QueryRow(ctx, `SELECT `+columns+` FROM session WHERE id = $1 AND app = ''`, id))
+}
+
 // Peek is a live session of the gate as its row and this gateway's memory have
 // it, for who looks on: it asks nobody about the person, counts as no use and
 // opens nothing.

@@ -29,6 +29,7 @@ type Session struct {
 	Name      string
 	Zone      policy.ZoneID // of the network it began in
 	Outside   bool          // begun outside all of the prefecture's networks
+	Permits   []string      // ids of those that it was let in by; none where it took none
 	ACR       policy.ACR
 	AMR       []string // RFC 8176
 	From      string   // source address

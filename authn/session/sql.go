@@ -15,7 +15,7 @@ import (
 
 const columns = `id, person_id, login, name, zone, outside, acr, amr, source, user_agent, app, parent,
 	started_at, auth_at, expires_at, idle_expires_at, seen_at,
-	previous_at, previous_from, previous_out_at, failures_since, ended_at, terminal, terminal_class, factor_at`
+	previous_at, previous_from, previous_out_at, failures_since, ended_at, terminal, terminal_class, factor_at, permits`
 
 type scanner interface{ Scan(...any) error }
 
@@ -32,13 +32,13 @@ func (v versioned) Scan(into ...any) error {
 func scan(row scanner) (Session, error) {
 	var (
 		s                                             Session
-		person, zone, acr, amr                        string
+		person, zone, acr, amr, permits               string
 		outside                                       int64
 		started, auth, expires, idle, seen, pAt, pOut int64
 		ended, factor                                 int64
 	)
 	err := row.Scan(&s.ID, &person, &s.Login, &s.Name, &zone, &outside, &acr, &amr, &s.From, &s.UserAgent, &s.App, &s.Parent,
-		&started, &auth, &expires, &idle, &seen, &pAt, &s.Previous.From, &pOut, &s.Previous.FailuresSince, &ended, &s.Terminal, &s.TerminalClass, &factor)
+		&started, &auth, &expires, &idle, &seen, &pAt, &s.Previous.From, &pOut, &s.Previous.FailuresSince, &ended, &s.Terminal, &s.TerminalClass, &factor, &permits)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Session{}, ErrNone
 	}
@@ -46,7 +46,7 @@ func scan(row scanner) (Session, error) {
 		return Session{}, fmt.Errorf("reading a session: %w", err)
 	}
 	s.Person, s.Zone, s.ACR = directory.PersonID(person), policy.ZoneID(zone), policy.ACR(acr)
-	s.Outside, s.AMR = outside != 0, strings.Fields(amr)
+	s.Outside, s.AMR, s.Permits = outside != 0, strings.Fields(amr), strings.Fields(permits)
 	s.FactorAt = store.FromMicros(factor)
 	s.StartedAt, s.AuthAt = store.FromMicros(started), store.FromMicros(auth)
 	s.ExpiresAt, s.IdleExpiresAt, s.SeenAt = store.FromMicros(expires), store.FromMicros(idle), store.FromMicros(seen)
@@ -62,12 +62,12 @@ func insert(ctx context.Context, tx *store.Tx, s Session, keyID, mac string) err
 	_, err := tx.Exec(ctx, `
 		INSERT INTO session (handle_key, handle_mac, changed_at, `+columns+`)
 		VALUES ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-		        $15, $16, $17, $18, $19, $20, $21, $22, $23, 0, $24, $25, $26)`,
+		        $15, $16, $17, $18, $19, $20, $21, $22, $23, 0, $24, $25, $26, $27)`,
 		keyID, mac, s.ID, string(s.Person), s.Login, s.Name, string(s.Zone), outside, string(s.ACR),
 		strings.Join(s.AMR, " "), s.From, s.UserAgent, s.App, s.Parent,
 		store.Micros(s.StartedAt), store.Micros(s.AuthAt), store.Micros(s.ExpiresAt), store.Micros(s.IdleExpiresAt),
 		store.Micros(s.SeenAt), store.Micros(s.Previous.At), s.Previous.From, store.Micros(s.Previous.OutAt),
-		s.Previous.FailuresSince, s.Terminal, s.TerminalClass, store.Micros(s.FactorAt))
+		s.Previous.FailuresSince, s.Terminal, s.TerminalClass, store.Micros(s.FactorAt), strings.Join(s.Permits, " "))
 	if err != nil {
 		return fmt.Errorf("beginning a session: %w", err)
 	}

@@ -338,7 +338,7 @@ func (s *Service) finish(ctx context.Context, o Origin, cookie string, f *flow, 
 			Person: person.ID, Login: person.Login, Name: person.Name, Zone: f.Zone, Outside: f.Outside,
 			ACR: authn.Strength(f.Progress.Methods), AMR: authn.AMR(f.Progress.Methods),
 			From: o.Source.String(), UserAgent: clip(o.UserAgent, 200), AuthAt: f.Progress.At, FactorAt: f.FactorAt,
-			Terminal: f.Terminal, TerminalClass: f.TerminalClass, ExpiresAt: f.way.Until,
+			Terminal: f.Terminal, TerminalClass: f.TerminalClass, ExpiresAt: f.way.Until, Permits: f.way.Permits,
 		})
 		if err != nil {
 			return err

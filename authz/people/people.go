@@ -78,6 +78,8 @@ type Permits interface {
 	Lost(ctx context.Context, tx *store.Tx, terminal, by, why string) (int, error)
 	// EndOf ends those of a person, and what they wait for.
 	EndOf(ctx context.Context, tx *store.Tx, who directory.PersonID, by, why string) (int, error)
+	// Enrolled has those that name a terminal as a private one know that it is enrolled.
+	Enrolled(ctx context.Context, tx *store.Tx, terminal string) error
 	// Changed has that seen at once, after the commit.
 	Changed(ctx context.Context)
 	// Fill adds to facts the permits that they may rest on.

@@ -96,7 +96,16 @@ func (s *Service) EnrolTerminal(ctx context.Context, o signin.Origin, cookie str
 	}
 	t.AddedBy = d.by.Login
 	e := d.entry(t.ID, "", map[string]string{"zone": string(t.Zone), "class": t.Class})
-	return s.commit(ctx, d, e, func(tx *store.Tx) error { return s.In.Terminals.Enrol(ctx, tx, t, publicKeyPEM) })
+	err = s.commit(ctx, d, e, func(tx *store.Tx) error {
+		if err := s.In.Terminals.Enrol(ctx, tx, t, publicKeyPEM); err != nil || s.Permits == nil {
+			return err
+		}
+		return s.Permits.Enrolled(ctx, tx, t.ID)
+	})
+	if err == nil && s.Permits != nil {
+		s.Permits.Changed(ctx)
+	}
+	return err
 }
 
 // LoseTerminal records that a terminal is lost: nothing it says is believed from

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sekisho/authn/terminal"
+	"sekisho/authz"
 	"sekisho/authz/approval"
 	"sekisho/directory"
 	"sekisho/policy"
@@ -111,7 +112,7 @@ func (b *Book) ask(ctx context.Context, by By, k policy.PermitKind, r request) (
 			out = was
 			return err
 		}
-		if named, err := b.standingOf(ctx, tx, k, m.Stated); err != nil {
+		if named, _, err := b.standingOf(ctx, tx, k, m.Stated); err != nil {
 			return err
 		} else if named == Lost { // since it was looked at
 			rule, says := refuseTerminal(k, named)
@@ -169,7 +170,8 @@ func (b *Book) wanted(ctx context.Context, by By, k policy.PermitKind, w Wish) (
 			return Permit{}, err
 		}
 	}
-	if r.terminal, err = b.standingOf(ctx, b.DB, k, w.Stated); err != nil {
+	var class string
+	if r.terminal, class, err = b.standingOf(ctx, b.DB, k, w.Stated); err != nil {
 		return Permit{}, err
 	}
 	if name := strings.TrimSpace(w.Stated.One("terminal")); name != "" && k.Enforces != policy.EnforcesNothing {
@@ -183,14 +185,22 @@ func (b *Book) wanted(ctx context.Context, by By, k policy.PermitKind, w Wish) (
 			}
 		}
 		if k.ID == policy.PermitRemote {
-			// A terminal that has a permit of its own is good while that lives.
-			own, err := list(ctx, b.DB, `terminal = $1 AND person_id = $2 AND kind IN ('lent_terminal', 'private_terminal') AND state = 'approved'`, name, string(whose.ID))
+			// A terminal that has a permit of its own is good while that lives. One that takes
+			// it may be asked for beside it: the doors wait for both.
+			own, err := list(ctx, b.DB, `terminal = $1 AND person_id = $2 AND kind IN ('lent_terminal', 'private_terminal') AND state IN ('approved', 'pending')`, name, string(whose.ID))
 			if err != nil {
 				return Permit{}, err
 			}
+			r.owes = (&authz.Permit{Kind: authz.RemoteAccess, Terminal: name, Enrolled: class}).Owes(p)
 			for _, m := range own {
-				if m.State(now) == Approved && m.Until.After(r.cap) {
+				if !m.State(now).Open() {
+					continue
+				}
+				if m.Until.After(r.cap) {
 					r.cap = m.Until
+				}
+				if string(r.owes) == m.Kind {
+					r.owes = ""
 				}
 			}
 		}
@@ -203,23 +213,23 @@ func (b *Book) wanted(ctx context.Context, by By, k policy.PermitKind, w Wish) (
 	return m, nil
 }
 
-// standingOf is what the register knows of the terminal that a permit names, if what
-// it names opens something.
-func (b *Book) standingOf(ctx context.Context, in store.Reader, k policy.PermitKind, s Stated) (Standing, error) {
+// standingOf is what the register knows of the terminal that a permit names, with its
+// class, if what it names opens something.
+func (b *Book) standingOf(ctx context.Context, in store.Reader, k policy.PermitKind, s Stated) (is Standing, class string, err error) {
 	name := strings.TrimSpace(s.One("terminal"))
 	if name == "" || k.Enforces == policy.EnforcesNothing || k.Enforces == "" {
-		return Unlisted, nil
+		return Unlisted, "", nil
 	}
 	t, err := b.Terminals.Find(ctx, in, name)
 	switch {
 	case errors.Is(err, terminal.ErrNotFound):
-		return Unlisted, nil
+		return Unlisted, "", nil
 	case err != nil:
-		return Unlisted, err
+		return Unlisted, "", err
 	case !t.LostAt.IsZero():
-		return Lost, nil
+		return Lost, t.Class, nil
 	}
-	return Enrolled, nil
+	return Enrolled, t.Class, nil
 }
 
 // subject is what a matter is about, as a standing decision names it.

@@ -61,6 +61,9 @@ type Terminals interface {
 type Sessions interface {
 	Abroad(ctx context.Context, in store.Reader, person directory.PersonID) ([]session.Session, error)
 	End(ctx context.Context, tx *store.Tx, id, why string) error
+	Row(ctx context.Context, in store.Reader, id string) (session.Session, error)
+	Untold(ctx context.Context, most int) ([]session.Session, error)
+	Tell(ctx context.Context, tx *store.Tx, n session.Session) (first bool, err error)
 	Poll(ctx context.Context) error
 	Ring()
 }

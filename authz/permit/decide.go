@@ -64,7 +64,7 @@ func (b *Book) Settle(ctx context.Context, tx *store.Tx, a approval.Matter, to a
 	}
 	now := b.Now().UTC().Truncate(time.Microsecond)
 	k, known := b.Policy().Permit(m.Kind)
-	named, err := b.standingOf(ctx, tx, k, m.Stated)
+	named, _, err := b.standingOf(ctx, tx, k, m.Stated)
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,10 @@ func along(app, uri string) iter.Seq[way] {
 	}
 }
 
-// remote adds the remote access of a person.
+// fromOutside are a person's permits that a way in from outside may rest on.
+const fromOutside = `person_id = $1 AND kind IN ('remote_access', 'lent_terminal', 'private_terminal') AND state = 'approved'`
+
+// remote adds the remote access of a person, and what they have for terminals.
 func (b *Book) remote(ctx context.Context, in store.Reader, f *authz.Facts) error {
 	who := f.Person.ID
 	if who == "" {
@@ -82,7 +85,7 @@ func (b *Book) remote(ctx context.Context, in store.Reader, f *authz.Facts) erro
 		b.mu.RUnlock()
 		return nil
 	}
-	return b.stored(ctx, in, f, `person_id = $1 AND kind = 'remote_access' AND state = 'approved'`, string(who))
+	return b.stored(ctx, in, f, fromOutside, string(who))
 }
 
 // crossings adds those to an application or, where none is named, from a zone.
@@ -138,7 +141,9 @@ func (b *Book) Live(ctx context.Context, who directory.PersonID, now time.Time) 
 	if err := b.remote(ctx, nil, &f); err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(slices.Clone(f.Permits), func(m authz.Permit) bool { return now.Before(m.Since) || !now.Before(m.Until) }), nil
+	return slices.DeleteFunc(slices.Clone(f.Permits), func(m authz.Permit) bool {
+		return m.Kind != authz.RemoteAccess || now.Before(m.Since) || !now.Before(m.Until)
+	}), nil
 }
 
 // Reachable reports whether anybody could come in at all from a network of a zone that
@@ -222,7 +227,7 @@ func (b *Book) hold(m Permit, now time.Time) {
 		return
 	}
 	b.held[m.ID] = f
-	if f.Kind == authz.RemoteAccess {
+	if f.Kind != authz.ZoneCrossing {
 		b.person[f.Person] = append(slices.Clip(b.person[f.Person]), f)
 		return
 	}

@@ -141,16 +141,38 @@ func part(text string) string {
 	return "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(text) + "%"
 }
 
-// searched turns a filter into conditions, as far as its reader may see; me is who they
-// are where they see their own alone.
-func (b *Book) searched(f Filter, me directory.PersonID) *search {
+// A scope is what of the permits a reader is shown.
+type scope struct {
+	me     directory.PersonID // whose they are, or who asked; "" where that restricts nothing
+	beside Reach              // and those of others
+}
+
+// scope is what a reader is shown who asks for their own, or for all that they see.
+func (b *Book) scope(by By, mine bool) scope {
+	reach := b.Reach(by)
+	switch {
+	case mine:
+		return scope{me: by.Person.ID}
+	case reach.All:
+		return scope{}
+	}
+	return scope{by.Person.ID, reach}
+}
+
+// searched turns a filter into conditions, within a scope.
+func (b *Book) searched(f Filter, of scope) *search {
 	s := &search{p: b.Policy(), now: b.Now()}
 	s.and("1 = 1")
 	if f.Kind != "" {
 		s.and("kind = ?", f.Kind)
 	}
-	if me != "" {
-		s.and("(person_id = ? OR requester_id = ?)", string(me), string(me))
+	if of.me != "" {
+		text, args := "(person_id = ? OR requester_id = ?", []any{string(of.me), string(of.me)}
+		if of.beside.Section != "" {
+			there := s.section(of.beside.Section)
+			text, args = text+" OR "+there.text, append(args, there.args...)
+		}
+		s.and(text+")", args...)
 	}
 	if f.Person != "" {
 		s.and("person_id = ?", string(f.Person))
@@ -198,7 +220,7 @@ func (b *Book) List(ctx context.Context, by By, f Filter) (out []Permit, next st
 	if f.Limit <= 0 || f.Limit > 1000 {
 		f.Limit = 100
 	}
-	own := !b.Sees(by)
+	within := b.scope(by, f.Mine)
 	var waits map[string]bool
 	if f.ToApprove {
 		waits = map[string]bool{}
@@ -209,13 +231,12 @@ func (b *Book) List(ctx context.Context, by By, f Filter) (out []Permit, next st
 		for _, v := range views {
 			waits[v.ID] = true
 		}
-		if own = false; len(waits) == 0 {
+		if len(waits) == 0 {
 			return nil, "", nil
 		}
-	}
-	var me directory.PersonID
-	if f.Mine || own {
-		me = by.Person.ID
+		if !f.Mine {
+			within = scope{}
+		}
 	}
 	at, id := store.Micros(b.Now().Add(24*time.Hour)), ""
 	if f.After != "" {
@@ -230,7 +251,7 @@ func (b *Book) List(ctx context.Context, by By, f Filter) (out []Permit, next st
 		page = 500 // few of those that there are
 	}
 	for {
-		s := b.searched(f, me)
+		s := b.searched(f, within)
 		if waits != nil {
 			s.add(s.of(Pending))
 		}
@@ -264,11 +285,7 @@ func (b *Book) Count(ctx context.Context, by By, kind string) (map[string]Count,
 	if err := b.signed(by); err != nil {
 		return nil, err
 	}
-	var me directory.PersonID
-	if !b.Sees(by) {
-		me = by.Person.ID
-	}
-	s := b.searched(Filter{Kind: kind}, me)
+	s := b.searched(Filter{Kind: kind}, b.scope(by, false))
 	live := s.of(Approved)
 	columns, args := "", []any(nil)
 	for _, c := range []cond{live, s.soon(), {live.text + " AND used_at = 0", live.args}, s.of(Pending), s.due(), s.owed()} {

@@ -300,6 +300,9 @@ func (b *Book) end(ctx context.Context, tx *store.Tx, m *Permit, e *audit.Entry,
 func (b *Book) gone(ctx context.Context, tx *store.Tx, m Permit, e *audit.Entry, o over) error {
 	switch m.Kind {
 	case policy.PermitLentTerminal, policy.PermitPrivateTerminal:
+		if followed, err := b.followed(ctx, tx, m, o); followed || err != nil {
+			return err
+		}
 		// What waits would begin with a terminal that is permitted no more.
 		if _, err := b.voidThose(ctx, tx, o, `terminal = $1 AND person_id = $2 AND kind = 'remote_access'`, m.Stated.One("terminal"), string(m.Person.ID)); err != nil {
 			return err
@@ -317,6 +320,17 @@ func (b *Book) gone(ctx context.Context, tx *store.Tx, m Permit, e *audit.Entry,
 	return err
 }
 
+// followed reports whether its person has another permit for the terminal, which goes on.
+// Until that begins, the doors let nobody through with the terminal.
+func (b *Book) followed(ctx context.Context, tx *store.Tx, m Permit, o over) (bool, error) {
+	if o.lost != "" {
+		return false, nil
+	}
+	rest, err := list(ctx, tx, `terminal = $1 AND person_id = $2 AND kind = $3 AND state = 'approved' AND id <> $4`,
+		m.Stated.One("terminal"), string(m.Person.ID), m.Kind, m.ID)
+	return slices.ContainsFunc(rest, func(r Permit) bool { return r.State(b.Now()) == Approved }), err
+}
+
 // shut ends the sessions of a person that began outside and that no other permit
 // carries. Of a terminal that was lost it ends those that began there, and those of
 // which nobody knows where they began, whatever else would carry them: a permit is for
@@ -326,7 +340,7 @@ func (b *Book) shut(ctx context.Context, tx *store.Tx, m Permit, lost string) (i
 	if err != nil {
 		return 0, err
 	}
-	rest, err := list(ctx, tx, `person_id = $1 AND kind = 'remote_access' AND state = 'approved' AND id <> $2`, string(m.Person.ID), m.ID)
+	rest, err := list(ctx, tx, fromOutside+` AND id <> $2`, string(m.Person.ID), m.ID)
 	if err != nil {
 		return 0, err
 	}
@@ -442,6 +456,12 @@ func (b *Book) Lost(ctx context.Context, tx *store.Tx, terminal, by, why string)
 		}
 	}
 	return n, nil
+}
+
+// Enrolled has every gateway know, with the commit of tx, that a terminal which permits may
+// name as a private one is the prefecture's now. Call Changed after it.
+func (b *Book) Enrolled(ctx context.Context, tx *store.Tx, terminal string) error {
+	return touch(ctx, tx, terminal, b.Now())
 }
 
 // EndOf ends every permit in force of a person, and takes what they wait for off the

@@ -110,6 +110,7 @@ type Permit struct {
 	state     State
 	version   int64
 	wish      string
+	enrolled  string          // what administrators have enrolled its terminal as; "": they have not
 	posts     []policy.PostID // whose it is holds them, as it is asked for; not stored
 	toldRenew bool
 	toldDue   time.Time // the review that was told of
@@ -252,7 +253,7 @@ func (m Permit) Fact() (f authz.Permit, ok bool) {
 	switch m.Kind {
 	case policy.PermitRemote:
 		f.Kind, f.Person, f.Applications = authz.RemoteAccess, m.Person.ID, m.Stated["applications"]
-		f.Terminal, f.Hours = m.Stated.One("terminal"), m.Hours()
+		f.Terminal, f.Enrolled, f.Hours = m.Stated.One("terminal"), m.enrolled, m.Hours()
 		for _, text := range m.Stated["networks"] {
 			n, ok := network(text)
 			if !ok {
@@ -263,6 +264,8 @@ func (m Permit) Fact() (f authz.Permit, ok bool) {
 	case policy.PermitCrossing:
 		f.Kind, f.Applications = authz.ZoneCrossing, []string{m.Stated.One("application")}
 		f.From, f.Path = policy.ZoneID(m.Stated.One("from_zone")), m.Stated.One("path")
+	case policy.PermitPrivateTerminal, policy.PermitLentTerminal:
+		f.Kind, f.Person, f.Terminal = authz.PermitKind(m.Kind), m.Person.ID, m.Stated.One("terminal")
 	default:
 		return authz.Permit{}, false
 	}

@@ -10,14 +10,45 @@ import (
 	"sekisho/policy/store"
 )
 
-// Sees reports whether somebody holds a post that looks at others' permits.
-func (b *Book) Sees(by By) bool {
-	p := b.Policy()
-	return slices.ContainsFunc(by.Posts, func(id policy.PostID) bool {
-		post, ok := p.Post(id)
-		return ok && (post.Approves || post.Administers || post.Audits)
-	})
+// A Reach is whose permits somebody sees beside those that concern themselves (article
+// 47-3). Its zero value is nobody's.
+type Reach struct {
+	All     bool
+	Section string // and what lies below it; "" for none
 }
+
+// ReachOf goes by posts: whoever audits, the CIO and the CSIRT answer for the whole
+// prefecture; a security officer for their department, and whoever else approves or
+// administers for their own section.
+func ReachOf(p *policy.Policy, posts []policy.PostID, section string) Reach {
+	var out Reach
+	for _, id := range posts {
+		post, ok := p.Post(id)
+		switch {
+		case !ok:
+		case post.Audits, id == policy.CIO, id == policy.CSIRT:
+			return Reach{All: true}
+		case id == policy.SecurityOfficer:
+			out.Section = p.Department(section)
+		case (post.Approves || post.Administers) && out.Section == "":
+			if _, known := p.Section(section); known {
+				out.Section = section
+			}
+		}
+	}
+	return out
+}
+
+// Sees reports whether what belongs to a section is within reach.
+func (r Reach) Sees(p *policy.Policy, section string) bool {
+	return r.All || r.Section != "" && p.InSection(section, []string{r.Section})
+}
+
+// Any reports whether anybody else's is.
+func (r Reach) Any() bool { return r != Reach{} }
+
+// Reach is whose permits somebody sees.
+func (b *Book) Reach(by By) Reach { return ReachOf(b.Policy(), by.Posts, by.Person.Section) }
 
 // Get is one permit, as its row says. Whom it does not concern finds that there is
 // none.
@@ -29,7 +60,8 @@ func (b *Book) Get(ctx context.Context, by By, id string) (Permit, error) {
 	if err != nil {
 		return Permit{}, err
 	}
-	if !m.concerns(approval.Ref(by.Person)) && !b.Sees(by) {
+	k, _ := b.Policy().Permit(m.Kind)
+	if !m.concerns(approval.Ref(by.Person)) && !b.Reach(by).Sees(b.Policy(), m.Person.Section) && MayRevoke(b.Policy(), k, m, by.Holder, b.Now()) != nil {
 		v, err := b.Matters.Get(ctx, m.Matter)
 		if err != nil {
 			return Permit{}, err

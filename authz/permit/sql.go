@@ -54,7 +54,9 @@ func (m Permit) body() ([]byte, error) {
 	return json.Marshal(b)
 }
 
-const columns = `id, kind, person_id, requester_id, state, version, asked_at, starts_at, ends_at, matter, used_at, used_from, body`
+// columns are a permit's, and what administrators have enrolled its terminal as.
+const columns = `id, kind, person_id, requester_id, state, version, asked_at, starts_at, ends_at, matter, used_at, used_from, body,
+	COALESCE((SELECT t.class FROM terminal t WHERE t.id = permit.terminal), '')`
 
 func scan(row store.Row) (Permit, error) {
 	var (
@@ -64,7 +66,7 @@ func scan(row store.Row) (Permit, error) {
 		text                      string
 		b                         body
 	)
-	err := row.Scan(&m.ID, &m.Kind, &person, &requester, &state, &m.version, &asked, &starts, &ends, &m.Matter, &used, &m.UsedFrom, &text)
+	err := row.Scan(&m.ID, &m.Kind, &person, &requester, &state, &m.version, &asked, &starts, &ends, &m.Matter, &used, &m.UsedFrom, &text, &m.enrolled)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Permit{}, ErrNotFound
 	}
@@ -128,6 +130,14 @@ func save(ctx context.Context, tx *store.Tx, m Permit, due, now time.Time) error
 		store.Micros(m.LapsesAt), store.Micros(m.DecidedAt), store.Micros(m.looked()), store.Micros(m.Done.Wrote))
 	if err != nil {
 		return fmt.Errorf("storing permit %s: %w", m.ID, err)
+	}
+	return nil
+}
+
+// touch has every gateway read anew the permits that name a terminal.
+func touch(ctx context.Context, tx *store.Tx, terminal string, now time.Time) error {
+	if _, err := tx.Exec(ctx, `UPDATE permit SET changed_at = $1 WHERE terminal = $2 AND enforced = 1`, store.Micros(now), terminal); err != nil {
+		return fmt.Errorf("having permits of terminal %s read anew: %w", terminal, err)
 	}
 	return nil
 }

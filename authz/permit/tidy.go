@@ -38,6 +38,7 @@ func (b *Book) Run(ctx context.Context) {
 	}
 	for n := 1; clock.Wait(ctx, tidyEvery) == nil; n++ {
 		note("tidying permits", b.Tidy(ctx))
+		note("telling of sessions from outside that are over", b.TellOver(ctx))
 		if n%flushEvery == 0 {
 			note("writing down when permits were used", b.Flush(ctx))
 		}
@@ -298,9 +299,31 @@ func (b *Book) Came(ctx context.Context, tx *store.Tx, ids []string, n session.S
 	return nil
 }
 
-// Left tells whoever asked that a session from outside was ended by its person.
+// Left tells whoever asked that a session from outside is over, once, in the transaction
+// that ends it or finds it ended. Where it is not known which permits let it in, they are
+// those that the person has now.
 func (b *Book) Left(ctx context.Context, tx *store.Tx, n session.Session) error {
 	if !n.Outside {
+		return nil
+	}
+	if n.EndedAt.IsZero() {
+		n.EndedAt = b.Now() // by its person, in this transaction
+	}
+	first, err := b.Sessions.Tell(ctx, tx, n)
+	if err != nil || !first {
+		return err
+	}
+	return b.left(ctx, tx, n)
+}
+
+func (b *Book) left(ctx context.Context, tx *store.Tx, n session.Session) error {
+	ends := func(k policy.PermitKind) bool { return k.TellEnd }
+	for _, id := range n.Permits {
+		if err := b.tellUse(ctx, tx, id, n, notice.RemoteOver, ends); err != nil {
+			return err
+		}
+	}
+	if len(n.Permits) > 0 {
 		return nil
 	}
 	all, err := list(ctx, tx, `person_id = $1 AND kind = 'remote_access' AND state = 'approved'`, string(n.Person))
@@ -308,11 +331,44 @@ func (b *Book) Left(ctx context.Context, tx *store.Tx, n session.Session) error 
 		return err
 	}
 	for _, m := range all {
-		if err := b.tellUse(ctx, tx, m.ID, n, notice.RemoteOver, func(k policy.PermitKind) bool { return k.TellEnd }); err != nil {
+		if err := b.tellUse(ctx, tx, m.ID, n, notice.RemoteOver, ends); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// TellOver tells of the sessions from outside that have come to their end, by idling, by
+// their longest time, or by what somebody did, as of those that their person ends.
+func (b *Book) TellOver(ctx context.Context) error {
+	for {
+		over, err := b.Sessions.Untold(ctx, tidyBatch)
+		if err != nil || len(over) == 0 {
+			return err
+		}
+		var failed error
+		ended, some := false, false
+		for _, n := range over { // one that fails does not stand in the way of the rest
+			err := b.DB.WithTx(ctx, func(tx *store.Tx) error {
+				first, err := b.Sessions.Tell(ctx, tx, n)
+				if err != nil || !first {
+					return err
+				}
+				some = true
+				return b.left(ctx, tx, n)
+			})
+			ended = ended || err == nil && n.EndedAt.IsZero()
+			if err != nil {
+				failed = errors.Join(failed, fmt.Errorf("telling that session %s is over: %w", n.ID, err))
+			}
+		}
+		if ended {
+			failed = errors.Join(failed, b.Sessions.Poll(ctx))
+		}
+		if failed != nil || !some || len(over) < tidyBatch {
+			return failed
+		}
+	}
 }
 
 func (b *Book) tellUse(ctx context.Context, tx *store.Tx, id string, n session.Session, what notice.Kind, wanted func(policy.PermitKind) bool) error {

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"sekisho/authn/terminal"
+	"sekisho/authz"
 	"sekisho/authz/approval"
 	"sekisho/directory"
 	"sekisho/policy"
@@ -57,6 +58,9 @@ type room struct {
 	terminal Standing  // of the terminal that was named
 	before   Permit    // the one that it is said to follow; the zero Permit: there is none
 	cap      time.Time // a terminal's own permit ends then; zero: it has none
+	// owes is the permit of its own that the terminal takes and that whose has not asked
+	// for; "" for none.
+	owes authz.PermitKind
 }
 
 // Standing is what is known of a terminal.
@@ -108,7 +112,14 @@ func (r room) read(w Wish) (Permit, error) {
 		r.crossing(m, &bad)
 	}
 	if len(bad) > 0 {
-		return Permit{}, &Invalid{bad, r.k.Articles}
+		articles := r.k.Articles
+		switch r.owes {
+		case authz.PrivateTerminal:
+			articles = append(slices.Clone(articles), "38-4")
+		case authz.LentTerminal:
+			articles = append(slices.Clone(articles), "63-3")
+		}
+		return Permit{}, &Invalid{bad, articles}
 	}
 	return m, nil
 }
@@ -228,8 +239,23 @@ func (r room) value(f policy.PermitField, v string) (plain, rule string, says po
 		if rule, says := refuseTerminal(r.k, r.terminal); rule != "" {
 			return "", rule, says
 		}
+		if r.owes != "" {
+			return "", "own_permit", saysOwing[r.owes]
+		}
 	}
 	return v, "", policy.Words{}
+}
+
+// saysOwing is said of a terminal that takes a permit of its own.
+var saysOwing = map[authz.PermitKind]policy.Words{
+	authz.PrivateTerminal: {
+		JA: "この端末機は登録されていません。登録された端末機なら、登録のとおりの番号を書いてください。私物なら、先に同じ名前で「私物の端末機の使用」の許可を申請してください。その承認を待つ間も、リモートアクセスを申請できます。",
+		EN: "This terminal is not enrolled. If it is one of ours, write its id as enrolled. If it is private, first ask for the permit “Private terminal” by the same name; remote access may be asked for while that waits.",
+	},
+	authz.LentTerminal: {
+		JA: "この端末機は貸与の端末機です。先に「端末機の貸与」の許可を申請してください。その承認を待つ間も、リモートアクセスを申請できます。",
+		EN: "This terminal is one that is lent. First ask for the permit “Lent terminal”; remote access may be asked for while that waits.",
+	},
 }
 
 // refuseTerminal says why a terminal of such a standing cannot be named; rule is ""

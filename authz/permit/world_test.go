@@ -70,7 +70,7 @@ func (l terminals) List(context.Context) ([]terminal.Terminal, error) {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{TB: t, clock: clock.NewFake(t0), policy: rules(), listed: terminals{"kashi-01": {ID: "kashi-01"}}}
+	w := &world{TB: t, clock: clock.NewFake(t0), policy: rules(), listed: terminals{"kashi-01": {ID: "kashi-01", Class: policy.TerminalLent}}}
 	w.policy.Sections = sections()
 	for i := range w.policy.Posts {
 		w.policy.Posts[i].Group = "cn=" + string(w.policy.Posts[i].ID) + ",ou=groups"
@@ -79,6 +79,8 @@ func newWorld(t testing.TB) *world {
 		w.policy.Zones[i].MailNotices = true
 	}
 	w.policy.Mail.From = "sekisho@pref.example"
+	w.policy.Terminals = []policy.Terminal{{ID: "kashi-01", Zone: policy.LGWAN, Class: policy.TerminalLent}}
+	w.policy.Remote.LentByRemotePermit = true
 	db := storetest.Open(t)
 	pol := func() *policy.Policy { return w.policy }
 	trail := audit.New(db, w.clock.Now)

@@ -250,4 +250,6 @@ type RemoteSession struct {
 	Door   policy.Words // by what they came: the gate's pages, a VPN
 	Permit string       // under which; "" where none is known
 	Until  time.Time
+	Ending bool   // it was ended, and the gear has not said yet that it has gone
+	End    Answer // whether the reader may end it
 }

@@ -29,7 +29,7 @@ func (d *Desk) PermitKinds(ctx context.Context, o signin.Origin, cookie string) 
 func (d *Desk) permitKind(r reader, k policy.PermitKind) PermitKind {
 	out := PermitKind{
 		ID: k.ID, Name: k.Name, Articles: k.Articles, Enforced: k.Enforces != policy.EnforcesNothing, Done: k.Done, Review: days(k.ReviewDays), Longest: days(k.LongestDays),
-		Columns: permit.Columns(k), Reads: d.Permits.Sees(r.By),
+		Columns: permit.Columns(k), Reads: d.Permits.Reach(r.By).Any(),
 	}
 	for _, s := range k.Steps {
 		out.Deciders = append(out.Deciders, decider(r.p, s))

@@ -38,6 +38,7 @@ func TestRenewAll(t *testing.T) {
 	for i := range p.Posts {
 		p.Posts[i].Group = "cn=" + string(p.Posts[i].ID) + ",ou=groups"
 	}
+	p.Terminals = []policy.Terminal{{ID: "own", Zone: policy.LGWAN, Class: policy.TerminalDedicated}}
 	pol, version, trail := func() *policy.Policy { return p }, func() int64 { return 1 }, audit.New(db, c.Now)
 	office := approvaltest.Open(t, db, trail, pol, c, map[string]policy.PostID{"tanaka": policy.Staff, "cho": policy.CIO, "choei": policy.CIO})
 	ring, err := secret.CreateKeyRing(filepath.Join(t.TempDir(), "ring"))

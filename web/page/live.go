@@ -88,8 +88,11 @@ func (h *house) live(w http.ResponseWriter, r *web.Request) error {
 	}
 	v := h.view(r, step, p)
 	v.Wide, v.Ticks, v.Notice = true, len(p.Lanes)+len(p.Shared) > 0, h.deskDone(r)
-	if r.URL.Query().Get("done") == "shared_end" {
+	switch r.URL.Query().Get("done") {
+	case "shared_end":
 		v.Notice = notice{Says: h.tongue(r).say("live.shared_end"), Tone: "good"}
+	case "remote_end":
+		v.Notice = notice{Says: h.tongue(r).say("live.remote_end"), Tone: "good"}
 	}
 	return h.show(w, r, http.StatusOK, "live", v)
 }

@@ -33,6 +33,8 @@ type Permits interface {
 	ExportPermits(ctx context.Context, o signin.Origin, cookie string, f desk.PermitFilter, w io.Writer) error
 	// RemoteSessions are those who are inside from outside now.
 	RemoteSessions(ctx context.Context, o signin.Origin, cookie string) ([]desk.RemoteSession, error)
+	// EndRemote ends one of them.
+	EndRemote(ctx context.Context, o signin.Origin, cookie, id, reason string) error
 }
 
 // mountPermits puts the pages of permits on the server.
@@ -51,6 +53,7 @@ func (h *house) mountPermits() {
 		m("POST /permits/{id}/"+string(a), h.permitAct(a))
 		m("GET /permits/{id}/"+string(a), h.permitInstead)
 	}
+	m("POST /live/remote/{id}/end", h.endRemote)
 	m("GET /registers", h.registers)
 	m("GET /registers/{kind}", h.register)
 	m("GET /registers/{kind}/file", h.registerFile)

@@ -149,9 +149,10 @@ func init() {
 		{"live-remote", 200, func(w *world) *answer {
 			withLive(keepsRegisters(w)).permits.remote = []desk.RemoteSession{
 				{ID: "s1", Person: sasaki, Since: t0.Add(-time.Hour), SeenAt: t0, From: "198.51.100.7", Door: policy.Words{JA: "ウェブ", EN: "Web"}, Permit: "r1", Until: yearsEnd},
-				{ID: "s2", Person: desk.Who{Login: "y-maint"}, Since: t0.Add(-30 * time.Minute), From: "203.0.113.7", Door: policy.Words{JA: "VPN装置1", EN: "VPN 1"}},
+				{ID: "s2", Person: desk.Who{Login: "y-maint"}, Since: t0.Add(-30 * time.Minute), From: "203.0.113.7", Door: policy.Words{JA: "VPN装置1", EN: "VPN 1"}, End: desk.Answer{OK: true}},
+				{ID: "s3", Person: desk.Who{Login: "y-maint"}, Since: t0.Add(-40 * time.Minute), From: "203.0.113.7", Door: policy.Words{JA: "VPN装置1", EN: "VPN 1"}, End: desk.Answer{OK: true}, Ending: true},
 			}
-			return w.get("/live")
+			return w.get("/live?done=remote_end")
 		}},
 		{"me-permits", 200, get("/me")},
 		{"permit-away", 503, func(w *world) *answer {

@@ -12,6 +12,7 @@ import (
 
 	"sekisho/authn/account"
 	"sekisho/authn/session"
+	"sekisho/authz/permit"
 	"sekisho/policy"
 	"sekisho/web"
 	"sekisho/web/desk"
@@ -261,6 +262,38 @@ func TestRegisters(t *testing.T) {
 	if to := w.get("/registers/dispose/import").is(http.StatusSeeOther).Header.Get("Location"); !strings.HasPrefix(to, "/signin?") || !strings.Contains(to, url.QueryEscape("/registers/dispose/import")) {
 		t.Errorf("leads to %s", to)
 	}
+}
+
+// TestEndRemote: one session from outside is ended where the reader may, with a reason, and
+// not twice.
+func TestEndRemote(t *testing.T) {
+	w := withLive(keepsRegisters(newWorld(t)))
+	line := func(id string, change func(*desk.RemoteSession)) desk.RemoteSession {
+		s := desk.RemoteSession{ID: id, Person: sasaki, Since: t0, From: "198.51.100.7", Door: policy.Words{JA: "VPN装置1", EN: "VPN 1"}, End: desk.Answer{OK: true}}
+		change(&s)
+		return s
+	}
+	w.permits.remote = []desk.RemoteSession{
+		line("s1", func(*desk.RemoteSession) {}),
+		line("s2", func(s *desk.RemoteSession) { s.End = desk.Answer{} }),
+		line("s3", func(s *desk.RemoteSession) { s.Ending = true }),
+		line("s4", func(s *desk.RemoteSession) {
+			s.End.StepUp = &account.StepUp{Required: policy.PHR, MaxAge: 10 * time.Minute}
+		}),
+	}
+	w.get("/live").is(200).
+		says(`action="/live/remote/s1/end"`, "機器の返事を待っています", `href="/signin?acr=phr&amp;max_age=600&amp;rd=%2Flive"`).
+		keepsSilentOn(`action="/live/remote/s2/end"`, `action="/live/remote/s3/end"`, `action="/live/remote/s4/end"`)
+	w.post("/live/remote/s1/end", "reason", " 端末の紛失 ").leadsTo("/live?done=remote_end")
+	if got := w.permits.did; len(got) != 1 || got[0] != "end remote s1 端末の紛失" {
+		t.Errorf("did %q", got)
+	}
+	w.permits.actErr = freshly
+	if to := w.post("/live/remote/s1/end", "reason", "x").is(http.StatusSeeOther).Header.Get("Location"); !strings.HasPrefix(to, "/signin?") {
+		t.Errorf("an old sign-in is led to %s", to)
+	}
+	w.permits.actErr = permit.ErrNotFound
+	w.post("/live/remote/none/end", "reason", "x").is(404)
 }
 
 var hiddenKey = regexp.MustCompile(`name="key" value="([^"]+)"`)

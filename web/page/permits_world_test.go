@@ -104,6 +104,10 @@ func (b *tollbooth) ExportPermits(_ context.Context, _ signin.Origin, _ string, 
 func (b *tollbooth) RemoteSessions(context.Context, signin.Origin, string) ([]desk.RemoteSession, error) {
 	return b.remote, b.lookErr
 }
+func (b *tollbooth) EndRemote(_ context.Context, _ signin.Origin, _, id, reason string) error {
+	b.do("end remote", id, reason)
+	return b.actErr
+}
 
 var (
 	remoteKind = desk.PermitKind{

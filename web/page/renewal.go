@@ -175,6 +175,8 @@ type remoteLine struct {
 	Since, Seen             template.HTML
 	Until                   template.HTML
 	Permit                  string // its page
+	CanEnd, Ending          bool
+	StepUp                  string // the sign-in that ending it takes first
 }
 
 // remote are those who are inside from outside now; none where nobody could say
@@ -192,6 +194,7 @@ func (h *house) remote(r *web.Request) ([]remoteLine, error) {
 	for _, s := range found {
 		line := remoteLine{
 			ID: s.ID, Who: nameOf(s.Person), Login: s.Person.Login, Section: sectionName(r, s.Person.Section), Door: r.Say(s.Door), From: s.From, Since: g.near(s.Since, now),
+			CanEnd: s.End.OK && !s.Ending, Ending: s.Ending, StepUp: stepUpLink(s.End.StepUp, "/live"),
 		}
 		if !s.SeenAt.IsZero() {
 			line.Seen = g.near(s.SeenAt, now)
@@ -205,4 +208,16 @@ func (h *house) remote(r *web.Request) ([]remoteLine, error) {
 		lines = append(lines, line)
 	}
 	return lines, nil
+}
+
+// endRemote ends one session from outside.
+func (h *house) endRemote(w http.ResponseWriter, r *web.Request) error {
+	_, done, err := h.at(w, r, authn.SignedIn)
+	if done || err != nil {
+		return err
+	}
+	if err := h.Permits.EndRemote(r.Context(), r.Origin, r.Cookie, r.PathValue("id"), strings.TrimSpace(r.PostForm.Get("reason"))); err != nil {
+		return h.turned(w, r, err, "/live")
+	}
+	return redirect(w, r, "/live", url.Values{"done": {"remote_end"}})
 }

@@ -40,6 +40,9 @@ var (
 	saysZone = policy.Words{
 		JA: "この接続の領域は、この関所では扱っていません。管理者に連絡してください。",
 		EN: "This gateway does not serve the zone. Tell the administrator."}
+	saysTerminal = policy.Words{
+		JA: "許可に書かれた端末機を使う許可（私物又は貸与）がありません。庁内で申請してください。",
+		EN: "The terminal named takes its own permit (private or lent). Ask for it from inside."}
 	saysNotYours = policy.Words{
 		JA: "この接続は、あなたの所属又は役割では利用できません。情報システム管理者に相談してください。",
 		EN: "Not for your section or post. Ask the system administrator."}
@@ -50,6 +53,8 @@ func saysOf(v authz.Verdict) policy.Words {
 	switch v.Reason {
 	case authz.NoRemote:
 		return saysNoPermit
+	case authz.NoTerminal:
+		return saysTerminal
 	case authz.LockedDown:
 		return saysLocked
 	case authz.TooWeak, authz.Stale, authz.Synced:
