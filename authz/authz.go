@@ -37,6 +37,7 @@ const (
 	Unreadable Reason = "unreadable"  // the path can be read in more than one way
 	LockedDown Reason = "locked_down" // a lock-down is in force
 	NoLease    Reason = "no_lease"    // a privilege that is lent would help
+	SharedID   Reason = "shared_id"   // several people use the ID: signing in with one's own would help
 )
 
 // A PermitKind is what a permit is for.
@@ -217,11 +218,8 @@ func Decide(p *policy.Policy, f Facts) Verdict {
 		v.StepUp = need
 		return v
 	}
-	if !f.Person.Account.Usable(f.Now) || f.Person.ID == "" {
-		return refuse(Closed, every, policy.Words{
-			JA: "このIDは現在利用できません。情報システム管理者にお尋ねください。",
-			EN: "This ID cannot be used at present. Please ask the system administrator.",
-		})
+	if !f.Person.MaySignIn(f.Now) {
+		return closed(f)
 	}
 	belongs, ok := concerned(p, app, f)
 	if !ok {
@@ -500,6 +498,26 @@ func unreadable() Verdict {
 
 func refuse(why Reason, articles []policy.Article, says policy.Words) Verdict {
 	return Verdict{Reason: why, Articles: articles, Says: says}
+}
+
+// closed refuses an ID that may use nothing.
+func closed(f Facts) Verdict {
+	if f.Person.Kind == directory.KindShared {
+		return NobodysOwn()
+	}
+	return refuse(Closed, every, policy.Words{
+		JA: "このIDは現在利用できません。情報システム管理者にお尋ねください。",
+		EN: "This ID cannot be used at present. Please ask the system administrator.",
+	})
+}
+
+// NobodysOwn refuses whoever comes by an ID that several people use: of what is done with
+// it nobody could say by whom (article 46-1).
+func NobodysOwn() Verdict {
+	return refuse(SharedID, with(every, "46-1"), policy.Words{
+		JA: "これは共用IDです。だれが使っているか分からなくなるため、共用IDではサインインできません。",
+		EN: "This is a shared ID. Nobody signs in with one, for nobody could say who uses it.",
+	})
 }
 
 // with is a list of articles and more, each once; the list itself is shared.

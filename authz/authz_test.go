@@ -53,6 +53,7 @@ func TestDecide(t *testing.T) {
 		{"a key that is copied, elsewhere", Facts{SignedIn: true, Person: someone, ACR: policy.PHR, AMR: []string{"swk", "mfa"}, Application: mail}, Allowed, "", "62-1"},
 		{"a person who left", Facts{SignedIn: true, Person: left, ACR: policy.AAL2, Application: mail}, Closed, "", "62-1"},
 		{"a contract that ends this instant", Facts{SignedIn: true, Person: ended, ACR: policy.AAL2, Application: mail}, Closed, "", "62-1"},
+		{"an ID that several use", Facts{SignedIn: true, Person: directory.Person{ID: "madoguchi", Kind: directory.KindShared}, ACR: policy.AAL2, Application: mail}, SharedID, "", "46-1"},
 		{"a person nobody knows", Facts{SignedIn: true, ACR: policy.AAL2, Application: mail}, Closed, "", "62-1"},
 		{"another post's", Facts{SignedIn: true, Person: someone, Posts: []policy.PostID{policy.Staff}, ACR: policy.AAL2, Application: with(mail, func(a *policy.Application) { a.Posts = []policy.PostID{policy.Auditor} })}, NotYours, "", "47-2"},
 		{"one of several posts suffices", Facts{SignedIn: true, Person: someone, Posts: []policy.PostID{policy.Staff, policy.Auditor}, ACR: policy.AAL2, Application: with(mail, func(a *policy.Application) { a.Posts = []policy.PostID{policy.Auditor} })}, Allowed, "", "62-1"},

@@ -16,11 +16,8 @@ import (
 func Enter(p *policy.Policy, f Facts) Verdict {
 	f.Application, f.URI = policy.Application{}, ""
 	f.Outside = f.Outside || f.From == ""
-	if !f.SignedIn || f.Person.ID == "" || !f.Person.Account.Usable(f.Now) {
-		return refuse(Closed, every, policy.Words{
-			JA: "このIDは現在利用できません。情報システム管理者にお尋ねください。",
-			EN: "This ID cannot be used at present. Please ask the system administrator.",
-		})
+	if !f.SignedIn || !f.Person.MaySignIn(f.Now) {
+		return closed(f)
 	}
 	allow := func(until time.Time, by ...string) Verdict {
 		if until.IsZero() || f.SessionEnds.Before(until) {

@@ -61,6 +61,10 @@ func (v Verdict) Next(p *policy.Policy, app policy.Application) Next {
 		return Next{BorrowPrivilege, policy.Words{
 			JA: "「特権を借りる」の画面で申請してください。承認を受けて開始すると、時間の間だけ開きます。",
 			EN: "Ask under “Borrow privilege”. Once it is approved and started, this opens for its time."}}
+	case SharedID:
+		return Next{SignIn, policy.Words{
+			JA: "ご自分のIDでサインインし、「共用ID」の画面（/shared）で受け取ってください。その画面にないときは、情報システム管理者に伝えてください。",
+			EN: "Sign in with your own ID and check this one out on the page of shared IDs (/shared). If it is not there, tell the system administrator."}}
 	case LockedDown:
 		return Next{WaitForWord, policy.Words{
 			JA: "解除の連絡をお待ちください。急ぎの場合は、CSIRT又は情報システム管理者に電話で連絡してください。",

@@ -26,6 +26,7 @@ func TestNext(t *testing.T) {
 		{Verdict{Reason: Stale}, SignInAgain},
 		{Verdict{Reason: Synced}, SignInOtherwise},
 		{Verdict{Reason: Closed}, AskAdministrator},
+		{NobodysOwn(), SignIn},
 		{Verdict{Reason: NotYours}, AskManager},
 		{Verdict{Reason: Unknown}, AskAdministrator},
 		{Verdict{Reason: WrongZones}, ChangeNetwork},

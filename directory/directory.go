@@ -120,6 +120,13 @@ func (a Account) Usable(now time.Time) bool {
 	return !a.Disabled && (a.ExpiresAt.IsZero() || now.Before(a.ExpiresAt))
 }
 
+// MaySignIn says whether somebody may sign in, or go on, with this ID at this instant: it
+// is somebody's own, and open. Of a shared one nobody could say who uses it (article
+// 46-1): it is checked out by name, and opens no door here.
+func (p Person) MaySignIn(at time.Time) bool {
+	return p.ID != "" && p.Kind != KindShared && p.Account.Usable(at)
+}
+
 // NewPerson is what Create needs. Login, Name and Kind must be given; a zero
 // ExpiresAt means no end.
 type NewPerson struct {

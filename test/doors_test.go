@@ -114,8 +114,8 @@ func directoryDo(t *testing.T, d *harness.Dev, do func(*goldap.Conn) error) {
 	}
 }
 
-// TestDoorsClose: somebody who was let in, and is then disabled, expired or
-// deleted in the directory without Sekisho, is refused at every door within
+// TestDoorsClose: somebody who was let in, and is then disabled, expired, deleted or
+// made an ID that several people use (article 46-1) in the directory without Sekisho, is refused at every door within
 // 30 s (design rules 2 and 9; security.md section 2, rows 6 and 20).
 func TestDoorsClose(t *testing.T) {
 	t.Parallel()
@@ -131,12 +131,14 @@ func TestDoorsClose(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		do   func(p folder.Person) func(*goldap.Conn) error
+		says string // to whoever has the password and code; "": what a stranger is told
 	}{
-		{"disabled", modify("pwdAccountLockedTime", "000001010000Z")},
-		{"expired", modify("shadowExpire", "1")},
+		{"disabled", modify("pwdAccountLockedTime", "000001010000Z"), ""},
+		{"expired", modify("shadowExpire", "1"), ""},
 		{"deleted", func(p folder.Person) func(*goldap.Conn) error {
 			return func(c *goldap.Conn) error { return c.Del(goldap.NewDelRequest(p.DN, nil)) }
-		}},
+		}, ""},
+		{"shared by several", modify("employeeType", "shared"), "shared ID"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -160,10 +162,18 @@ func TestDoorsClose(t *testing.T) {
 					t.Errorf("%s is open", door.name)
 				}
 			}
-			if s, a := harness.NewClient(d.URL).Password(t, tanaka.Login, tanaka.Password); a.Status != 401 {
-				t.Errorf("signing in: %d %q", a.Status, s.State)
+			s, a := harness.NewClient(d.URL).Password(t, tanaka.Login, tanaka.Password)
+			if tt.says == "" && a.Status != 401 || tt.says != "" && (a.Status != 403 || !strings.Contains(string(a.Body), tt.says) || !strings.Contains(string(a.Body), "46-1") || !strings.Contains(string(a.Body), "/shared")) {
+				t.Errorf("signing in: %d %q %s", a.Status, s.State, a.Body)
 			}
-			gear.shut(t)
+			if tt.says == "" {
+				gear.shut(t)
+				return
+			}
+			if a := gear.comes(t); a.code != "Access-Reject" || !strings.Contains(a.message, tt.says) {
+				t.Errorf("the network door: %s", a.all)
+			}
+			gear.out(t)
 		})
 	}
 }

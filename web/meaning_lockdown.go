@@ -10,13 +10,18 @@ import (
 )
 
 // ofLockDown says what the errors of lock-downs mean: to whoever orders one, and
-// to whoever has proved who they are and is kept out by one.
+// to whoever has proved who they are and is kept out, by one or by their kind of ID.
 func ofLockDown(err error) (Problem, bool) {
 	var (
 		no   *lockdown.Refusal
 		shut *signin.ShutOut
+		own  *signin.NobodysOwn
 	)
 	switch {
+	case errors.As(err, &own):
+		v := authz.NobodysOwn()
+		return Problem{Code: CodeForbidden, Title: noSharedID, Detail: v.Says, Articles: v.Articles,
+			Next: Next{v.Next(nil, policy.Application{}), "/signin"}}, true
 	case errors.As(err, &shut):
 		return Problem{Code: CodeForbidden, Detail: authz.LockWords(), Articles: authz.LockArticles(),
 			Next: Next{Next: authz.Verdict{Reason: authz.LockedDown}.Next(nil, policy.Application{})}}, true
@@ -29,3 +34,5 @@ func ofLockDown(err error) (Problem, bool) {
 	}
 	return Problem{}, false
 }
+
+var noSharedID = policy.Words{JA: "共用IDではサインインできません", EN: "Nobody signs in with a shared ID"}

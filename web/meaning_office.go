@@ -52,6 +52,9 @@ func ofOthers(err error) (Problem, bool) {
 	case errors.Is(err, people.ErrUnusable):
 		return state("このIDは今は使えないため、認証の手段を渡せません。先に利用できる状態に戻してください。",
 			"This ID cannot be used now, so nothing can be given to sign in with. Open it again first.")
+	case errors.Is(err, people.ErrShared):
+		return state("これは共用IDです。だれが使っているか分からなくなるため、共用IDではサインインできず、認証の手段も渡せません（要綱第46条第1項）。使う人は、ご自分のIDでサインインし、「共用ID」の画面（/shared）で受け取ります。",
+			"This is a shared ID: nobody signs in with one, for nobody could say who uses it, so nothing is given to sign in with (article 46(1)). Those who use it check it out under their own IDs, on the page of shared IDs (/shared).")
 	case errors.Is(err, people.ErrNoFactor):
 		return state("二つ目の認証要素が登録されていないので、回復コードは要りません。本人がサインインすると登録に進みます。",
 			"No second factor is enrolled, so no recovery code is needed: signing in leads to enrolling one.")

@@ -66,7 +66,7 @@ func (p *Provider) holds(ctx context.Context, g grant) (holding, error) {
 	if err != nil {
 		return h, err
 	}
-	if shut || h.person.ID == "" || !h.person.Account.Usable(now) {
+	if shut || !h.person.MaySignIn(now) {
 		return h, errOver
 	}
 	from, _ := netip.ParseAddr(h.session.From)

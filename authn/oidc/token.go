@@ -446,5 +446,5 @@ func (p *Provider) answersFor(ctx context.Context, c policy.Client, now time.Tim
 		return false, err
 	}
 	closed, err := closed(ctx, p.DB, owner.ID, now)
-	return err == nil && owner.ID != "" && owner.Account.Usable(now) && !closed, err
+	return err == nil && owner.MaySignIn(now) && !closed, err
 }

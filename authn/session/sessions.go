@@ -369,7 +369,7 @@ func (s *Sessions) mayGoOn(ctx context.Context, n *Session, pol *policy.Policy, 
 	if err != nil {
 		return err
 	}
-	if p.ID != "" && p.Account.Usable(now) {
+	if p.MaySignIn(now) {
 		return s.barred(ctx, n, p)
 	}
 	err = s.db.WithTx(ctx, func(tx *store.Tx) error {

@@ -125,7 +125,11 @@ func (s *Service) Passkey(ctx context.Context, o Origin, cookie string, credenti
 		return Step{}, away(err)
 	}
 	who.name = who.facts.Person.Login
-	if why := who.facts.Why(s.Now()); why != "" {
+	switch why := who.facts.Why(s.Now()); why {
+	case "":
+	case standing.SeveralUse:
+		return Step{}, s.nobodysOwn(ctx, o, who.facts.Person)
+	default:
 		return Step{}, s.refuse(ctx, o, who, "sign_in.passkey", why)
 	}
 	person := who.facts.Person
@@ -202,7 +206,11 @@ func (s *Service) Card(ctx context.Context, o Origin, cookie string) (Step, erro
 	if !names(read, owner.facts.Person) || f.Person != "" && owner.facts.Person.ID != f.Person {
 		return Step{}, s.refuse(ctx, o, who, "sign_in.card", "card_names_another")
 	}
-	if why := owner.facts.Why(s.Now()); why != "" {
+	switch why := owner.facts.Why(s.Now()); why {
+	case "":
+	case standing.SeveralUse:
+		return Step{}, s.nobodysOwn(ctx, o, owner.facts.Person)
+	default:
 		return Step{}, s.refuse(ctx, o, owner, "sign_in.card", why)
 	}
 	since, err := s.heldSince(ctx, owner.facts.Person.ID, read.ID)

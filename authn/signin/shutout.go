@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"sekisho/authn/standing"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/audit"
@@ -53,17 +54,34 @@ func (s *Service) shutOut(ctx context.Context, o Origin, p directory.Person, cau
 	if !errors.As(cause, &shut) {
 		return cause
 	}
-	if n, err := s.Flows.Count(ctx, "shut_out:"+string(p.ID), time.Minute); err != nil || n > 1 {
-		return shut
+	return s.keptOut(ctx, o, p, "locked_down", shut, "75-2")
+}
+
+// NobodysOwn refuses an ID that several people use, to whoever has proved that they know
+// its password or hold its factor. It is said to nobody before that.
+type NobodysOwn struct{}
+
+func (*NobodysOwn) Error() string { return "nobody signs in with an ID that several people use" }
+
+// nobodysOwn is *NobodysOwn, entered on the trail.
+func (s *Service) nobodysOwn(ctx context.Context, o Origin, p directory.Person) error {
+	return s.keptOut(ctx, o, p, standing.SeveralUse, &NobodysOwn{}, "46-1")
+}
+
+// keptOut enters on the trail that somebody was refused who has proved who they are, once
+// a minute for each ID and reason, and gives back the refusal.
+func (s *Service) keptOut(ctx context.Context, o Origin, p directory.Person, why string, refusal error, article policy.Article) error {
+	if n, err := s.Flows.Count(ctx, "kept_out:"+why+":"+string(p.ID), time.Minute); err != nil || n > 1 {
+		return refusal
 	}
 	err := s.DB.WithTx(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 		return s.Trail.Append(ctx, tx, audit.Entry{
-			Actor: p.Login, Action: "sign_in", Object: string(p.ID), Outcome: audit.Refused, Reason: "locked_down",
-			Articles: []policy.Article{"62-2", "75-2"}, From: o.Source.String(), Zone: string(o.Zone), RequestID: o.RequestID,
+			Actor: p.Login, Action: "sign_in", Object: string(p.ID), Outcome: audit.Refused, Reason: why,
+			Articles: []policy.Article{"62-2", article}, From: o.Source.String(), Zone: string(o.Zone), RequestID: o.RequestID,
 		})
 	})
 	if err != nil {
-		return fmt.Errorf("recording who was shut out: %w", err)
+		return fmt.Errorf("recording who was kept out: %w", err)
 	}
-	return shut
+	return refusal
 }

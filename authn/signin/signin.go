@@ -185,6 +185,10 @@ func (s *Service) Password(ctx context.Context, o Origin, cookie, typed string, 
 		s.release(context.WithoutCancel(ctx), ways)
 		return Step{}, err
 	}
+	if outcome.refused == standing.SeveralUse { // the password was right
+		s.release(context.WithoutCancel(ctx), ways)
+		return Step{}, s.nobodysOwn(ctx, o, who.facts.Person)
+	}
 	if outcome.refused != "" {
 		err := s.refuse(ctx, o, who, "sign_in.password", outcome.refused)
 		if outcome.asked {

@@ -61,8 +61,11 @@ type outcome struct {
 // the answer is the same and, by the caller's pace, takes the same time.
 func (s *Service) verify(ctx context.Context, w someone, pw secret.Text) (outcome, error) {
 	now := s.Now()
-	if why := w.facts.Why(now); why != "" {
-		return outcome{refused: why}, nil
+	// Who knows the password of an ID that several use is told what to do instead, so
+	// it is compared.
+	against := w.facts.Why(now)
+	if against != "" && against != standing.SeveralUse {
+		return outcome{refused: against}, nil
 	}
 	a, rules := w.facts.Person.Account, s.Policy().Password
 	if a.MustChange && temporaryEnded(a, rules, now) {
@@ -91,9 +94,9 @@ func (s *Service) verify(ctx context.Context, w someone, pw secret.Text) (outcom
 	}
 	switch said {
 	case directory.OutcomeRight:
-		return outcome{asked: true, mustChange: a.MustChange || aged(a, rules, now)}, nil
+		return outcome{asked: true, refused: against, mustChange: a.MustChange || aged(a, rules, now)}, nil
 	case directory.OutcomeMustChange, directory.OutcomeExpired:
-		return outcome{asked: true, mustChange: true}, nil
+		return outcome{asked: true, refused: against, mustChange: true}, nil
 	case directory.OutcomeLocked:
 		return outcome{asked: true, refused: "locked_in_directory"}, nil
 	case directory.OutcomeDisabled:

@@ -42,10 +42,13 @@ type Facts struct {
 	Stale bool
 }
 
+// SeveralUse is the reason (Why) against an ID that is nobody's own (article 46-1).
+const SeveralUse = "shared"
+
 // Usable reports whether the person may use anything at now. Everything must
 // be known to be well: the zero value is not usable.
 func (f Facts) Usable(now time.Time) bool {
-	return f.Person.ID != "" && len(f.Closed) == 0 && f.Person.Account.Usable(now)
+	return len(f.Closed) == 0 && f.Person.MaySignIn(now)
 }
 
 // Why names the first reason against use, for the trail; "" if there is none.
@@ -60,7 +63,9 @@ func (f Facts) Why(now time.Time) string {
 		return "disabled"
 	case !a.ExpiresAt.IsZero() && !now.Before(a.ExpiresAt):
 		return "expired"
-	case !a.Usable(now):
+	case f.Person.Kind == directory.KindShared:
+		return SeveralUse
+	case !f.Usable(now):
 		return "unusable"
 	}
 	return ""

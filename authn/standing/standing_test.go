@@ -36,6 +36,7 @@ func TestUsable(t *testing.T) {
 		{"suspended", Facts{Person: person, Closed: []Kind{Suspended}}, "suspended"},
 		{"dormant", Facts{Person: person, Closed: []Kind{Dormant}}, "dormant"},
 		{"on leave", Facts{Person: person, Closed: []Kind{OnLeave}}, "on_leave"},
+		{"nobody's own", Facts{Person: directory.Person{ID: "madoguchi", Kind: directory.KindShared}}, SeveralUse},
 		{"a locked password does not close the person", Facts{Person: with(directory.Account{PasswordLocked: true})}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -175,7 +175,7 @@ func Who(p *policy.Policy, m Matter, made []Decision, roster []Holder, now time.
 	q := question{p, m, made, roster, now}
 	var may, not []Candidate
 	for _, h := range roster {
-		c := Candidate{h, q.may(h, h.Person.Account.Usable(now))}
+		c := Candidate{h, q.may(h, h.Person.MaySignIn(now))}
 		if c.Verdict.ok {
 			may = append(may, c)
 		} else {
@@ -221,7 +221,7 @@ func enough(p *policy.Policy, m Matter, roster []Holder, now time.Time) bool {
 		q := question{p, m, made, roster, now}
 		found := false
 		for _, h := range roster {
-			if v := q.may(h, h.Person.Account.Usable(now)); v.ok {
+			if v := q.may(h, h.Person.MaySignIn(now)); v.ok {
 				made = append(made, Decision{Step: m.current(made), By: Ref(h.Person), Post: v.As.Post, Also: v.As.Also, Yes: true})
 				found = true
 				break

@@ -211,7 +211,7 @@ func (b *Book) Overseers(ctx context.Context, r Rule, section string) ([]Holder,
 	p, now := b.Policy(), b.Now()
 	// The CSIRT is named by no step.
 	all, err := b.whoMay(ctx, p, Rule{Steps: append(slices.Clone(r.Steps), Step{Posts: []policy.PostID{policy.CSIRT}}), Strict: r.Strict})
-	return slices.DeleteFunc(all, func(h Holder) bool { return !Oversees(p, r, section, h, now) || !h.Person.Account.Usable(now) }), err
+	return slices.DeleteFunc(all, func(h Holder) bool { return !Oversees(p, r, section, h, now) || !h.Person.MaySignIn(now) }), err
 }
 
 // section is of whom the matter is asked for.

@@ -165,7 +165,7 @@ func (b *Book) holding(ctx context.Context, posts []policy.PostID) []directory.P
 		var ids []directory.PersonID
 		if people, err := b.Holders.Holders(ctx, post.Group); err == nil {
 			for _, person := range people {
-				if person.Account.Usable(now) {
+				if person.MaySignIn(now) {
 					ids = append(ids, person.ID)
 				}
 			}

@@ -52,7 +52,7 @@ func (b *Book) wouldEmpty(ctx context.Context, tx *store.Tx, posts []holders) (p
 	for _, h := range posts {
 		var open []directory.Person
 		for _, p := range h.people {
-			if !p.Account.Usable(now) || slices.ContainsFunc(open, p.SameHuman) {
+			if !p.MaySignIn(now) || slices.ContainsFunc(open, p.SameHuman) {
 				continue
 			}
 			closed, err := standing.Closed(ctx, tx, p.ID, now)

@@ -30,7 +30,7 @@ func (b *Book) ownersOf(ctx context.Context, who directory.Person) ([]directory.
 	}
 	now := b.Now()
 	all = slices.DeleteFunc(all, func(p directory.Person) bool {
-		return p.ID == who.ID || owned(p) || p.Mail == "" || !p.Account.Usable(now)
+		return p.ID == who.ID || owned(p) || p.Mail == "" || !p.MaySignIn(now)
 	})
 	return all[:min(len(all), mostOwners)], nil
 }

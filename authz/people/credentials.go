@@ -105,6 +105,9 @@ func (s *Service) RecoveryCode(ctx context.Context, o signin.Origin, cookie, log
 // usable refuses to give a credential to whom it would open nothing: it would
 // lie about until they come back. A program's ID is nobody's to sign in with.
 func (s *Service) usable(ctx context.Context, p directory.Person) error {
+	if p.Kind == directory.KindShared {
+		return ErrShared
+	}
 	facts, err := s.In.Watch.WithPerson(ctx, p, standing.Asked{})
 	if err != nil {
 		return err

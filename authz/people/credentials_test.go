@@ -191,6 +191,13 @@ func TestNoCredentialForTheUnusable(t *testing.T) {
 		w.person(t, login)
 		w.record(t, login, k)
 	}
+	w.person(t, "window", func(n *directory.NewPerson) { n.Kind = directory.KindShared })
+	if _, err := w.TemporaryPassword(ctx, w.origin, admin, "window"); !errors.Is(err, people.ErrShared) || !errors.Is(err, people.ErrState) {
+		t.Errorf("a temporary password for an ID that several use (article 46-1): %v", err)
+	}
+	if _, err := w.RecoveryCode(ctx, w.origin, admin, "window"); !errors.Is(err, people.ErrShared) {
+		t.Errorf("a recovery code for an ID that several use: %v", err)
+	}
 	for _, login := range []string{"ended", "program", "disabled", "suspended", "dormant", "leave"} {
 		w.device(t, login)
 		if _, err := w.TemporaryPassword(ctx, w.origin, admin, login); !errors.Is(err, people.ErrUnusable) || !errors.Is(err, people.ErrState) {

@@ -43,6 +43,9 @@ var (
 	// ErrUnusable means that the person may use nothing, so a new credential
 	// would be of no use either. It is an ErrState.
 	ErrUnusable = fmt.Errorf("%w: the person may use nothing", ErrState)
+	// ErrShared means that the ID is one that several people use, which nobody signs in
+	// with (article 46-1). It is an ErrState.
+	ErrShared = fmt.Errorf("%w: nobody signs in with a shared ID", ErrState)
 	// ErrNoFactor means that the person never had a further factor that could
 	// have been lost. It is an ErrState.
 	ErrNoFactor = fmt.Errorf("%w: the person has had no further factor", ErrState)

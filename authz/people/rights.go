@@ -127,7 +127,7 @@ func (s *Service) answering(ctx context.Context, id policy.PostID, p stopped) ([
 	}
 	var near, all []directory.PersonID
 	for _, one := range people {
-		if one.ID == p.person || !one.Account.Usable(s.In.Now()) {
+		if one.ID == p.person || !one.MaySignIn(s.In.Now()) {
 			continue
 		}
 		all = append(all, one.ID)

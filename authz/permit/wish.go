@@ -414,7 +414,7 @@ func MayAsk(p *policy.Policy, k policy.PermitKind, by approval.Holder, whose dir
 		return refused(ByOwner, "事業者の許可は、委託している室課の職員が申請します。担当の職員に依頼してください。", "A contractor's permit is asked for by the section that has the contract. Please ask your contact there.", "63-1", "79-3(13)")
 	case len(k.Askers) > 0 && !slices.ContainsFunc(by.Posts, func(id policy.PostID) bool { return slices.Contains(k.Askers, id) }):
 		return refused(NoPost, "この許可は、定められた役割の方（情報システム管理者など）が申請します。", "This permit is asked for by those who hold its posts, such as the system administrator.", k.Articles...)
-	case whose.ID == "" || !whose.Account.Usable(now):
+	case !whose.MaySignIn(now):
 		return refused(AccountEnds, "この人のIDは現在利用できません。", "That person's ID cannot be used at present.", "62-2")
 	case whose.ID != by.Person.ID && whose.Section != by.Person.Section && !holds(func(post policy.Post) bool { return post.Approves || post.Administers }):
 		return refused(NotTheirs, "ほかの室課の人の許可は、その室課の職員又は管理する役割の方が申請します。", "A permit for somebody of another section is asked for there, or by those who administer.", "63-2(1)")

@@ -127,7 +127,7 @@ func (k *Keeper) addressees(ctx context.Context, p *policy.Policy, s policy.Repo
 	}
 	out := map[string][]directory.Person{}
 	for id, posts := range holds {
-		if !who[id].Account.Usable(k.Now()) {
+		if !who[id].MaySignIn(k.Now()) {
 			continue
 		}
 		scope, no := MayRead(p, Name(s.Report), posts, who[id].Section)

@@ -56,6 +56,9 @@ type House struct {
 	Now      clock.Now
 	// Barred reports whether a lock-down shuts somebody out. nil: nothing does.
 	Barred func(ctx context.Context, p directory.Person) (bool, error)
+	// Emergency answers of which systems an ID lies sealed for emergencies, by its DN. nil:
+	// there is no register.
+	Emergency func(ctx context.Context, in store.Reader, login, dn string) ([]string, error)
 	// Stop ends a call at a named point, as if the process had died there: tests of
 	// crashes. nil in production.
 	Stop func(point string) error

@@ -198,6 +198,7 @@ func (d *Door) answer(a asker, err error) (*wire.Packet, Outcome, error) {
 		wrong *signin.WrongZone
 		away  *signin.Away
 		no    *signin.NoPassage
+		own   *signin.NobodysOwn
 	)
 	switch {
 	case errors.As(err, &away):
@@ -208,6 +209,8 @@ func (d *Door) answer(a asker, err error) (*wire.Packet, Outcome, error) {
 		return d.refuse(a, saysOf(authz.Verdict{Reason: authz.Reason(no.Reason)}))
 	case errors.As(err, &shut):
 		return d.refuse(a, saysLocked)
+	case errors.As(err, &own):
+		return d.refuse(a, saysShared)
 	case errors.As(err, &wrong):
 		return d.refuse(a, saysZone)
 	case errors.Is(err, signin.ErrNone), errors.Is(err, signin.ErrStep):

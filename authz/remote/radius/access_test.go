@@ -15,7 +15,9 @@ import (
 
 	"sekisho/authn/standing"
 	"sekisho/authz/remote/radius"
+	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/policy/secret"
 	"sekisho/policy/store"
 )
 
@@ -225,6 +227,9 @@ func TestTold(t *testing.T) {
 		return err
 	}))
 	refused("under a lock-down", "tanaka", "緊急停止")
+	_, err := w.dir.Create(ctx, directory.NewPerson{Login: "madoguchi", Name: "窓口", Kind: directory.KindShared, Password: secret.NewText([]byte(pw))})
+	must(t, err)
+	refused("with an ID that several use", "madoguchi", "共用ID")
 	chap := wire.New(wire.CodeAccessRequest, []byte(shared))
 	chap.Add(rfc2865.UserName_Type, []byte("tanaka"))
 	chap.Add(rfc2865.CHAPPassword_Type, make([]byte, 17))

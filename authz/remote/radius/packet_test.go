@@ -100,7 +100,7 @@ func TestGolden(t *testing.T) {
 
 // TestMessages: everything said fits into one attribute, in both languages.
 func TestMessages(t *testing.T) {
-	for _, w := range []policy.Words{saysRefused, saysCode, saysAgain, saysNoCode, saysWeb, saysPAP, saysNoPermit, saysLocked, saysZone, saysNotYours} {
+	for _, w := range []policy.Words{saysRefused, saysCode, saysAgain, saysNoCode, saysWeb, saysPAP, saysNoPermit, saysLocked, saysZone, saysNotYours, saysShared} {
 		if w.JA == "" || w.EN == "" {
 			t.Errorf("%q is not said in both languages", w)
 		}

@@ -37,6 +37,9 @@ var (
 	saysLocked = policy.Words{
 		JA: "緊急停止中のため、今は利用できません。庁内の連絡をお待ちください。",
 		EN: "A lock-down is in force. Wait for word from your office."}
+	saysShared = policy.Words{
+		JA: "共用IDでは接続できません（第46条）。ご自分のIDで接続してください。",
+		EN: "Nobody connects with a shared ID. Use your own."}
 	saysZone = policy.Words{
 		JA: "この接続の領域は、この関所では扱っていません。管理者に連絡してください。",
 		EN: "This gateway does not serve the zone. Tell the administrator."}
@@ -57,6 +60,8 @@ func saysOf(v authz.Verdict) policy.Words {
 		return saysTerminal
 	case authz.LockedDown:
 		return saysLocked
+	case authz.SharedID:
+		return saysShared
 	case authz.TooWeak, authz.Stale, authz.Synced:
 		return saysNoCode
 	case authz.NotYours, authz.NoLease:
