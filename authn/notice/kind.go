@@ -84,6 +84,10 @@ const (
 	OwnedWarned Kind = "owned_warned" // Detail: account, days, until
 	OwnedClosed Kind = "owned_closed" // Detail: account, days
 
+	// Of a shared ID that somebody has. Detail shared is its id in the policy.
+	SharedEnding Kind = "shared_ending" // soon. Detail: shared, until
+	SharedEnded  Kind = "shared_ended"  // taken away before its time. Detail: by (empty: nobody in person), shared, reason (that somebody wrote)
+
 	// ReportReady: a scheduled report was made; the letter holds where it is, and nothing
 	// of what is in it.
 	ReportReady Kind = "report_ready" // Detail: report (its name), id, until (then it goes)
@@ -152,6 +156,9 @@ var details = map[Kind][]string{
 	RecordOwed:      {"privilege", "due"},
 	RecordOverdue:   {"privilege", "due"},
 	RecordWritten:   {"by", "privilege"},
+
+	SharedEnding: {"shared", "until"},
+	SharedEnded:  {"by", "shared", "reason"},
 
 	DormancyWarned: {"days", "until"},
 	DormancyClosed: {"days"},

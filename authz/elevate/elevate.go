@@ -290,16 +290,16 @@ func (b *Book) withdraw(ctx context.Context, tx *store.Tx, lease, why string) er
 	return nil
 }
 
-// GroupsOf are the groups that a named ID is in, as the directory has it now.
+// Lent is a named ID as the directory has it now.
 //
 // Errors: directory.ErrNotFound, there is no such ID where IDs are lent; those of
 // directory.Find.
-func (b *Book) GroupsOf(ctx context.Context, account string) ([]string, error) {
+func (b *Book) Lent(ctx context.Context, account string) (directory.Person, error) {
 	p, err := b.Directory.Lent(ctx, account)
 	if err != nil {
-		return nil, fmt.Errorf("reading what %s is a member of: %w", account, err)
+		return p, fmt.Errorf("reading %s: %w", account, err)
 	}
-	return p.Groups, nil
+	return p, nil
 }
 
 // Cleanup answers how far the undoing of a lease has come. in is the store, or

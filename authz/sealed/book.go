@@ -409,6 +409,11 @@ func (b *Book) Remind(ctx context.Context) error {
 // with. elevate's findings are named by it. in is the store, or the transaction in
 // which something was found.
 func (b *Book) Known(ctx context.Context, in store.Reader, login, dn string) ([]string, error) {
+	return Known(ctx, in, login, dn)
+}
+
+// Known is Book.Known where nothing is built on the store.
+func Known(ctx context.Context, in store.Reader, login, dn string) ([]string, error) {
 	if login == "" {
 		first, _, _ := strings.Cut(dn, ",")
 		_, login, _ = strings.Cut(first, "=")

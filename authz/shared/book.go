@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"sekisho/authn/notice"
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
 	"sekisho/authz/approval"
@@ -27,7 +28,7 @@ type Presence interface {
 type Effects interface {
 	Intend(ctx context.Context, tx *store.Tx, lease string, who elevate.Who, gifts []policy.Gift, notAfter time.Time) error
 	Apply(ctx context.Context, lease string) (elevate.Result, error)
-	GroupsOf(ctx context.Context, account string) ([]string, error)
+	Lent(ctx context.Context, account string) (directory.Person, error)
 	Residuals(gifts []policy.Gift) []schema.Residual
 	Keep(ctx context.Context, tx *store.Tx, lease string, until time.Time) error
 	Withdraw(ctx context.Context, tx *store.Tx, lease string) error
@@ -53,12 +54,15 @@ type House struct {
 	People   People
 	Sessions Sessions
 	Sealing  *secret.KeyRing
+	Notices  *notice.Queue
 	Now      clock.Now
 	// Barred reports whether a lock-down shuts somebody out. nil: nothing does.
 	Barred func(ctx context.Context, p directory.Person) (bool, error)
-	// Emergency answers of which systems an ID lies sealed for emergencies, by its DN. nil:
-	// there is no register.
+	// Emergency names the systems for which an ID lies sealed for emergencies, by its login,
+	// or where that is "", by the name that its DN begins with. nil: there is no register.
 	Emergency func(ctx context.Context, in store.Reader, login, dn string) ([]string, error)
+	// Count hears what became of each check-out that was asked for. nil: nobody counts.
+	Count func(Outcome)
 	// Stop ends a call at a named point, as if the process had died there: tests of
 	// crashes. nil in production.
 	Stop func(point string) error
@@ -121,6 +125,22 @@ func (b *Book) entry(c Checkout, by approval.Approver, action, reason string) au
 		e.Detail["ends_at"] = c.EndsAt.UTC().Format(time.RFC3339)
 	}
 	return e
+}
+
+// tell queues a notice for who has, or had, a shared ID.
+func (b *Book) tell(ctx context.Context, tx *store.Tx, c Checkout, k notice.Kind, detail map[string]string) error {
+	detail["shared"] = c.Shared
+	return b.Notices.Add(ctx, tx, notice.Notice{Person: c.By.ID, Kind: k, Zone: c.Zone, At: b.Now(), Detail: detail})
+}
+
+// tellEnded tells who had a shared ID that it was taken away before its time. who did so
+// may be nobody in person, whose reason is none that somebody wrote.
+func (b *Book) tellEnded(ctx context.Context, tx *store.Tx, c Checkout, who Ref, why string) error {
+	detail := map[string]string{}
+	if who.ID != "" {
+		detail["by"], detail["reason"] = who.Name, why
+	}
+	return b.tell(ctx, tx, c, notice.SharedEnded, detail)
 }
 
 // refuse enters on the trail that something was refused, once a minute for each

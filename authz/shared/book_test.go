@@ -2,6 +2,7 @@ package shared
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -207,6 +208,38 @@ func TestPrivilegedIsNotShared(t *testing.T) {
 	// Nor is somebody's own ID.
 	w.policy.SharedIDs[0].Account = "uid=suzuki,ou=people," + base
 	w.refused(second(w.checkOut(w.as("tanaka"), "one", 30)), "not_there")
+}
+
+// An envelope for emergencies would be of no use once a check-out has changed the password
+// in it (article 80-2): whether the register has the ID by the name that its DN begins with,
+// or by its login, and to whoever joins others.
+func TestSealedIsNotShared(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	tanaka, suzuki := w.as("tanaka"), w.as("suzuki")
+	w.out(tanaka, "two", 30)
+	w.sealed = func(login, dn string) []string {
+		if login == "" && strings.HasPrefix(dn, "uid=one,") || login == "two" || login == "kept" {
+			return []string{"放送設備"}
+		}
+		return nil
+	}
+	for _, id := range []string{"one", "two", "kept"} {
+		no := w.refused(second(w.checkOut(suzuki, id, 30)), "sealed")
+		if no.Is != Conflict || !strings.Contains(no.Says.JA, "放送設備") || !slices.Contains(no.Articles, "80-2") {
+			t.Errorf("%s is refused with %+v", id, no)
+		}
+		if p, err := w.dir.Lent(t.Context(), id); err != nil || p.Account.Disabled != (id != "two") {
+			t.Errorf("%s is open: %t, %v", id, !p.Account.Disabled, err)
+		}
+	}
+	if w.entries(`"action":"shared.failed"`, "sealed", `"person":"suzuki"`) != 1 { // of the one that was intended
+		t.Error("the trail does not say why")
+	}
+	list, err := w.List(t.Context(), signin.Origin{}, suzuki)
+	if err != nil || list[0].Refused == nil || list[0].Refused.Reason != "sealed" {
+		t.Errorf("suzuki is shown %+v, %v", list, err)
+	}
 }
 
 func TestCheckOutRefusals(t *testing.T) {

@@ -46,11 +46,46 @@ func elsewhere(p *policy.Policy, s policy.SharedID, zone policy.ZoneID) *Refusal
 	return why
 }
 
+// An Outcome is what became of a check-out that was asked for.
+type Outcome string
+
+// The outcomes.
+const (
+	CheckedOut Outcome = "checked_out"
+	Refused    Outcome = "refused" // by a rule, or for want of a sign-in that suffices
+	Undone     Outcome = "failed"  // the directory or the store did not do it
+)
+
+// Outcomes are all there are.
+func Outcomes() []Outcome { return []Outcome{CheckedOut, Refused, Undone} }
+
+func outcomeOf(err error) Outcome {
+	var (
+		no   *Refusal
+		need *account.StepUp
+	)
+	switch {
+	case err == nil:
+		return CheckedOut
+	case errors.As(err, &no) && no.Is != Away, errors.As(err, &need), errors.Is(err, session.ErrNone):
+		return Refused
+	}
+	return Undone
+}
+
 // CheckOut gives a shared ID to somebody by name. Its password is in the answer once.
 // Where nobody has it, it is set in the directory; who joins others is told theirs.
 //
 // Errors: *Refusal (Away: nothing was given), *account.StepUp, session.ErrNone.
 func (b *Book) CheckOut(ctx context.Context, o signin.Origin, cookie, id, reason string, minutes int) (Given, error) {
+	given, err := b.checkOut(ctx, o, cookie, id, reason, minutes)
+	if b.Count != nil {
+		b.Count(outcomeOf(err))
+	}
+	return given, err
+}
+
+func (b *Book) checkOut(ctx context.Context, o signin.Origin, cookie, id, reason string, minutes int) (Given, error) {
 	by, err := b.reader(ctx, o, cookie)
 	if err != nil {
 		return Given{}, err
@@ -111,6 +146,13 @@ func (b *Book) take(ctx context.Context, by approval.Approver, s policy.SharedID
 		if why := room(s, held, by.Person.ID, now); why != nil {
 			return why
 		}
+		login := "" // as the directory has it, where that is known by now
+		if len(held) > 0 {
+			login = held[0].Account
+		}
+		if err := b.emergency(ctx, tx, s, login); err != nil {
+			return err
+		}
 		c := Checkout{
 			ID: id, Shared: s.ID, Tenure: tenureOf(id), By: approval.Ref(by.Person), Session: by.SessionID, Reason: reason, Zone: by.Zone,
 			Outlives: s.OutlivesSession, AskedAt: now, EndsAt: now.Add(d), state: Starting,
@@ -129,6 +171,21 @@ func (b *Book) take(ctx context.Context, by approval.Approver, s policy.SharedID
 		return b.Trail.Append(ctx, tx, b.entry(c, by, "shared.checking_out", reason))
 	})
 	return out, err
+}
+
+// emergency refuses an ID that lies sealed for emergencies.
+func (b *Book) emergency(ctx context.Context, in store.Reader, s policy.SharedID, login string) error {
+	if b.Emergency == nil {
+		return nil
+	}
+	systems, err := b.Emergency(ctx, in, login, s.Account)
+	if err != nil {
+		return err
+	}
+	if why := unsealed(systems); why != nil {
+		return why
+	}
+	return nil
 }
 
 // join gives the password of a tenure to one more. However many follow each other, one
@@ -173,9 +230,12 @@ func (b *Book) start(ctx context.Context, by approval.Approver, s policy.SharedI
 	if err := b.Stop(PointIntended); err != nil {
 		return Given{}, err
 	}
-	groups, err := b.Effects.GroupsOf(ctx, s.Account)
+	lent, err := b.Effects.Lent(ctx, s.Account)
 	if err == nil {
-		err = plain(b.Policy(), groups)
+		err = plain(b.Policy(), lent.Groups)
+	}
+	if err == nil {
+		err = b.emergency(ctx, b.DB, s, lent.Login)
 	}
 	if err != nil {
 		return Given{}, b.giveUp(ctx, by, c, err)

@@ -98,6 +98,11 @@ func (b *Book) end(ctx context.Context, tx *store.Tx, c Checkout, to State, who 
 		return c, err
 	}
 	e := b.entry(c, by, "shared."+map[State]string{Ended: "checked_in", Expired: "expired", Revoked: "revoked"}[to], why)
+	if to == Revoked {
+		if err := b.tellEnded(ctx, tx, c, who, why); err != nil {
+			return c, err
+		}
+	}
 	e.Detail["at"] = c.EndedAt.UTC().Format(time.RFC3339Nano)
 	if err := b.Trail.Append(ctx, tx, e); err != nil {
 		return c, err
@@ -135,6 +140,11 @@ func (b *Book) change(ctx context.Context, tx *store.Tx, c Checkout, holders []C
 		o = o.over(ends, who, WithAnother, now)
 		if err := save(ctx, tx, &o); err != nil {
 			return err
+		}
+		if ends == Revoked {
+			if err := b.tellEnded(ctx, tx, o, Ref{}, ""); err != nil {
+				return err
+			}
 		}
 		e := b.entry(o, by, "shared."+string(ends), o.EndReason)
 		e.Detail["with"] = c.By.Login

@@ -2,6 +2,7 @@ package shared
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -57,6 +58,11 @@ func (b *Book) List(ctx context.Context, o signin.Origin, cookie string) ([]Show
 		}
 		if why == nil {
 			why = room(s, one.Held, by.Person.ID, now)
+		}
+		if why == nil {
+			if err := b.emergency(ctx, b.DB, s, ""); err != nil && !errors.As(err, &why) {
+				return nil, err
+			}
 		}
 		one.Refused = why
 		out = append(out, one)

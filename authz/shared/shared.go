@@ -70,6 +70,7 @@ type Checkout struct {
 	EndedAt   time.Time
 	EndedBy   Ref // the zero Ref: nobody, it was time
 	EndReason string
+	ToldAt    time.Time // when its holder was told that the end is near; zero: not yet
 
 	state   State
 	version int64
@@ -88,6 +89,15 @@ func (c Checkout) State(now time.Time) State {
 
 // Open reports whether somebody has it, or is about to.
 func (s State) Open() bool { return s == Starting || s == Active }
+
+// endingSoon is how long before its end a holder is told.
+const endingSoon = 5 * time.Minute
+
+// toBeTold reports whether a holder is to be told now that the end is near: nobody who
+// asked for so little that they know.
+func (c Checkout) toBeTold(now time.Time) bool {
+	return c.State(now) == Active && c.ToldAt.IsZero() && c.EndsAt.Sub(c.AskedAt) > 2*endingSoon && !now.Before(c.EndsAt.Add(-endingSoon))
+}
 
 // over is the check-out at its end.
 func (c Checkout) over(to State, by Ref, why string, now time.Time) Checkout {
@@ -217,6 +227,20 @@ func plain(p *policy.Policy, groups []string) error {
 	why := no(Conflict, "privileged", "この共用IDは、特権又は職務のグループに入っているため渡せません。情報システム管理者に、グループから外すよう依頼してください。",
 		"This shared ID is in a group of privilege, or of a post, and is not given out. Please ask the system administrator to take it out of that group.")
 	why.Articles, why.Err = slices.Concat(articles, []policy.Article{"62-6"}), errors.New("it is a member of "+group)
+	return why
+}
+
+// unsealed refuses an ID that lies sealed for emergencies, of these systems: a check-out
+// would change its password, and whoever opens the envelope when nothing else works would
+// find one that opens nothing (article 80-2).
+func unsealed(systems []string) *Refusal {
+	if len(systems) == 0 {
+		return nil
+	}
+	names := strings.Join(systems, "、")
+	why := no(Conflict, "sealed", "この共用IDは、緊急用ID（"+names+"）として封印されています。渡すとパスワードが変わり、封筒が役に立たなくなるため、渡せません。情報システム管理者に、共用IDの定めか緊急用IDの台帳の、どちらかから外すよう依頼してください。",
+		"This shared ID lies sealed for emergencies ("+strings.Join(systems, ", ")+"). Given out, its password would change and the envelope be of no use. Please ask the system administrator to take it out of the shared IDs or off the register of emergency IDs.")
+	why.Articles = slices.Concat(articles, []policy.Article{"62-6", "80-2"})
 	return why
 }
 

@@ -26,17 +26,18 @@ type body struct {
 	EndReason string        `json:"end_reason,omitempty"`
 }
 
-const columns = `id, shared_id, tenure, person_id, session_id, state, asked_at, ends_at, ended_at, version, body`
+const columns = `id, shared_id, tenure, person_id, session_id, state, asked_at, ends_at, ended_at, told_at, version, body`
 
 func scan(row store.Row) (Checkout, error) {
 	var (
 		c                  Checkout
 		person, state      string
 		asked, ends, ended int64
+		told               int64
 		text               string
 		b                  body
 	)
-	err := row.Scan(&c.ID, &c.Shared, &c.Tenure, &person, &c.Session, &state, &asked, &ends, &ended, &c.version, &text)
+	err := row.Scan(&c.ID, &c.Shared, &c.Tenure, &person, &c.Session, &state, &asked, &ends, &ended, &told, &c.version, &text)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Checkout{}, ErrNotFound
 	}
@@ -51,6 +52,7 @@ func scan(row store.Row) (Checkout, error) {
 	}
 	c.By, c.Zone, c.Reason, c.Outlives, c.Account, c.EndedBy, c.EndReason = b.By, b.Zone, b.Reason, b.Outlives, b.Account, b.EndedBy, b.EndReason
 	c.state, c.AskedAt, c.EndsAt, c.EndedAt = State(state), store.FromMicros(asked), store.FromMicros(ends), store.FromMicros(ended)
+	c.ToldAt = store.FromMicros(told)
 	return c, nil
 }
 
@@ -99,8 +101,8 @@ func save(ctx context.Context, tx *store.Tx, c *Checkout) error {
 		return err
 	}
 	err = tx.ExecOne(ctx, `
-		UPDATE shared_checkout SET session_id = $1, state = $2, ends_at = $3, ended_at = $4, body = $5, version = version + 1
-		WHERE  id = $6 AND version = $7`, c.Session, string(c.state), store.Micros(c.EndsAt), store.Micros(c.EndedAt), text, c.ID, c.version)
+		UPDATE shared_checkout SET session_id = $1, state = $2, ends_at = $3, ended_at = $4, told_at = $5, body = $6, version = version + 1
+		WHERE  id = $7 AND version = $8`, c.Session, string(c.state), store.Micros(c.EndsAt), store.Micros(c.EndedAt), store.Micros(c.ToldAt), text, c.ID, c.version)
 	if err == nil {
 		c.version++
 	}

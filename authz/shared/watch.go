@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"sekisho/authn/notice"
 	"sekisho/authn/standing"
 	"sekisho/authz/approval"
 	"sekisho/policy/clock"
@@ -18,13 +19,19 @@ import (
 const (
 	tidyEvery  = 500 * time.Millisecond
 	watchEvery = 5 * time.Second
+	clearEvery = time.Hour
 	atOnce     = 100
 )
+
+// kept is how long the rows of check-outs that are over are kept for those who had them;
+// the trail keeps what happened.
+const kept = 30 * 24 * time.Hour
 
 // Run tidies and watches until ctx ends.
 func (b *Book) Run(ctx context.Context) {
 	watched := clock.Stopwatch()
-	for last := watched(); clock.Wait(ctx, tidyEvery) == nil; {
+	cleared := watched()
+	for last := cleared; clock.Wait(ctx, tidyEvery) == nil; {
 		if err := b.Tidy(ctx); err != nil && ctx.Err() == nil {
 			slog.WarnContext(ctx, "tidying shared IDs failed; it is tried again", "error", err)
 		}
@@ -32,23 +39,51 @@ func (b *Book) Run(ctx context.Context) {
 			continue
 		}
 		last = watched()
+		if last-cleared >= clearEvery {
+			cleared = last
+			if err := b.Clear(ctx); err != nil && ctx.Err() == nil {
+				slog.WarnContext(ctx, "clearing away check-outs of shared IDs failed; it is tried again", "error", err)
+			}
+		}
 		if err := b.Watch(ctx); err != nil && ctx.Err() == nil {
 			slog.WarnContext(ctx, "looking at who has a shared ID failed; it is tried again", "error", err)
 		}
 	}
 }
 
-// Tidy writes down what has come to its end. It decides nothing: the directory is rid
+// Clear removes rows that are long over. Those of a tenure that somebody is in still are
+// asked who knows its password.
+func (b *Book) Clear(ctx context.Context) error {
+	err := b.DB.WithTx(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `DELETE FROM shared_checkout WHERE ended_at > 0 AND ended_at < $1 AND NOT (`+known+`)`, store.Micros(b.Now().Add(-kept)))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("removing check-outs that are long over: %w", err)
+	}
+	return nil
+}
+
+// Tally is how many have a shared ID at this moment, by what the store says.
+func (b *Book) Tally(ctx context.Context) (int, error) {
+	all, err := b.live(ctx, b.DB, b.Now())
+	return len(all), err
+}
+
+// Tidy writes down what has come to its end, and tells whose end is near. It decides nothing: the directory is rid
 // of it by its own clock.
 func (b *Book) Tidy(ctx context.Context) error {
 	now := b.Now()
-	due, err := list(ctx, b.DB, `state = 'active' AND ends_at <= $1 OR state = 'starting' AND asked_at <= $2 ORDER BY ends_at LIMIT $3`,
-		store.Micros(now), store.Micros(now.Add(-startWithin)), atOnce)
+	due, err := list(ctx, b.DB, `state = 'active' AND (ends_at <= $1 OR ends_at <= $2 AND told_at = 0) OR state = 'starting' AND asked_at <= $3 ORDER BY ends_at LIMIT $4`,
+		store.Micros(now), store.Micros(now.Add(endingSoon)), store.Micros(now.Add(-startWithin)), atOnce)
 	if err != nil {
 		return err
 	}
 	var failed error
 	for _, seen := range due {
+		if seen.State(now) == Active && !seen.toBeTold(now) {
+			continue
+		}
 		err := b.DB.WithTx(ctx, func(tx *store.Tx) error {
 			c, err := read(ctx, tx, seen.ID)
 			if err != nil || c.version != seen.version {
@@ -56,6 +91,13 @@ func (b *Book) Tidy(ctx context.Context) error {
 			}
 			if c.state == Starting {
 				return b.fail(ctx, tx, approval.Approver{}, c, "the gateway that began it did not come back")
+			}
+			if now := b.Now(); c.State(now) == Active {
+				c.ToldAt = now.Truncate(time.Microsecond)
+				if err := save(ctx, tx, &c); err != nil {
+					return err
+				}
+				return b.tell(ctx, tx, c, notice.SharedEnding, map[string]string{"until": c.EndsAt.UTC().Format(time.RFC3339)})
 			}
 			_, err = b.end(ctx, tx, c, Expired, Ref{}, approval.Approver{}, "")
 			return err

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"sekisho/authn/notice"
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
 	"sekisho/authn/standing"
@@ -62,6 +63,8 @@ type world struct {
 	mu     sync.Mutex
 	signed map[string]approval.Approver
 	barred directory.PersonID
+	// sealed says for which systems an ID lies sealed; nil: for none.
+	sealed func(login, dn string) []string
 }
 
 func newWorld(t testing.TB) *world {
@@ -81,11 +84,17 @@ func (w *world) build() {
 	w.gate, w.watch, w.sessions = g, g.Watch, g.Sessions
 	w.effects = elevate.New(elevate.House{DB: w.db, Trail: g.Trail, Directory: w.dir, Policy: g.Policy, Forget: g.Watch, Now: g.Now, Log: slog.New(slog.NewTextHandler(w.Output(), nil))})
 	w.Book = New(House{
-		DB: w.db, Trail: g.Trail, Policy: g.Policy, Presence: w, Effects: w.effects, People: g.Watch, Sessions: g.Sessions, Sealing: g.Ring, Now: g.Now,
+		DB: w.db, Trail: g.Trail, Policy: g.Policy, Presence: w, Effects: w.effects, People: g.Watch, Sessions: g.Sessions, Sealing: g.Ring, Notices: notice.New(w.db, g.Now, g.Policy), Now: g.Now,
 		Barred: func(_ context.Context, p directory.Person) (bool, error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			return p.ID == w.barred, nil
+		},
+		Emergency: func(_ context.Context, _ store.Reader, login, dn string) ([]string, error) {
+			if w.sealed == nil {
+				return nil, nil
+			}
+			return w.sealed(login, dn), nil
 		},
 		Stop: w.death.Stop,
 	})

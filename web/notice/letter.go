@@ -68,6 +68,7 @@ type facts struct {
 	By, Reason             string
 	Detail                 map[string]string
 	Privilege, Section     string // what the policy calls those in Detail
+	Shared                 string // likewise
 	What, Known, Do        string
 }
 
@@ -98,6 +99,10 @@ func (g language) facts(n queue.Notice, to directory.Person, p *policy.Policy, g
 	f.Section = n.Detail["section"]
 	if s, ok := p.Section(f.Section); ok && !s.Name.IsEmpty() {
 		f.Section = s.Name.In(g.lang)
+	}
+	f.Shared = n.Detail["shared"]
+	if s, ok := p.SharedID(f.Shared); ok && !s.Name.IsEmpty() {
+		f.Shared = s.Name.In(g.lang)
 	}
 	if z, ok := p.Zone(n.Zone); ok && !z.Name.IsEmpty() {
 		f.Zone = z.Name.In(g.lang)

@@ -27,6 +27,7 @@ func testPolicy() *policy.Policy {
 		Mail:       policy.MailRules{From: "sekisho@pref.example"},
 		Sections:   []policy.Section{{ID: "joho", Name: policy.Words{JA: "情報システム課", EN: "Systems"}}},
 		Privileges: []policy.Privilege{{ID: "db-admin", Name: policy.Words{JA: "データベース管理", EN: "Database administration"}}},
+		SharedIDs:  []policy.SharedID{{ID: "hoso", Name: policy.Words{JA: "庁内放送", EN: "Public address"}}},
 	}
 }
 
@@ -44,6 +45,7 @@ var shown = map[string]struct{ given, ja, en string }{
 	"failures": {"17", "失敗が17回続いた", "After 17 failed attempts"},
 
 	"privilege": {"db-admin", "「データベース管理」", `"Database administration"`},
+	"shared":    {"hoso", "「庁内放送」", `"Public address"`},
 	"minutes":   {"45", "45分", "for 45 minutes"},
 	"until":     {"2026-04-01T01:30:00Z", "2026年4月1日（水）10:30:00 日本時間", "Wed 1 April 2026, 10:30:00 JST"},
 	"due":       {"2026-04-03T08:00:00Z", "2026年4月3日（金）17:00:00 日本時間", "Fri 3 April 2026, 17:00:00 JST"},

@@ -117,6 +117,9 @@ func Check(ctx context.Context, cfg Config, base clock.Now) []error {
 	found = append(found, ruleFaults...)
 	found = append(found, checkCards(cfg, base(), rules)...)
 	found = append(found, checkDirectory(ctx, cfg, base, rules)...)
+	if !fresh && len(storeFaults) == 0 {
+		found = append(found, checkSharedIDs(ctx, cfg, base, rules)...)
+	}
 	found = append(found, checkRedis(ctx, cfg, base)...)
 	found = append(found, checkGear(cfg, rules)...)
 	return append(found, checkMail(ctx, cfg)...)

@@ -16,6 +16,7 @@ import (
 
 	"sekisho/authn/card"
 	"sekisho/authz/report"
+	sharing "sekisho/authz/shared"
 	"sekisho/policy"
 	"sekisho/policy/audit"
 	"sekisho/policy/store"
@@ -111,9 +112,10 @@ func (h *House) measure(cfg Config) {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value)
 	}
 	h.sessions = prometheus.NewGauge(prometheus.GaugeOpts{Name: "sekisho_sessions", Help: "Sessions that have neither ended nor run out, of all gateways of the store; asked once a minute."})
+	h.sharedHeld = prometheus.NewGauge(prometheus.GaugeOpts{Name: "sekisho_shared_ids_held", Help: "Check-outs of shared IDs that go on, of all gateways of the store; asked once a minute."})
 	h.permits = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sekisho_permits", Help: "Permits that are in force, approved for later, or wait, of all gateways of the store; asked once a minute."}, []string{"kind", "state"})
 	h.Registry.MustRegister(
-		h.sessions, h.permits, h.cards, waterLevels{h, places(cfg)},
+		h.sessions, h.sharedHeld, h.permits, h.cards, waterLevels{h, places(cfg)},
 		gauge("sekisho_sessions_held", "Sessions that have a copy in memory here.", func() float64 { return float64(h.Sessions.Held()) }),
 		gauge("sekisho_privileged_sessions", "Privileged sessions that are open, as this gateway knows.", func() float64 { return float64(h.Sessions.Raised()) }),
 		gauge("sekisho_session_poll_age_seconds", "Age of what this gateway knows of sessions ended elsewhere.", func() float64 { return h.Sessions.PollAge().Seconds() }),
@@ -192,12 +194,27 @@ func (w waterLevels) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// countStored asks the store how many sessions and permits live.
+// countCheckOuts counts what became of check-outs of shared IDs here.
+func countCheckOuts(reg prometheus.Registerer) func(sharing.Outcome) {
+	all := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sekisho_shared_checkouts_total", Help: "Check-outs of shared IDs that were asked for, by what became of them."}, []string{"outcome"})
+	reg.MustRegister(all)
+	for _, o := range sharing.Outcomes() {
+		all.WithLabelValues(string(o))
+	}
+	return func(o sharing.Outcome) { all.WithLabelValues(string(o)).Inc() }
+}
+
+// countStored asks the store how many sessions, check-outs and permits live.
 func (h *House) countStored(ctx context.Context) {
 	if n, err := h.Sessions.Live(ctx); err != nil {
 		h.complain(ctx, "counting sessions", err)
 	} else {
 		h.sessions.Set(float64(n))
+	}
+	if n, err := h.SharedIDs.Tally(ctx); err != nil {
+		h.complain(ctx, "counting check-outs of shared IDs", err)
+	} else {
+		h.sharedHeld.Set(float64(n))
 	}
 	all, err := h.Permits.Tally(ctx)
 	if err != nil {

@@ -115,12 +115,14 @@ type House struct {
 	life     *life
 	lookout  *lookout
 	sessions prometheus.Gauge
-	permits  *prometheus.GaugeVec
-	cards    *renewals
-	gear     []*net.UDPConn
-	drain    time.Duration
-	log      *slog.Logger
-	cfg      Config
+	// sharedHeld is how many have a shared ID.
+	sharedHeld prometheus.Gauge
+	permits    *prometheus.GaugeVec
+	cards      *renewals
+	gear       []*net.UDPConn
+	drain      time.Duration
+	log        *slog.Logger
+	cfg        Config
 }
 
 // Open builds the house from the ground up.
@@ -237,7 +239,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	h.Leases.Open(h.Approvals)
 	h.SharedIDs = sharing.New(sharing.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Presence: h.Approvals, Effects: h.Effects, People: h.Watch, Sessions: h.Sessions,
-		Sealing: h.Sealing, Now: now, Barred: h.Orders.HitsPerson, Stop: cfg.Stop,
+		Sealing: h.Sealing, Notices: h.Notices, Now: now, Barred: h.Orders.HitsPerson, Emergency: h.Sealed.Known, Count: countCheckOuts(h.Registry), Stop: cfg.Stop,
 	})
 	lost := lentAll{h.Leases, h.SharedIDs}
 	h.Statutes = statute.Open(h.Charter, h.Approvals)
