@@ -67,6 +67,10 @@ func init() {
 		}},
 		{"drop", 200, get("/people/suzuki/factors/f2/remove")},
 		{"slip-password", 200, func(w *world) *answer { return inOffice(w).post("/people/suzuki/temporary-password") }},
+		{"slip-shown", 409, func(w *world) *answer {
+			inOffice(w).post("/people/suzuki/temporary-password", "form", "f1")
+			return w.post("/people/suzuki/temporary-password", "form", "f1")
+		}},
 		{"slip-code", 200, func(w *world) *answer { return inOffice(w).post("/people/suzuki/recovery-code") }},
 		{"terminals", 200, get("/terminals?done=terminal_lost")},
 		{"terminals-read", 200, func(w *world) *answer { return inOffice(w, "auditor").get("/terminals") }},

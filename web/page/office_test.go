@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -321,8 +322,44 @@ func TestSlipIsShownOnce(t *testing.T) {
 		}
 	}
 	o := inOffice(newWorld(t))
+	o.actErr = people.ErrShared
+	o.post("/people/suzuki/temporary-password").is(http.StatusConflict).says("共用ID", "/shared", "46条").keepsSilentOn(slipSecret)
 	o.actErr = people.ErrUnusable
 	o.post("/people/suzuki/temporary-password").is(http.StatusConflict).says("このIDは今は使えない").keepsSilentOn(slipSecret)
+}
+
+var formName = regexp.MustCompile(`name="form" value="([^"]+)"`)
+
+// form is the name that a page gave to its form.
+func (o *officeWorld) form(a *answer) string {
+	o.t.Helper()
+	m := formName.FindStringSubmatch(a.body)
+	if m == nil {
+		o.t.Fatalf("the form has no name: %s", a.body)
+	}
+	return m[1]
+}
+
+// TestSlipIsMadeOnce: the page of a slip that is loaded again makes no other, which would
+// void the one on paper; it says so, and leads on. A form that failed may be sent again.
+func TestSlipIsMadeOnce(t *testing.T) {
+	for path, did := range map[string]string{"/people/suzuki/temporary-password": "temporary suzuki", "/people/suzuki/recovery-code": "recovery suzuki"} {
+		o := inOffice(newWorld(t))
+		form := o.form(o.get(path).is(http.StatusOK))
+		o.actErr = errStore
+		o.post(path, "form", form).is(500)
+		o.actErr = nil
+		o.post(path, "form", form).is(http.StatusOK).says(slipSecret)
+		before := len(o.did)
+		again := o.post(path, "form", form).is(http.StatusConflict).says("もう表示しました", "下のボタン").keepsSilentOn(slipSecret, form)
+		if slices.Contains(o.did[before:], did) {
+			t.Errorf("%s was done again", path)
+		}
+		o.post(path, "form", o.form(again)).is(http.StatusOK).says(slipSecret)
+		if o.last() != did {
+			t.Errorf("a new form did %q", o.last())
+		}
+	}
 }
 
 func TestOfficeNamesAreEscaped(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"sekisho/authz"
 	"sekisho/authz/people"
 	"sekisho/policy"
+	"sekisho/policy/secret"
 	"sekisho/web"
 )
 
@@ -99,6 +100,7 @@ type actPage struct {
 	From, Until    string
 	Login          string
 	Today          string // the first day that can be the last
+	Form           string // names the form of a slip: it makes one; "" for another act
 }
 
 // actForm shows the page of an act. One that the policy refuses has no page: a
@@ -138,6 +140,9 @@ func (h *house) actPage(r *web.Request, step signin.Step, a act) (actPage, error
 		Subject: g.say("act.person", "Name", d.Person.Name, "Login", d.Person.Login, "Section", sectionName(r, d.Person.Section)),
 		Action:  r.URL.EscapedPath(), Back: personPath(d.Person.Login), Button: says.Button, Danger: a.danger,
 		AsksReason: a.reason, NeedsReason: a.must, AsksUntil: a.until, AsksFrom: a.from, Today: h.srv.Now().In(japan).Format(time.DateOnly),
+	}
+	if a.id == authz.TemporaryPassword || a.id == authz.RecoveryCode {
+		p.Form = secret.Token(12)
 	}
 	if a.id == authz.Restore && slices.ContainsFunc(d.Closed, func(c standing.Record) bool { return c.Kind == standing.Dormant }) {
 		p.NeedsReason = true

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"context"
 	"html/template"
 	"net/http"
 
@@ -44,11 +45,24 @@ func (h *house) givePassword(w http.ResponseWriter, r *web.Request) error {
 	if done || err != nil {
 		return err
 	}
-	slip, err := h.People.TemporaryPassword(r.Context(), r.Origin, r.Cookie, r.PathValue("login"))
-	if err != nil {
-		return h.actError(w, r, step, givingPassword, err)
+	return h.giveSlip(w, r, step, givingPassword, h.People.TemporaryPassword, h.passwordPaper)
+}
+
+// giveSlip makes a slip, once for each form: a page that is loaded again would make
+// another, and the one that was printed would open nothing.
+func (h *house) giveSlip(w http.ResponseWriter, r *web.Request, step signin.Step, a act,
+	give func(ctx context.Context, o signin.Origin, cookie, login string) (people.Slip, error), says func(g *tongue, url string) (title string, steps []string),
+) error {
+	form := slipsKey(step, r.PostForm.Get("form"))
+	if h.shown(r, form) {
+		return h.actAgain(w, r, step, a, refused{http.StatusConflict, []Fault{{"", h.tongue(r).say("slip.shown")}}, []policy.Article{"64-2"}})
 	}
-	return h.slip(w, r, step, slip, h.passwordPaper)
+	slip, err := give(r.Context(), r.Origin, r.Cookie, r.PathValue("login"))
+	if err != nil {
+		return h.actError(w, r, step, a, err)
+	}
+	h.noteShown(r, form)
+	return h.slip(w, r, step, slip, says)
 }
 
 // passwordPaper is what the paper of a temporary password is called and says.
@@ -64,11 +78,7 @@ func (h *house) giveCode(w http.ResponseWriter, r *web.Request) error {
 	if done || err != nil {
 		return err
 	}
-	slip, err := h.People.RecoveryCode(r.Context(), r.Origin, r.Cookie, r.PathValue("login"))
-	if err != nil {
-		return h.actError(w, r, step, givingCode, err)
-	}
-	return h.slip(w, r, step, slip, func(g *tongue, url string) (string, []string) {
+	return h.giveSlip(w, r, step, givingCode, h.People.RecoveryCode, func(g *tongue, url string) (string, []string) {
 		return g.say("slip.code"), []string{
 			g.say("slip.code_use", "URL", url), g.say("slip.code_letters"), g.say("slip.code_only"),
 			g.say("slip.code_once"), g.say("slip.code_shred")}
