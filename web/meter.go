@@ -39,6 +39,13 @@ func newMeter(reg *prometheus.Registry) *meter {
 			Help: "Questions of proxies and of dev's own, by outcome.",
 		}, []string{"outcome"}),
 	}
+	// A counter that appears with its first value shows no increase: a spray on a gate
+	// where nobody had failed yet would raise no alarm.
+	for _, method := range []string{"password", "totp", "passkey", "card", "recovery_code"} {
+		for _, code := range []string{CodeRefused, CodeHeld} {
+			m.signins.WithLabelValues(method, code)
+		}
+	}
 	m.up = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "sekisho_dependency_up",
 		Help: "Whether a dependency of /readyz answers (1) or not (0).",
