@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -45,6 +46,34 @@ func reportSettings() []Setting {
 // ScheduledReports are those that can be made by themselves; authz/report makes them.
 func ScheduledReports() []string {
 	return []string{"dormant", "privilege", "remote", "reconcile", "evidence"}
+}
+
+// ReadsReport reports whether who holds a post reads a report at all; how much of it, and
+// of whom, authz/report says.
+func (p *Policy) ReadsReport(report string, id PostID) bool {
+	post, ok := p.Post(id)
+	switch {
+	case !ok:
+		return false
+	case post.Audits, id == CIO:
+		return true
+	case report == "evidence":
+		return false
+	case report == "privilege":
+		return slices.Contains([]PostID{CSIRT, SecurityOfficer, SecurityManager}, id)
+	}
+	return slices.Contains([]PostID{CSIRT, SecurityOfficer, SecurityManager, SystemAdministrator, SystemOperator}, id)
+}
+
+// readers are the posts that read a report, as the policy calls them.
+func (p *Policy) readers(report string) string {
+	var out []string
+	for _, post := range p.Posts {
+		if p.ReadsReport(report, post.ID) {
+			out = append(out, string(post.ID))
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // Due is the last time, up to now, at which the report was to be made; the zero time
@@ -94,6 +123,14 @@ func (c *checker) reports() {
 		}
 		if len(s.Posts) == 0 {
 			c.refuse(at+".posts", "62-5", string(SecurityManager), "だれに知らせるかを、職で書いてください。", "Say by post who is told.")
+		}
+		for j, id := range s.Posts {
+			field := fmt.Sprintf("%s.posts[%d]", at, j)
+			if _, known := c.p.Post(id); !known || c.problemAt(at+".report") || c.problemAt(field) || c.p.ReadsReport(s.Report, id) {
+				continue
+			}
+			who := c.p.readers(s.Report)
+			c.refuse(field, "51-3", string(CIO), "この職の人は、この報告を見られません。見られる職（"+who+"）から選んでください。", "Who holds this post does not read this report. Choose among those who do: "+who+".")
 		}
 		if s.Due(time.Date(2026, 4, 1, 0, 0, 0, 0, japan)).IsZero() && !c.problemAt(at+".day") {
 			usual, ja, en := "1", "毎月の報告の日は1から28までにしてください。どの月にもある日です。", "The day of a monthly report is 1 to 28: every month has it."

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -42,5 +44,33 @@ func TestReportDue(t *testing.T) {
 	}
 	if got := (ReportSchedule{Every: EveryWeek, Day: "1"}).Due(at("2026-04-01T00:00:00Z")); !got.IsZero() {
 		t.Errorf("day 1 of a week is %v", got)
+	}
+}
+
+// TestReportsAreForThoseWhoReadThem: a schedule names posts whose holders read the report;
+// others would be told of what they may not open.
+func TestReportsAreForThoseWhoReadThem(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ report, posts, field string }{
+		{"privilege", "[cio, auditor]", ""},
+		{"privilege", "[cio, staff]", "reports.schedule[1].posts[1]"},
+		{"privilege", "[system_administrator]", "reports.schedule[1].posts[0]"},
+		{"remote", "[system_administrator, system_operator]", ""},
+		{"evidence", "[security_officer]", "reports.schedule[1].posts[0]"},
+		{"evidence", "[cio, auditor]", ""},
+		{"dormant", "[contractor]", "reports.schedule[1].posts[0]"},
+		{"no-report", "[staff]", "reports.schedule[1].report"},
+	} {
+		p, problems := Parse("policy.yaml", []byte(changed(t, "report: privilege, posts: [cio, auditor]", "report: "+tt.report+", posts: "+tt.posts)))
+		if tt.field == "" {
+			if p == nil {
+				t.Errorf("%s for %s: %v", tt.report, tt.posts, problems)
+			}
+			continue
+		}
+		i := slices.IndexFunc(problems, func(p Problem) bool { return p.Field == tt.field })
+		if len(problems) != 1 || i < 0 || strings.HasSuffix(tt.field, "]") && (problems[i].Article != "51-3" || !strings.Contains(problems[i].Rule.JA, "cio, ")) {
+			t.Errorf("%s for %s: %v, want one at %s", tt.report, tt.posts, problems, tt.field)
+		}
 	}
 }

@@ -83,7 +83,7 @@ func TestReports(t *testing.T) {
 	}{
 		{"tanaka", "privilege", 403}, {"tanaka", "remote", 403}, {p.Eligible[0], "privilege", 403}, {p.Eligible[0], "reconcile", 200},
 		{approver.login, "privilege", 200}, {approver.login, "evidence", 403}, {auditor.login, "reconcile", 200}, {auditor.login, "dormant?from=x", 422},
-		{auditor.login, "privilege?since=2026", 422}, {auditor.login, "remote?limit=0", 422}, {auditor.login, "salaries", 404},
+		{auditor.login, "privilege?since=2026", 422}, {auditor.login, "remote?limit=0", 422}, {auditor.login, "privilege?after=" + lease.ID, 200}, {auditor.login, "privilege?after=gone", 422}, {auditor.login, "evidence?after=gone", 422}, {auditor.login, "salaries", 404},
 	} {
 		c := asker
 		switch tt.login {

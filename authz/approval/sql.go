@@ -195,6 +195,12 @@ func matters(ctx context.Context, in store.Reader, where string, args ...any) ([
 	return store.All(ctx, in, "matters", scan, `SELECT `+columns+` FROM approval_matter WHERE `+where, args...)
 }
 
+// AskedSince are the matters of a kind that were asked for at a time or later, in that
+// order.
+func AskedSince(ctx context.Context, in store.Reader, k Kind, from time.Time) ([]Matter, error) {
+	return matters(ctx, in, `kind = $1 AND asked_at >= $2 ORDER BY asked_at, id`, string(k), store.Micros(from))
+}
+
 // DecisionsOn are what was said on each of some matters, a few hundred at most, by the
 // matter's id.
 func DecisionsOn(ctx context.Context, in store.Reader, ids []string) (map[string][]Decision, error) {

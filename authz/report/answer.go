@@ -113,3 +113,8 @@ func (d Dormant) Answer(after string, most int) any {
 	}
 	return out
 }
+
+// Has reports whether an entry is in it.
+func (d Dormant) Has(id string) bool {
+	return has(d.Entries, id, func(e lifecycle.Entry) string { return e.Login })
+}

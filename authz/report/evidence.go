@@ -296,3 +296,8 @@ func (d Evidence) Answer(after string, most int) any {
 	}
 	return out
 }
+
+// Has reports whether an entry is in it.
+func (d Evidence) Has(id string) bool {
+	return has(d.Articles, id, func(e ArticleEvidence) string { return string(e.Article) })
+}

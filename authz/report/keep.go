@@ -15,6 +15,7 @@ import (
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/audit"
+	"sekisho/policy/claim"
 	"sekisho/policy/clock"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
@@ -94,8 +95,7 @@ func (k *Keeper) tick(ctx context.Context, p *policy.Policy, s policy.ReportSche
 		return nil
 	}
 	slot := due.Format(slotForm)
-	var last string
-	err := k.DB.QueryRow(ctx, `SELECT last_slot FROM report_schedule WHERE id = $1`, s.ID).Scan(&last)
+	last, err := k.last(ctx, s.ID)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		// What is new begins with the next time.
@@ -106,7 +106,26 @@ func (k *Keeper) tick(ctx context.Context, p *policy.Policy, s policy.ReportSche
 	case err != nil || last >= slot:
 		return err
 	}
+	// All of it is read for a report: one gateway does that, and the others look again
+	// later. Who is alone is decided where it is kept.
+	leave, err := claim.New(k.DB, k.Now).Try(ctx, "report:"+s.ID)
+	if errors.Is(err, claim.ErrHeld) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if last, err = k.last(ctx, s.ID); err != nil || last >= slot {
+		return err // made by who held the claim before
+	}
 	return k.make(ctx, p, s, due, slot)
+}
+
+// last is the slot that was made last; sql.ErrNoRows where the schedule is new.
+func (k *Keeper) last(ctx context.Context, id string) (slot string, err error) {
+	err = k.DB.QueryRow(ctx, `SELECT last_slot FROM report_schedule WHERE id = $1`, id).Scan(&slot)
+	return slot, err
 }
 
 // addressees are those whom a report is for, by what of it they read.

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/audit"
+	"sekisho/policy/claim"
 	"sekisho/policy/store"
 	"sekisho/policy/store/storetest"
 )
@@ -206,8 +208,18 @@ func TestScheduleOnce(t *testing.T) {
 	if n := w.number(`SELECT COUNT(*) FROM report_kept`) + w.number(`SELECT COUNT(*) FROM notice`); n != 0 {
 		t.Fatalf("%d rows of what was not finished", n)
 	}
+	// One that died while it read is waited for, no longer than its claim lasts.
+	_, err := claim.New(w.db, w.clock.Now).Try(t.Context(), "report:monthly")
+	w.must(err)
+	w.tick(gates[3])
+	if n := w.number(`SELECT COUNT(*) FROM report_kept`); n != 0 {
+		t.Fatal("it is made beside who makes it")
+	}
+	w.clock.Advance(time.Minute)
+	var read atomic.Int64
 	ready, over := make(chan struct{}), sync.WaitGroup{}
 	for _, k := range gates[2:] {
+		k.Stop = func(string) error { read.Add(1); return nil }
 		over.Go(func() {
 			<-ready
 			if err := k.Tick(t.Context()); err != nil {
@@ -219,6 +231,9 @@ func TestScheduleOnce(t *testing.T) {
 	over.Wait()
 	if kept, people, made := w.number(`SELECT COUNT(*) FROM report_kept`), len(w.told()), len(w.entries("report.made")); kept != 3 || people != 4 || made != 1 {
 		t.Errorf("%d reports, %d people told, made %d times", kept, people, made)
+	}
+	if n := read.Load(); n != 1 {
+		t.Errorf("%d gateways read everything for it", n)
 	}
 }
 

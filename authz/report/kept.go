@@ -81,6 +81,12 @@ type KeptAnswer struct {
 	Next  *string             `json:"next"` // give it as after= for the rest; null at the end
 }
 
+// Has reports whether an entry has this number, from 1.
+func (d keptDocument) Has(id string) bool {
+	n, err := strconv.Atoi(id)
+	return err == nil && n > 0 && n <= len(d.Report("ja").Entries().Rows)
+}
+
 // Answer goes on after an entry by its number: what is kept does not change.
 func (d keptDocument) Answer(after string, most int) any {
 	out := KeptAnswer{Kept: d.Head(), Items: []map[string]string{}}

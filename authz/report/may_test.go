@@ -52,6 +52,9 @@ func TestMayRead(t *testing.T) {
 			if got != want || (no == nil) != (want != nothing) {
 				t.Errorf("%s by %s: %q, %v; want %q", name, tt.post, got, no, want)
 			}
+			if told := prefecture().ReadsReport(string(name), tt.post); told != (want != nothing) {
+				t.Errorf("the policy lets %s be told of %s: %t", tt.post, name, told)
+			}
 			if no != nil && (no.Reason != "no_post" || no.Says.JA == "" || no.Says.EN == "" || len(no.Articles) == 0) {
 				t.Errorf("%s by %s is refused with %+v", name, tt.post, no)
 			}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,10 +51,18 @@ func recordOf(l grant.Lease, now time.Time) RecordState {
 type Use struct {
 	grant.Lease
 	Decisions []approval.Decision
+	// More is what was asked for beyond that, in that order, with what was said on it.
+	More []Extension
 	// Until is when it was over, or will be by itself; zero where it never was active.
 	Until time.Time
 	// Held is for how long it was active within the period.
 	Held time.Duration
+}
+
+// An Extension is more time that somebody asked for while they had it.
+type Extension struct {
+	approval.Matter
+	Decisions []approval.Decision
 }
 
 // useOf counts what of a lease lies in a period, up to now.
@@ -202,6 +211,9 @@ func (r *Reader) privilege(ctx context.Context, at Period, scope Scope) (Documen
 	if err != nil {
 		return nil, err
 	}
+	if err := r.extended(ctx, d.Uses); err != nil {
+		return nil, err
+	}
 	slices.Reverse(d.Uses)
 	d.Weeks = weeksOf(d.Uses, at, now)
 	d.Kinds = sums(d.Uses, func(u Use) string { return u.Lease.Privilege }, now)
@@ -225,6 +237,61 @@ func (r *Reader) privilege(ctx context.Context, at Period, scope Scope) (Documen
 		}
 	}
 	return d, nil
+}
+
+// mostAsked bounds of how many matters one question is.
+const mostAsked = 500
+
+// extended adds to uses what more time was asked for in each.
+func (r *Reader) extended(ctx context.Context, uses []Use) error {
+	var first time.Time
+	at := map[string]int{}
+	for i, u := range uses {
+		if u.StartedAt.IsZero() {
+			continue
+		}
+		if at[u.ID] = i; first.IsZero() || u.StartedAt.Before(first) {
+			first = u.StartedAt
+		}
+	}
+	if first.IsZero() {
+		return nil
+	}
+	all, err := approval.AskedSince(ctx, r.DB, grant.KindExtension, first)
+	if err != nil {
+		return err
+	}
+	all = slices.DeleteFunc(all, func(m approval.Matter) bool { _, ok := at[m.Detail["lease"]]; return !ok })
+	for some := range slices.Chunk(all, mostAsked) {
+		ids := make([]string, len(some))
+		for i, m := range some {
+			ids[i] = m.ID
+		}
+		made, err := approval.DecisionsOn(ctx, r.DB, ids)
+		if err != nil {
+			return err
+		}
+		for _, m := range some {
+			u := &uses[at[m.Detail["lease"]]]
+			u.More = append(u.More, Extension{m, made[m.ID]})
+		}
+	}
+	return nil
+}
+
+// minutes is how much more was asked for.
+func (e Extension) minutes() int {
+	n, _ := strconv.Atoi(e.Detail["minutes"]) // written by grant
+	return n
+}
+
+// more is what was said on more time, as a cell: how much, and by whom.
+func (u Use) more() string {
+	var out []string
+	for _, e := range u.More {
+		out = append(out, strings.TrimSpace("+"+strconv.Itoa(e.minutes())+" "+said(e.Decisions)))
+	}
+	return strings.Join(out, "; ")
 }
 
 // hours are a duration as reports have it.
@@ -302,6 +369,7 @@ func (d Privilege) Report(lang string) Report {
 		column("state", "状態", "state"), column("emergency", "緊急", "emergency"), column("reason", "理由", "reason"), column("asked_at", "申請した日時", "asked for"),
 		column("started_at", "始まり", "began"), column("ended_at", "終わり", "ended"), column("minutes", "分", "minutes"), column("decided_by", "承認した人", "decided by"),
 		column("owed", "記録の未提出", "record owed"), column("record", "作業記録", "work record"), column("record_due", "記録の期限", "record due"),
+		column("extensions", "延長（分、判断した人）", "more time (minutes, decided by)"),
 	}}
 	for _, u := range d.Uses {
 		emergency, owed := Coded{yesNo[u.Emergency].In(lang), "no"}, Coded{"", "no"}
@@ -320,7 +388,7 @@ func (d Privilege) Report(lang string) Report {
 		entries.Rows = append(entries.Rows, []any{
 			Ref{short(u.ID), ToLease, u.ID}, u.By.Login, u.By.Name, Coded{sectionName(d.policy, u.By.Section, lang), u.By.Section}, Coded{nameOf(u.Lease.Privilege), u.Lease.Privilege},
 			Coded{leaseWords[state].In(lang), string(state)}, emergency, u.Reason, u.AskedAt, u.StartedAt, u.Until, int(u.Held.Minutes()), said(u.Decisions),
-			owed, Coded{recordWords[record].In(lang), string(record)}, due,
+			owed, Coded{recordWords[record].In(lang), string(record)}, due, u.more(),
 		})
 	}
 	return Report{
@@ -397,8 +465,18 @@ type UseAnswer struct {
 	EndedAt   *time.Time       `json:"ended_at"` // or when it ends by itself; null: it was never active
 	Seconds   int64            `json:"seconds"`  // active within the period
 	Decisions []DecisionAnswer `json:"decisions"`
-	Record    string           `json:"record"` // none, owed, overdue, written or countersigned
+	More      []MoreAnswer     `json:"extensions"` // more time that was asked for
+	Record    string           `json:"record"`     // none, owed, overdue, written or countersigned
 	RecordDue *time.Time       `json:"record_due"`
+}
+
+// A MoreAnswer is more time that somebody asked for.
+type MoreAnswer struct {
+	AskedAt   *time.Time       `json:"asked_at"`
+	Minutes   int              `json:"minutes"`
+	Reason    string           `json:"reason"`
+	State     string           `json:"state"` // pending, approved, denied, cancelled or lapsed
+	Decisions []DecisionAnswer `json:"decisions"`
 }
 
 // A DecisionAnswer is one person's word.
@@ -446,10 +524,19 @@ func (d Privilege) Answer(after string, most int) any {
 	out.Next = next
 	for _, u := range some {
 		due, _ := u.Owed(d.AsOf)
+		more := []MoreAnswer{}
+		for _, e := range u.More {
+			more = append(more, MoreAnswer{stamp(e.AskedAt), e.minutes(), e.Reason, string(e.State(d.AsOf)), decisionsOf(e.Decisions)})
+		}
 		out.Items = append(out.Items, UseAnswer{
 			u.ID, u.Lease.Privilege, u.By.Login, u.By.Name, u.By.Section, u.Reason, string(u.State(d.AsOf)), u.Emergency, stamp(u.AskedAt), stamp(u.StartedAt), stamp(u.Until),
-			seconds(u.Held), decisionsOf(u.Decisions), string(recordOf(u.Lease, d.AsOf)), stamp(due),
+			seconds(u.Held), decisionsOf(u.Decisions), more, string(recordOf(u.Lease, d.AsOf)), stamp(due),
 		})
 	}
 	return out
+}
+
+// Has reports whether an entry is in it.
+func (d Privilege) Has(id string) bool {
+	return has(d.Uses, id, func(u Use) string { return u.ID })
 }

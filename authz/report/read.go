@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -62,6 +63,9 @@ type Document interface {
 	// Answer is it for programs, with the entries after one (its id), at most so many; 0:
 	// all of them.
 	Answer(after string, most int) any
+	// Has reports whether it has an entry of this id. One that Answer was given may have
+	// gone since: what comes after it is then not known.
+	Has(id string) bool
 }
 
 // reader is who is behind a cookie.
@@ -247,4 +251,9 @@ func page[T any](all []T, after string, most int, id func(T) string) (items []T,
 		all = []T{}
 	}
 	return all, next
+}
+
+// has reports whether one of them has an id.
+func has[T any](all []T, wanted string, id func(T) string) bool {
+	return slices.ContainsFunc(all, func(one T) bool { return id(one) == wanted })
 }

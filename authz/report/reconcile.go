@@ -257,3 +257,8 @@ func (d Reconcile) Answer(after string, most int) any {
 	}
 	return out
 }
+
+// Has reports whether an entry is in it.
+func (d Reconcile) Has(id string) bool {
+	return has(d.Mismatches, id, Mismatch.ID)
+}

@@ -322,3 +322,8 @@ func (d Remote) Answer(after string, most int) any {
 	}
 	return out
 }
+
+// Has reports whether an entry is in it.
+func (d Remote) Has(id string) bool {
+	return has(d.Permits, id, func(m Permission) string { return m.ID })
+}

@@ -199,6 +199,9 @@ func TestAnswer(t *testing.T) {
 	if rest := sample().Answer(*first.Next, 1).(DormantAnswer); len(rest.Items) != 1 || rest.Items[0].Login != "tanaka" || rest.Next != nil {
 		t.Errorf("the second page: %+v", rest)
 	}
+	if d := sample(); !d.Has("tanaka") || d.Has("gone") || d.Has("") {
+		t.Errorf("tanaka is in it: %t, gone: %t", d.Has("tanaka"), d.Has("gone"))
+	}
 }
 
 // TestKeptAnswer: a program reads all of a kept report, each entry once, in as many

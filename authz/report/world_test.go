@@ -5,9 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -222,6 +225,52 @@ func loginsOf[T any](items []T, login func(T) string) []string {
 		out = append(out, login(one))
 	}
 	return out
+}
+
+// more leaves what somebody asked for beyond what they had, and what was said on it.
+func (w *world) more(id, lease string, minutes int, asked time.Time, state string) {
+	w.exec(`INSERT INTO approval_matter (id, kind, subject, requester_id, beneficiary_id, body, asked_at, lapses_at, state) VALUES ($1, 'extension', 'db-admin', 'x', 'x', $2, $3, $4, $5)`,
+		id, w.json(fields{"reason": "長引いた", "detail": fields{"lease": lease, "minutes": strconv.Itoa(minutes)}}), micros(asked), micros(t0.AddDate(0, 0, 7)), state)
+	if state != "pending" {
+		w.exec(`INSERT INTO approval_decision (id, matter_id, human, body, at) VALUES ($1, $1, 'id:x', $2, $3)`, id,
+			w.json(fields{"by": ref("mori", "joho"), "post": "security_manager", "how": "post", "yes": state == "approved"}), micros(asked))
+	}
+}
+
+// TestMoreTime: the report of privilege has who said what on more time, each with its
+// lease, also where it was asked for before the period began.
+func TestMoreTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).filled()
+	began := t0.AddDate(0, 0, -3).Add(time.Hour)
+	w.more("x1", "l1", 30, began.Add(10*time.Minute), "approved")
+	w.more("x2", "l1", 60, began.Add(20*time.Minute), "denied")
+	w.more("x3", "l2", 15, t0.Add(-time.Minute), "pending")
+	w.more("x4", "across", 45, t0.AddDate(0, 0, -31).Add(time.Minute), "approved")
+	w.more("x5", "old", 45, t0.AddDate(0, 0, -2), "approved") // of a lease that is not in it
+	d := w.make(OfPrivilege, Everything)
+	got := map[string]string{}
+	for _, u := range d.Answer("", 0).(PrivilegeAnswer).Items {
+		for _, m := range u.More {
+			by := ""
+			for _, one := range m.Decisions {
+				by += fmt.Sprintf(" %s:%t", one.By, one.Approved)
+			}
+			got[u.ID] += fmt.Sprintf("%d %s%s;", m.Minutes, m.State, by)
+		}
+	}
+	want := map[string]string{"l1": "30 approved mori:true;60 denied mori:false;", "l2": "15 pending;", "across": "45 approved mori:true;"}
+	if !maps.Equal(got, want) {
+		t.Errorf("more time: %v, want %v", got, want)
+	}
+	s := d.Report("ja").Entries()
+	at := slices.IndexFunc(s.Columns, func(c Column) bool { return c.Key == "extensions" })
+	for _, row := range s.Rows {
+		want := map[string]string{"l1": "+30 mori の名; +60 × mori の名", "l2": "+15", "across": "+45 mori の名"}[row[0].(Ref).ID]
+		if row[at] != want {
+			t.Errorf("%s is written as %q, want %q", row[0].(Ref).ID, row[at], want)
+		}
+	}
 }
 
 // TestPrivilege: uses of the period and no others, with who decided, for how long, and

@@ -61,6 +61,18 @@ func (c *Claims) Take(ctx context.Context, name string, patience time.Duration) 
 	}
 }
 
+// Try is Take without waiting: ErrHeld where somebody else holds name now.
+func (c *Claims) Try(ctx context.Context, name string) (leave func(), err error) {
+	holder := secret.Token(9)
+	switch taken, err := c.try(ctx, name, holder); {
+	case err != nil:
+		return nil, fmt.Errorf("claiming: %w", err)
+	case !taken:
+		return nil, ErrHeld
+	}
+	return func() { c.leave(context.WithoutCancel(ctx), name, holder) }, nil
+}
+
 func (c *Claims) try(ctx context.Context, name, holder string) (taken bool, err error) {
 	var ends int64
 	err = c.db.QueryRow(ctx, `SELECT ends_at FROM claim WHERE name = $1`, name).Scan(&ends)

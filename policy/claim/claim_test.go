@@ -69,6 +69,9 @@ func TestWhoHoldsAndWhoWaits(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the claim of one who died: %v", err)
 	}
+	if _, err := c.Try(t.Context(), "a"); !errors.Is(err, ErrHeld) {
+		t.Errorf("without waiting: %v", err)
+	}
 	first() // it comes back, and gives up nothing of the second's
 	if err := held("a"); !errors.Is(err, ErrHeld) {
 		t.Errorf("after the first one's leave: %v", err)
@@ -76,6 +79,11 @@ func TestWhoHoldsAndWhoWaits(t *testing.T) {
 	second()
 	if leave, err := take("a"); err != nil {
 		t.Errorf("given up: %v", err)
+	} else {
+		leave()
+	}
+	if leave, err := c.Try(t.Context(), "a"); err != nil {
+		t.Errorf("without waiting, given up: %v", err)
 	} else {
 		leave()
 	}
@@ -87,5 +95,8 @@ func TestWhoHoldsAndWhoWaits(t *testing.T) {
 	db.Close()
 	if _, err := take("a"); err == nil || errors.Is(err, ErrHeld) {
 		t.Errorf("a store that is closed: %v", err)
+	}
+	if _, err := c.Try(t.Context(), "a"); err == nil || errors.Is(err, ErrHeld) {
+		t.Errorf("a store that is closed, without waiting: %v", err)
 	}
 }

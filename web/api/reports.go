@@ -87,6 +87,15 @@ func (v *service) keptReport(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return err
 	}
+	return answered(w, d, q, most)
+}
+
+// answered is the part of a report that is asked for.
+func answered(w http.ResponseWriter, d report.Document, q *filters, most int) error {
+	if after := q.Get("after"); after != "" && !d.Has(after) {
+		q.refuse("after", "gone", "続きの始まりにした項目は、もうこの報告にありません。初めから読み直してください。", "The entry to go on after is not in this report any more. Please read it from its beginning.")
+		return q.err()
+	}
 	return write(w, http.StatusOK, d.Answer(q.Get("after"), most))
 }
 
@@ -112,6 +121,6 @@ func (v *service) report(name report.Name) web.Handler {
 		if err != nil && !errors.Is(err, report.ErrNothingYet) {
 			return err
 		}
-		return write(w, http.StatusOK, d.Answer(q.Get("after"), most))
+		return answered(w, d, q, most)
 	}
 }

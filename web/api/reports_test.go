@@ -24,6 +24,9 @@ func (keptDoc) Answer(after string, most int) any {
 	return report.KeptAnswer{Kept: monthly.Head(), Items: []map[string]string{{"login": "tanaka", "after": after, "most": fmt.Sprint(most)}}}
 }
 
+// Has is true of the numbers that there are.
+func (keptDoc) Has(after string) bool { return after != "gone" }
+
 var monthly = report.Kept{ID: "k1", Schedule: "monthly", Name: report.OfDormant, MadeAt: t0, EndsAt: t0.AddDate(0, 0, 90), Entries: 1}
 
 func (w shelf) For(_ context.Context, _ signin.Origin, _ string, wish report.Wish) (report.Document, error) {
@@ -66,7 +69,7 @@ func TestReports(t *testing.T) {
 	if items := body["items"].([]any); len(items) != 1 || body["next"] != "tanaka" || w.heard.data != "{dormant 2026-03-01  json}" {
 		t.Errorf("%v, asked for %q", body, w.heard.data)
 	}
-	for path, field := range map[string]string{"?limit=0": "limit", "?section=joho": "section"} {
+	for path, field := range map[string]string{"?limit=0": "limit", "?section=joho": "section", "?after=gone": "after"} {
 		resp, body := call(t, srv, "GET", "/api/v1/reports/dormant"+path, "k.live", "")
 		if errs, _ := body["errors"].([]any); resp.StatusCode != 422 || len(errs) != 1 || errs[0].(map[string]any)["field"] != field {
 			t.Errorf("%s: %d %v", path, resp.StatusCode, body)

@@ -46,6 +46,8 @@ func (s *shelf) KeptOne(_ context.Context, _ signin.Origin, _, id, _ string) (re
 // paper is a report in sheets alone.
 type paper struct{ rep report.Report }
 
+func (paper) Has(string) bool { return false }
+
 func (p paper) Answer(string, int) any      { return nil }
 func (p paper) Report(string) report.Report { return p.rep }
 
