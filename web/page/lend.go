@@ -80,7 +80,7 @@ func (h *house) counters(r *web.Request, step signin.Step, here string) []room {
 		all        bool
 	}{
 		{"leases", g.say("leases.title"), true}, {"shared", g.say("shared.title"), h.shares(r, step)}, {"approvals", g.say("approvals.title"), true}, {"reviews", reviews, all},
-		{"live", g.say("live.title"), all}, {"findings", g.say("findings.title"), all},
+		{"recertify", g.say("recertify.title"), h.recertifies(r, step)}, {"live", g.say("live.title"), all}, {"findings", g.say("findings.title"), all},
 		{"lockdown", g.say("lock.title"), h.LockDown != nil && guards(r.Policy().PostsOf(step.Person.Groups))},
 		{"reports", g.say("reports.title"), len(h.readable(r, step)) > 0},
 		{"sealed", g.say("sealed.title"), h.Sealed != nil && keeps(r.Policy(), r.Policy().PostsOf(step.Person.Groups))},

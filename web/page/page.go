@@ -49,6 +49,8 @@ type Services struct {
 	Imports  Imports // nil: no personnel changes are carried out here
 	Shared   Shared
 	Reports  Reports // nil: there are none
+	// Recertify is where sections confirm what their people need. nil: they do not.
+	Recertify Recertify
 	// Drafts keep what was typed when a sign-in had grown too old for it. nil: it is lost.
 	Drafts Drafts
 	// Welcome says whether anybody could come in from where a request comes from. nil:
@@ -151,6 +153,9 @@ func Mount(srv *web.Server, s Services) {
 	}
 	if s.Reports != nil {
 		h.mountReports()
+	}
+	if s.Recertify != nil {
+		h.mountRecertify()
 	}
 	if s.Charter != nil {
 		srv.Mount("GET /policy", h.policy)

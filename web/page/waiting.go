@@ -72,7 +72,28 @@ func (h *house) waits(r *web.Request) []waitLine {
 			lines = append(lines, waitLine{URL: "/reviews", Says: says})
 		}
 	}
-	return append(lines, h.ending(r)...)
+	return append(append(lines, h.toRecertify(r)...), h.ending(r)...)
+}
+
+// toRecertify is how many lines of recertifications are put before the reader.
+func (h *house) toRecertify(r *web.Request) []waitLine {
+	if h.Recertify == nil {
+		return nil
+	}
+	g := h.tongue(r)
+	n, err := h.Recertify.Waiting(r.Context(), r.Origin, r.Cookie)
+	if err != nil {
+		h.srv.Log().WarnContext(r.Context(), "reading what is to be recertified", "request_id", r.ID, "error", err)
+		return []waitLine{{URL: "/me", Says: g.say("waiting.unknown"), Tone: "warn"}}
+	}
+	if n == 0 {
+		return nil
+	}
+	says, err := g.n("waiting.recertify", n)
+	if err != nil {
+		return nil
+	}
+	return []waitLine{{URL: "/recertify", Says: says}}
 }
 
 // ending are the reader's own permits that end soon.

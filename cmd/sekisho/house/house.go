@@ -309,7 +309,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 		Note: h.note, Once: api.Answers{DB: h.DB, Now: now}, Seal: h.Sealing,
 	})
 	page.Mount(h.Web, page.Services{
-		Steps: in, Presence: in, Factors: h.Account, Account: h.Account, Charter: h.Statutes, People: h.People, Desk: counter, Permits: counter, LockDown: h.LockDown, Sealed: h.Sealed, Reports: h.Reports, Shared: h.SharedIDs, Imports: counter,
+		Steps: in, Presence: in, Factors: h.Account, Account: h.Account, Charter: h.Statutes, People: h.People, Desk: counter, Permits: counter, LockDown: h.LockDown, Sealed: h.Sealed, Reports: h.Reports, Shared: h.SharedIDs, Imports: counter, Recertify: h.Recertify,
 		More: admits.more, Terminal: h.Signin, Welcome: h.Signin.Welcomes,
 		Drafts: h.Ephemeral,
 	})

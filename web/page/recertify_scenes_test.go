@@ -1,0 +1,184 @@
+package page
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"sekisho/authn/signin"
+	"sekisho/authz/approval"
+	"sekisho/authz/recertify"
+	"sekisho/directory"
+	"sekisho/policy"
+)
+
+// The real book fits.
+var _ Recertify = (*recertify.Book)(nil)
+
+// A roundtable is a recertification as a test tells it to be.
+type roundtable struct {
+	rounds  []recertify.Shown
+	sheet   recertify.Sheet
+	result  recertify.Result
+	lookErr error
+	actErr  error
+	did     []string
+}
+
+func (t *roundtable) Rounds(context.Context, signin.Origin, string) ([]recertify.Shown, error) {
+	return t.rounds, t.lookErr
+}
+
+func (t *roundtable) Sheet(_ context.Context, _ signin.Origin, _, round string, q recertify.Query) (recertify.Sheet, error) {
+	t.did = append(t.did, fmt.Sprintf("sheet %s %s/%s/%t/%s", round, q.Section, q.State, q.Mine, q.After))
+	return t.sheet, t.lookErr
+}
+
+func (t *roundtable) Decide(_ context.Context, _ signin.Origin, _, round string, lines []string, end bool, comment string) (recertify.Result, error) {
+	t.did = append(t.did, fmt.Sprint(round, " ", strings.Join(lines, ","), " ", end, " ", comment))
+	return t.result, t.actErr
+}
+
+func (t *roundtable) Each(_ context.Context, _ signin.Origin, _, _ string, each func(recertify.Round, recertify.Line) error) error {
+	for _, l := range t.sheet.Lines {
+		if err := each(t.sheet.Round, l.Line); err != nil {
+			return err
+		}
+	}
+	return t.lookErr
+}
+
+func (t *roundtable) Waiting(context.Context, signin.Origin, string) (int, error) {
+	n := 0
+	for _, r := range t.rounds {
+		n += r.Mine
+	}
+	return n, t.lookErr
+}
+
+func (t *roundtable) May(approval.Holder) bool { return len(t.rounds) > 0 }
+
+func inRound(kind string, state recertify.State) recertify.Shown {
+	return recertify.Shown{
+		Round: recertify.Round{ID: "r1", Campaign: "ids", Name: policy.Words{JA: "IDの棚卸し <b>", EN: "Review of IDs <b>"}, Kind: kind, State: state, BeganAt: t0.AddDate(0, 0, -3), Deadline: t0.AddDate(0, 0, 11), EndedAt: t0.Add(-time.Hour)},
+		Ends:  t0.AddDate(0, 0, 11), Mine: 2,
+		Parts: []recertify.Part{{Section: "joho", States: map[recertify.LineState]int{recertify.Waits: 3, recertify.Confirmed: 20, recertify.Ended: 1, recertify.Held: 1}, Mine: 2, May: true}, {Section: "", States: map[recertify.LineState]int{recertify.Waits: 1}}},
+	}
+}
+
+func seat(id, login, name string, state recertify.LineState) recertify.Seen {
+	l := recertify.Line{ID: id, Round: "r1", Person: recertify.Ref{ID: directory.PersonID("p-" + login), Login: login, Name: name, Section: "joho"}, Kind: directory.KindStaff, LastUse: t0.AddDate(0, 0, -40), State: state}
+	if state == recertify.Waits {
+		return recertify.Seen{Line: l}
+	}
+	return recertify.Seen{Line: l, No: &recertify.Refusal{Reason: "decided", Is: recertify.Conflict, Says: policy.Words{JA: "もう決まっています。", EN: "It is decided already."}}}
+}
+
+// atTable is a security manager with a round of a kind.
+func atTable(w *world, kind string) *world {
+	atDesk(w, "security_manager")
+	shown := inRound(kind, recertify.Open)
+	halted, closed := inRound(policy.RecertifyPermits, recertify.Halted), inRound(policy.RecertifyEligibility, recertify.Done)
+	halted.ID, halted.Name, closed.ID, closed.Name = "r2", policy.Words{JA: "庁外の棚卸し", EN: "Remote access"}, "r3", policy.Words{JA: "特権の棚卸し", EN: "Privilege"}
+	w.round.rounds = []recertify.Shown{shown, halted, closed}
+	own := seat("l2", "sasaki", "佐々木 健", recertify.Waits)
+	own.No = &recertify.Refusal{Reason: "own", Is: recertify.Forbidden, Says: policy.Words{JA: "自分のものは、自分では確認できません。", EN: "Nobody confirms what is their own."}}
+	company := seat("l3", "gyosha1", "=cmd|x", recertify.Waits)
+	company.Kind, company.Company, company.LastUse = directory.KindContractor, "例システム <i>", time.Time{}
+	decided := seat("l4", "mori", "森", recertify.Confirmed)
+	decided.DecidedBy, decided.DecidedAt, decided.Comment = sasakiRef, t0, "継続"
+	held := seat("l5", "kinkyu", "緊急", recertify.Held)
+	held.Reason = "sealed"
+	moved := seat("l6", "ido", "異動", recertify.Void)
+	moved.Reason = recertify.Moved
+	first := seat("l1", "tanaka", "田中 <b> 太郎", recertify.Waits)
+	switch kind {
+	case policy.RecertifyEligibility:
+		first.Object, first.About = "cn=dba,ou=groups", []string{"db-admin"}
+		company.Object, company.About = recertify.RuleObject+"db-admin", []string{"db-admin"}
+	case policy.RecertifyPermits:
+		first.Object, first.Line.Why, first.Until = "p1", "在宅勤務のため", t0.AddDate(0, 3, 0)
+	}
+	w.round.sheet = recertify.Sheet{Shown: shown, Lines: []recertify.Seen{first, own, company, decided, held, moved}, Next: "l6"}
+	return w
+}
+
+func init() {
+	for _, name := range []string{"round-permits", "round-some", "round-wrong"} {
+		alike[name] = true
+	}
+	scenes = append(scenes, []scene{
+		{"recertify", 200, func(w *world) *answer { return atTable(w, policy.RecertifyIDs).get("/recertify") }},
+		{"recertify-none", 200, func(w *world) *answer {
+			atTable(w, policy.RecertifyIDs).round.rounds = nil
+			return w.get("/recertify")
+		}},
+		{"round", 200, func(w *world) *answer {
+			return atTable(w, policy.RecertifyIDs).get("/recertify/r1?done=confirm&n=3")
+		}},
+		{"round-eligibility", 200, func(w *world) *answer {
+			return atTable(w, policy.RecertifyEligibility).get("/recertify/r1?show=all&section=joho&after=l1")
+		}},
+		{"round-permits", 200, func(w *world) *answer { return atTable(w, policy.RecertifyPermits).get("/recertify/r1") }},
+		{"round-stale", 200, func(w *world) *answer {
+			atTable(w, policy.RecertifyIDs).round.sheet.StepUp = freshly
+			return w.get("/recertify/r1")
+		}},
+		{"round-wrong", 422, func(w *world) *answer {
+			atTable(w, policy.RecertifyIDs).round.actErr = &recertify.Refusal{Reason: "required", Is: recertify.Invalid, Field: "comment", Says: policy.Words{JA: "終わらせる理由を書いてください。", EN: "Please say why it ends."}}
+			return w.post("/recertify/r1", "answer", "end", "line", "l1", "comment", "")
+		}},
+		{"round-some", 409, func(w *world) *answer {
+			atTable(w, policy.RecertifyIDs).round.result = recertify.Result{Confirmed: 1, Not: []recertify.NotDone{{Line: seat("l4", "mori", "森", recertify.Confirmed).Line, Why: &recertify.Refusal{Is: recertify.Conflict, Says: policy.Words{JA: "もう決まっています。", EN: "It is decided already."}, Articles: []policy.Article{"62-6"}}}}}
+			return w.post("/recertify/r1", "answer", "confirm", "line", "l4")
+		}},
+	}...)
+}
+
+func TestRecertifyPages(t *testing.T) {
+	w := atTable(newWorld(t), policy.RecertifyIDs)
+	w.get("/recertify").is(200).says(`href="/recertify" aria-current="true"`, "IDの棚卸し &lt;b&gt;", "あなたの確認を待っているものが2件", `href="/recertify/r1"`, "決定待ち", `section=joho`)
+	w.get("/me").is(200).says(`href="/recertify"`, "棚卸し：確認するものが")
+	w.get("/recertify/r1").is(200).says("田中 &lt;b&gt; 太郎", `id="l-l1" name="line"`, `id="l-l3"`, "自分のものは、自分では確認できません", "例システム &lt;i&gt;", "封印した緊急用のID", "新しい室課が次の回に", "一度も使われていません", "継続", "after=l6").
+		keepsSilentOn(`id="l-l2"`, `id="l-l4"`)
+	if got := w.round.did[len(w.round.did)-1]; got != "sheet r1 /open/true/" {
+		t.Errorf("it asked for %s", got)
+	}
+	w.get("/recertify/r1?show=all&section=joho&after=l1").is(200)
+	if got := w.round.did[len(w.round.did)-1]; got != "sheet r1 joho//false/l1" {
+		t.Errorf("it asked for %s", got)
+	}
+	w.round.did, w.round.result = nil, recertify.Result{Confirmed: 2}
+	a := w.post("/recertify/r1?section=joho", "answer", "confirm", "line", "l3").is(http.StatusSeeOther)
+	if to := a.Header.Get("Location"); to != "/recertify/r1?done=confirm&n=2&section=joho" {
+		t.Errorf("led to %s", to)
+	}
+	w.round.result = recertify.Result{Ended: 1, Owed: 1}
+	w.post("/recertify/r1", "answer", "end", "line", "l1", "comment", " 退職 ").is(http.StatusSeeOther)
+	w.post("/recertify/r1", "line", "l1").is(422).says("終わらせる」かを選んでください", `id="l-l1" name="line" type="checkbox" value="l1" checked`)
+	if got := strings.Join(w.round.did, "; "); !strings.Contains(got, "r1 l3 false ") || !strings.Contains(got, "r1 l1 true 退職") {
+		t.Errorf("did %s", got)
+	}
+	w.round.actErr = &recertify.Refusal{Reason: "lines", Is: recertify.Invalid, Field: "line", Says: policy.Words{JA: "確認するものを選んでください。", EN: "Choose some."}}
+	w.post("/recertify/r1", "answer", "confirm").is(422).says(`href="#lines"`, "確認するものを選んでください")
+	w.round.actErr = freshly
+	if to := w.post("/recertify/r1", "answer", "confirm", "line", "l1").is(http.StatusSeeOther).Header.Get("Location"); !strings.HasPrefix(to, "/signin?") {
+		t.Errorf("an old sign-in is led to %s", to)
+	}
+	w.round.actErr = nil
+	file := w.get("/recertify/r1/file").is(200).says("\ufeffsection,login,name", "joho,gyosha1,'=cmd|x,contractor")
+	if got := file.Header.Get("Content-Disposition"); !strings.Contains(got, ".csv") {
+		t.Errorf("a file called %s", got)
+	}
+	w.round.sheet.StepUp = freshly
+	w.get("/recertify/r1").is(200).says("/signin?").keepsSilentOn(`name="answer"`)
+	w.round.lookErr = &recertify.Refusal{Reason: "no_post", Is: recertify.Forbidden, Says: policy.Words{JA: "棚卸しは、管理者が見ます。", EN: "For managers."}}
+	w.get("/recertify").is(403).says("棚卸しは、管理者が見ます。")
+	w.round.lookErr = recertify.ErrNotFound
+	w.get("/recertify/none").is(404)
+	w.round.lookErr = errStore
+	w.get("/recertify").is(500).keepsSilentOn(errStore.Error())
+}
