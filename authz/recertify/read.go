@@ -144,13 +144,17 @@ func (b *Book) Waiting(ctx context.Context, o signin.Origin, cookie string) (int
 	if err != nil {
 		return 0, err
 	}
+	return b.waitingFor(ctx, by)
+}
+
+func (b *Book) waitingFor(ctx context.Context, by approval.Approver) (int, error) {
 	v := b.seeing(by)
 	if !v.any() {
 		return 0, nil
 	}
 	where, args := v.sieve(true, []any{string(by.Person.ID)})
 	var n int
-	err = b.DB.QueryRow(ctx, `
+	err := b.DB.QueryRow(ctx, `
 		SELECT COUNT(*) FROM recertify_line
 		WHERE  campaign IN (SELECT id FROM recertify_campaign WHERE state = 'open') AND state = 'open' AND person_id <> $1`+where, args...).Scan(&n)
 	return n, err
@@ -165,6 +169,10 @@ func (b *Book) Rounds(ctx context.Context, o signin.Origin, cookie string) ([]Sh
 	if err != nil {
 		return nil, err
 	}
+	return b.roundsFor(ctx, by)
+}
+
+func (b *Book) roundsFor(ctx context.Context, by approval.Approver) ([]Shown, error) {
 	v := b.seeing(by)
 	if !v.any() {
 		return nil, b.refuse(ctx, by, Round{}, noneOfYours())
@@ -254,6 +262,10 @@ func (b *Book) Sheet(ctx context.Context, o signin.Origin, cookie, round string,
 	if err != nil {
 		return Sheet{}, err
 	}
+	return b.sheetFor(ctx, by, round, q)
+}
+
+func (b *Book) sheetFor(ctx context.Context, by approval.Approver, round string, q Query) (Sheet, error) {
 	v := b.seeing(by)
 	r, err := roundOf(ctx, b.DB, round)
 	if err == nil && r.State == Freezing {
@@ -328,6 +340,10 @@ func (b *Book) Each(ctx context.Context, o signin.Origin, cookie, round string, 
 	if err != nil {
 		return err
 	}
+	return b.eachFor(ctx, by, round, each)
+}
+
+func (b *Book) eachFor(ctx context.Context, by approval.Approver, round string, each func(Round, Line) error) error {
 	v := b.seeing(by)
 	r, err := roundOf(ctx, b.DB, round)
 	if err != nil {

@@ -144,6 +144,7 @@ func (h *house) roundState(r *web.Request, s recertify.State) tag {
 type roundPage struct {
 	Rooms    []room
 	Path     string
+	Here     string // with what is narrowed, for the answer to come back to
 	Round    roundCard
 	Lines    []roundLine
 	Can      bool // one of them is the reader's to decide
@@ -212,6 +213,9 @@ func (h *house) roundPage(w http.ResponseWriter, r *web.Request, step signin.Ste
 	}
 	choose := func(name, value, says string) option { return option{value, says, asked.Get(name) == value} }
 	for _, part := range sheet.Parts {
+		if part.Section == "" {
+			continue // "" is all of them
+		}
 		p.Sections = append(p.Sections, choose("section", part.Section, sectionName(r, part.Section)))
 	}
 	p.Shows = []option{choose("show", "mine", g.say("recertify.show_mine")), choose("show", "open", g.say("recertify.show_open")), choose("show", "all", g.say("recertify.show_all"))}
@@ -230,6 +234,7 @@ func (h *house) roundPage(w http.ResponseWriter, r *web.Request, step signin.Ste
 		}
 		return here(path, to)
 	}
+	p.Here = at("")
 	if q.After != "" {
 		p.First = at("")
 	}

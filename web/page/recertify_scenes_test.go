@@ -147,7 +147,7 @@ func TestRecertifyPages(t *testing.T) {
 	if got := w.round.did[len(w.round.did)-1]; got != "sheet r1 /open/true/" {
 		t.Errorf("it asked for %s", got)
 	}
-	w.get("/recertify/r1?show=all&section=joho&after=l1").is(200)
+	w.get("/recertify/r1?show=all&section=joho&after=l1").is(200).says(`action="/recertify/r1?section=joho&amp;show=all"`)
 	if got := w.round.did[len(w.round.did)-1]; got != "sheet r1 joho//false/l1" {
 		t.Errorf("it asked for %s", got)
 	}
