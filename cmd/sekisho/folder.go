@@ -56,7 +56,7 @@ func devURL(f folder.Folder) *url.URL {
 func devDirectory(serverURL string, password secret.Text) ldap.Config {
 	return ldap.Config{
 		Servers: []string{serverURL}, BindDN: sample.AdminDN, BindPassword: password,
-		BaseDN: sample.BaseDN, Schema: "embedded", PlaceholderMember: sample.AdminDN,
+		BaseDN: sample.BaseDN, Schema: "embedded", PlaceholderMember: sample.Placeholder,
 		OpTimeout: 15 * time.Second, // this directory hashes on the cores that serve: a crowd waits for its turn, not for a network
 	}
 }

@@ -15,6 +15,7 @@ var misreadings = []struct {
 	{regexp.MustCompile(`^unknown flag (\S+?)(?:, did you mean (.+)\?)?$`), "$1 という指定はありません"},
 	{regexp.MustCompile(`^unexpected argument (.+?)(?:, did you mean (.+)\?)?$`), "$1 は余分か、打ち間違いです"},
 	{regexp.MustCompile(`^expected one of (.+)$`), "次のどれかを続けてください: $1"},
+	{regexp.MustCompile(`^missing flags: (.+)$`), "$1 を書いてください"},
 	{regexp.MustCompile(`^expected "(.+)"$`), "$1 を書いてください"},
 	{regexp.MustCompile(`^(\S+): expected .+ value but got .+$`), "$1 に値を書いてください"},
 }

@@ -55,7 +55,7 @@ func moveIn(ctx context.Context, h *house.House, f folder.Folder, s *sample.Secr
 				}
 			}
 			if kind, ok := closures[p.State]; ok {
-				if err := standing.Set(ctx, tx, person.ID, kind, h.Clock.Now(), time.Time{}, "sample", "system"); err != nil {
+				if err := standing.Set(ctx, tx, person.ID, kind, h.Clock.Now(), time.Time{}, "見本 / sample", "system"); err != nil {
 					return err
 				}
 			}

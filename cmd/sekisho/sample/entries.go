@@ -39,13 +39,15 @@ func Entries(now time.Time, s *Secrets, add func(dn string, attributes map[strin
 // directory has it.
 const AdminsDN = "ou=admins," + BaseDN
 
+// Placeholder stands for nobody in a group that may not be empty.
+const Placeholder = "cn=nobody," + BaseDN
+
 // Lendable are the groups and IDs that the sample lends and shares. Nobody is a
-// member of a group but the one that stands for nobody, which keeps it from being
-// empty; the IDs are closed and have no password that anybody knows.
+// member of a group but Placeholder; the IDs are closed and have no password that anybody knows.
 func Lendable(add func(dn string, attributes map[string][]string) error) error {
 	for _, cn := range []string{"db-admins", "juki-batch", "server-admins"} {
 		err := add("cn="+cn+",ou=groups,"+BaseDN, map[string][]string{
-			"objectClass": {"top", "groupOfNames"}, "cn": {cn}, "member": {"cn=nobody," + BaseDN},
+			"objectClass": {"top", "groupOfNames"}, "cn": {cn}, "member": {Placeholder},
 		})
 		if err != nil {
 			return err
