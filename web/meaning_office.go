@@ -83,11 +83,11 @@ func lines(f *oath.Faults) []FieldError {
 			return append(out, FieldError{"data", "more", policy.Words{
 				JA: fmt.Sprintf("ほかに%d件あります。", n), EN: fmt.Sprintf("There are %d more.", n)}})
 		}
-		name := "data"
 		if one.Line == 0 && one.Field == "key" {
-			name = "key"
+			out = append(out, FieldError{"key", one.Rule, one.Detail})
+			continue
 		}
-		out = append(out, FieldError{name, one.Rule, policy.Words{JA: one.Text("ja"), EN: one.Text("en")}})
+		out = append(out, FieldError{"data", one.Rule, policy.Words{JA: one.Text("ja"), EN: one.Text("en")}})
 	}
 	return out
 }

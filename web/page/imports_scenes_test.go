@@ -180,6 +180,12 @@ func init() {
 	}...)
 }
 
+// TestImportsSayHowFar: the list says how far each file has come and what went wrong.
+func TestImportsSayHowFar(t *testing.T) {
+	t.Parallel()
+	atCabinet(newWorld(t), filed(personnel.Done)).get("/imports").is(200).says("3件のうち1件を反映", "1件は反映できません")
+}
+
 // TestImportSaysWhatEnds: what a move takes with it is named as its owner knows it.
 func TestImportSaysWhatEnds(t *testing.T) {
 	t.Parallel()

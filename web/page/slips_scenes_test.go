@@ -49,7 +49,7 @@ func init() {
 
 func TestSlips(t *testing.T) {
 	o := handing(newWorld(t))
-	o.get("/slips").is(200).says(`value="abe"`, "例 &lt;i&gt; abe", "期限切れ", "まだ一度も使っていません", `href="/slips" aria-current="true"`)
+	o.get("/slips").is(200).says(`value="abe"`, "例 &lt;i&gt; abe", "期限切れ", "ありません（一度も使われていないID）", `href="/slips" aria-current="true"`)
 	if !strings.HasPrefix(o.last(), "find ") || !strings.Contains(o.last(), "true") {
 		t.Errorf("did %q", o.last())
 	}
