@@ -20,7 +20,7 @@ import (
 const (
 	lookEvery = 2 * time.Second
 	// batch is how many steps one transaction intends, and one confirms.
-	batch = 50
+	batch = 100
 	// hands are how many of them are in the directory at a time.
 	hands = 4
 	// workLasts is for how long a step is in one gateway's hands: who died at it is
@@ -289,14 +289,18 @@ func (b *Book) look(ctx context.Context, jobs []*job) {
 }
 
 // write has the directory be as intended steps say, and reads it back. It ends before the
-// time for which they are in this gateway's hands does.
+// time for which they are in this gateway's hands does; a part of that is left for reading,
+// so that where the directory is slow the steps that it took are confirmed.
 func (b *Book) write(ctx context.Context, jobs []*job) error {
-	ctx, cancel := context.WithTimeout(ctx, store.FromMicros(jobs[0].until).Sub(b.Now()))
+	left := store.FromMicros(jobs[0].until).Sub(b.Now())
+	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
+	writing, stop := context.WithTimeout(ctx, left*7/10)
+	defer stop()
 	died := make(chan error, len(jobs))
 	each(jobs, func(j *job) {
 		if j.problem == nil {
-			j.problem = b.bring(ctx, j)
+			j.problem = b.bring(writing, j)
 		}
 		if err := b.at("line"); err != nil {
 			died <- err

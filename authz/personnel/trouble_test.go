@@ -134,6 +134,45 @@ func TestAway(t *testing.T) {
 	w.want("back", after)
 }
 
+// TestOneIsStuck: an entry that the directory does not come back from keeps no other from
+// being confirmed in the time that the steps are in hand.
+func TestOneIsStuck(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	i := w.propose("number,name,section\nK-tanaka,例 tanaka,zaisei\nK-suzuki,例 suzuki,joho\nK-ito,例 ito,jinji\n")
+	w.decide("kobayashi", i.ID, true)
+	w.at(effective)
+	w.Book = w.gateway(&stuck{w.dir, "tanaka"})
+	jobs, err := w.due(t.Context(), batch)
+	w.must(err)
+	w.look(t.Context(), jobs)
+	jobs, err = w.intend(t.Context(), jobs)
+	w.must(err)
+	w.clock.Advance(workLasts - 2*time.Second) // nobody waits for longer than what is left
+	w.must(w.write(t.Context(), jobs))
+	failed, err := w.settled(t.Context(), jobs)
+	if err != nil || failed != 1 || w.is("suzuki") != "joho +staff" || w.is("ito") != "jinji +staff" {
+		t.Errorf("%d failed, %v", failed, err)
+	}
+	if p, err := w.Progress(t.Context(), i.ID); err != nil || p.Done != 2 || p.Failed != 0 {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+// stuck is a directory that never answers about one login.
+type stuck struct {
+	Directory
+	login string
+}
+
+func (s *stuck) Amend(ctx context.Context, p directory.Person, d directory.Amendment) error {
+	if p.Login == s.login {
+		<-ctx.Done()
+		return directory.ErrAway
+	}
+	return s.Directory.Amend(ctx, p, d)
+}
+
 // away is a directory that may be away.
 type away struct {
 	Directory
