@@ -444,6 +444,27 @@ func permitGivenUp(t *testing.T, d lender) {
 	if got := session(); got != 200 || tanaka.Cookies["__Host-sekisho"] != handle {
 		t.Errorf("back inside: %d", got)
 	}
+	// Given up there, it is the same. A sign-out ends both.
+	form := func(path string) {
+		t.Helper()
+		a, err := tanaka.Send("POST", path, "application/x-www-form-urlencoded", []byte("csrf_token="+tanaka.CSRF))
+		if err != nil || a.Status != http.StatusSeeOther {
+			t.Fatalf("%s: %d %s, %v", path, a.Status, a.Body, err)
+		}
+	}
+	begin()
+	form("/signin/restart")
+	if tanaka.From = inside; session() != 200 || tanaka.Cookies["__Host-sekisho"] != handle {
+		t.Error("started again outside, the browser has lost what it had inside")
+	}
+	begin()
+	form("/signout")
+	gone := tanaka.Fork()
+	if gone.From, gone.Cookies["__Host-sekisho"] = inside, handle; gone.Do(t, "GET", "/api/v1/session", nil).Status != 401 || len(tanaka.Cookies["__Host-sekisho"]+tanaka.Cookies["__Host-sekisho-former"]) > 0 {
+		t.Error("signed out half-way, the session of inside goes on")
+	}
+	tanaka = d.in(t, "tanaka")
+	handle = tanaka.Cookies["__Host-sekisho"]
 	begin()
 	if s, a := tanaka.TOTP(t, harness.Code(t, *p.TOTPSecret, tanaka.Now(t))); s.State != "terminal_check" {
 		t.Fatalf("going on: %d %s", a.Status, a.Body)
