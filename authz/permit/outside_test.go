@@ -113,6 +113,10 @@ func TestTerminalIsEnrolled(t *testing.T) {
 		t.Fatalf("with a private terminal: %s", got)
 	}
 	w.policy.Remote.LentByRemotePermit = false
+	w.past(10 * time.Minute) // what was changed lately is read anew in any case
+	if got := w.enters("tanaka"); got != "allowed" {
+		t.Fatalf("a while later: %s", got)
+	}
 	w.enrols("jitaku-pc", policy.TerminalLent)
 	if got := w.enters("tanaka"); got != "no_terminal" {
 		t.Errorf("it is the prefecture's now, and not lent: %s", got)
