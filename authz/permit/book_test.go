@@ -12,6 +12,7 @@ import (
 	"sekisho/authn/session"
 	"sekisho/authz/approval"
 	"sekisho/policy"
+	"sekisho/policy/store"
 )
 
 // why is the reason or the rules for which something was refused.
@@ -340,4 +341,35 @@ func (s *stopping) DecideWith(ctx context.Context, by approval.Approver, id stri
 		return approval.View{}, s.err
 	}
 	return s.Matters.DecideWith(ctx, by, id, yes, comment, confirmed)
+}
+
+// TestEndAsked: who moved loses what they asked for before, in force or waiting, and
+// keeps what they asked for since; what is the house's goes on.
+func TestEndAsked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	other := func(w *Wish) { w.Stated = Stated{"terminal": {"kashi-01"}, "applications": {"juki"}} }
+	before, waits := w.given("tanaka", remote(), "cho"), w.asks("tanaka", remote(other))
+	colleague := w.given("sato", remote(), "cho")
+	moved := w.clock.Now().Add(time.Hour)
+	w.clock.Advance(time.Hour)
+	since := w.given("tanaka", remote(other), "cho")
+	var n int
+	w.must(w.DB.WithTx(t.Context(), func(tx *store.Tx) (err error) {
+		n, err = w.EndAsked(t.Context(), tx, "id-tanaka", moved, "oda", "handover over")
+		return err
+	}))
+	if n != 2 {
+		t.Errorf("%d ended", n)
+	}
+	for _, tt := range []struct {
+		name string
+		m    Permit
+		want State
+	}{{"asked before", before, Revoked}, {"waiting since before", waits, Cancelled}, {"asked since", since, Approved}, {"a colleague's", colleague, Approved}} {
+		m, err := read(t.Context(), w.DB, tt.m.ID)
+		if w.must(err); m.State(w.clock.Now()) != tt.want {
+			t.Errorf("%s: %s", tt.name, m.State(w.clock.Now()))
+		}
+	}
 }

@@ -468,13 +468,23 @@ func (b *Book) Enrolled(ctx context.Context, tx *store.Tx, terminal string) erro
 // table, in the caller's transaction: for who is closed out. What an application may be
 // reached by is the house's and goes on. Call Changed after its commit.
 func (b *Book) EndOf(ctx context.Context, tx *store.Tx, who directory.PersonID, by, why string) (int, error) {
-	o := over{to: Revoked, by: Ref{Login: by}, why: why}
-	n, err := b.voidThose(ctx, tx, o, `person_id = $1`, string(who))
+	return b.endOf(ctx, tx, who, over{to: Revoked, by: Ref{Login: by}, why: why}, `person_id = $1`)
+}
+
+// EndAsked is EndOf of what was asked for before a time: for who has another section
+// since, whose permits are of what they do there.
+func (b *Book) EndAsked(ctx context.Context, tx *store.Tx, who directory.PersonID, before time.Time, by, why string) (int, error) {
+	return b.endOf(ctx, tx, who, over{to: Revoked, by: Ref{Login: by}, why: why}, `person_id = $1 AND asked_at < $2`, store.Micros(before))
+}
+
+func (b *Book) endOf(ctx context.Context, tx *store.Tx, who directory.PersonID, o over, which string, more ...any) (int, error) {
+	args := append([]any{string(who)}, more...)
+	n, err := b.voidThose(ctx, tx, o, which, args...)
 	if err != nil {
 		return n, err
 	}
-	more, err := b.endThose(ctx, tx, o, `person_id = $1 AND state = 'approved' AND kind <> 'zone_crossing'`, string(who))
-	return n + more, err
+	ended, err := b.endThose(ctx, tx, o, which+` AND state = 'approved' AND kind <> 'zone_crossing'`, args...)
+	return n + ended, err
 }
 
 // EndOne takes one permit away in the caller's transaction, with its entry on the trail

@@ -96,7 +96,7 @@ func (b *Book) became(ctx context.Context, tx *store.Tx, j *job) error {
 		err = b.follows(ctx, tx, j)
 	case stepHandover:
 		e.Action = "person.handover_ended"
-		err = b.ends(ctx, tx, j, false, true, "handover over")
+		err = b.handedOver(ctx, tx, j)
 	case stepUndo:
 		e.Action = "person.undone"
 		err = b.unfollows(ctx, tx, j)

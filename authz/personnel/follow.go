@@ -86,6 +86,24 @@ func (b *Book) ends(ctx context.Context, tx *store.Tx, j *job, leases, permits b
 	return nil
 }
 
+// handedOver ends the permits that somebody kept in order to hand over: those that they
+// asked for before they moved. What was asked for since is of the new section.
+func (b *Book) handedOver(ctx context.Context, tx *store.Tx, j *job) error {
+	if b.Permits == nil || j.who.ID == "" {
+		return nil
+	}
+	var moved int64
+	if err := tx.QueryRow(ctx, `SELECT done_at FROM personnel_step WHERE import = $1 AND n = $2 AND step = $3`, j.importID, j.n, stepApply).Scan(&moved); err != nil {
+		return err
+	}
+	before := when(moved)
+	if before.IsZero() { // the move itself is still being tried
+		before = b.Now()
+	}
+	_, err := b.Permits.EndAsked(ctx, tx, j.who.ID, before, j.by, "handover over")
+	return err
+}
+
 // unfollows turns round what follows turned.
 func (b *Book) unfollows(ctx context.Context, tx *store.Tx, j *job) error {
 	c, now := j.change, b.Now()

@@ -68,6 +68,13 @@ type Leases interface {
 	Changed(ctx context.Context)
 }
 
+// Permits can also be ended as far as they were asked for before a time; permit.Book is
+// one.
+type Permits interface {
+	Leases
+	EndAsked(ctx context.Context, tx *store.Tx, who directory.PersonID, before time.Time, by, why string) (int, error)
+}
+
 // Sessions end what somebody has open; session.Sessions are some.
 type Sessions interface {
 	EndAll(ctx context.Context, tx *store.Tx, person directory.PersonID, login, except, why string) error
@@ -86,8 +93,8 @@ type House struct {
 	Policy    func() *policy.Policy
 	Directory Directory
 	Sessions  Sessions
-	Leases    Leases // nil: nothing is lent
-	Permits   Leases // nil: nothing is permitted
+	Leases    Leases  // nil: nothing is lent
+	Permits   Permits // nil: nothing is permitted
 	Life      Life
 	Matters   *approval.Book
 	Notices   Notices                                    // nil: nobody is told
