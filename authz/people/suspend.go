@@ -44,6 +44,12 @@ func (s *Service) Suspend(ctx context.Context, o signin.Origin, cookie, login, r
 		detail["until"] = until.UTC().Format(time.RFC3339)
 	}
 	err = s.commit(ctx, d, d.entry(object(d.on), reason, detail), func(tx *store.Tx) error {
+		switch so, err := s.suspendedSo(ctx, tx, d, reason, until); {
+		case err != nil:
+			return err
+		case so:
+			return errSo
+		}
 		if err := s.shut(ctx, tx, d.on, d.by.Login, reason, until); err != nil {
 			return err
 		}
@@ -54,6 +60,9 @@ func (s *Service) Suspend(ctx context.Context, o signin.Origin, cookie, login, r
 		}
 		return s.tell(ctx, tx, d, notice.Suspended, map[string]string{"by": d.by.Name, "reason": reason})
 	})
+	if errors.Is(err, errSo) {
+		return nil
+	}
 	if err == nil && s.Leases != nil {
 		s.Leases.Changed(ctx)
 	}
@@ -61,6 +70,19 @@ func (s *Service) Suspend(ctx context.Context, o signin.Origin, cookie, login, r
 		s.Permits.Changed(ctx)
 	}
 	return err
+}
+
+// errSo: what is asked for is so already. A request that is sent again, because its answer
+// was lost, is entered once and told once.
+var errSo = errors.New("it is so already")
+
+// suspendedSo reports whether the same person has suspended somebody in the same words
+// and for as long.
+func (s *Service) suspendedSo(ctx context.Context, tx *store.Tx, d deed, reason string, until time.Time) (bool, error) {
+	before, err := standing.Records(ctx, tx, d.on.ID, s.In.Now())
+	return slices.ContainsFunc(before, func(r standing.Record) bool {
+		return r.Kind == standing.Suspended && r.By == d.by.Login && r.Reason == reason && r.Until.Equal(until.Truncate(time.Microsecond))
+	}), err
 }
 
 // shut is a suspension without whoever suspends and those who are told.
