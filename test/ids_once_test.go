@@ -119,7 +119,11 @@ func TestIDsOnceAfterRestart(t *testing.T) {
 		return i.State == "done"
 	})
 	send("kato", file+"/undo", saying{"reason": "誤り"}, http.StatusOK, false)
-	send("kobayashi", file+"/approve", saying{}, http.StatusOK, false)
+	var asked struct {
+		Undo string `json:"undo_id"`
+	}
+	by["kato"].Do(t, "GET", "/api/v1"+file, nil).Into(t, &asked)
+	send("kobayashi", file+"/approve", saying{"undo": asked.Undo}, http.StatusOK, false)
 	restart()
 	harness.Until(t, "the file to be undone", func() bool {
 		var i struct{ State string }

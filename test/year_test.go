@@ -1,0 +1,653 @@
+package test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	goldap "github.com/go-ldap/ldap/v3"
+
+	"sekisho/test/harness"
+)
+
+// jst is the calendar of the prefecture.
+var jst = time.FixedZone("JST", 9*60*60)
+
+// A year is the sample prefecture from one 1 April of Japan to the next, with the clock
+// of control.
+type year struct {
+	lender
+	t       *testing.T
+	first   time.Time                  // the 1 April on which it begins
+	joined  map[string]*harness.Member // those of the file of 1 April
+	permits [2]string                  // suzuki's and ito's, until the end of the fiscal year
+	uuid    string                     // of who is appointed anew
+}
+
+// officials decide, administer and read reports. They are at work each month, so that
+// nobody of them is found unused.
+var officials = []string{"sato", "kobayashi", "kato", "yoshida", "nakamura", "yamamoto", "ito"}
+
+// to moves the clock to a time of the year: so many months after April.
+func (y *year) to(month, day, hour, minute int) {
+	y.t.Helper()
+	at := y.at(month, day, hour, minute)
+	by := at.Sub(y.now(y.t))
+	if by < 0 {
+		y.t.Fatalf("the clock is past %v", at)
+	}
+	y.Advance(y.t, by)
+}
+
+func (y *year) at(month, day, hour, minute int) time.Time {
+	return time.Date(y.first.Year(), time.April+time.Month(month), day, hour, minute, 0, 0, jst)
+}
+
+// day is a day of the year as a file writes it.
+func (y *year) day(month, day int) string { return y.at(month, day, 0, 0).Format(time.DateOnly) }
+
+// proposes brings a file of personnel changes at a terminal, which waits for somebody.
+func (y *year) proposes(effective, text string) string {
+	y.t.Helper()
+	args := []string{"people", "import", "--data", y.Folder, "--propose", "--format", "json"}
+	if effective != "" {
+		args = append(args, "--effective", effective)
+	}
+	out, errs, status := harness.Run(y.t, "sekisho", append(args, writeFile(y.t, "jinji.csv", text))...)
+	var said struct{ Import, State string }
+	if err := json.Unmarshal([]byte(out), &said); status != 0 || err != nil || said.State != "proposed" {
+		y.t.Fatalf("proposing a file: %d %v %s%s", status, err, out, errs)
+	}
+	return said.Import
+}
+
+// importDo acts on an import by the API, and is the state that it is in then.
+func (y *year) importDo(by borrower, id, act string, body any) harness.Answer {
+	y.t.Helper()
+	return by.Do(y.t, "POST", "/api/v1/imports/"+id+"/"+act, body)
+}
+
+// is waits for an import to be in a state.
+func (y *year) is(by borrower, id, state string) {
+	y.t.Helper()
+	var i struct {
+		State  string
+		Failed int
+	}
+	harness.Until(y.t, "the import to be "+state, func() bool {
+		by.Do(y.t, "GET", "/api/v1/imports/"+id, nil).Into(y.t, &i)
+		return i.State == state
+	})
+	if i.Failed != 0 {
+		y.t.Errorf("%d lines of the import failed", i.Failed)
+	}
+}
+
+// lines waits until so many lines of an import are carried out.
+func (y *year) lines(by borrower, id string, want int) {
+	y.t.Helper()
+	var i struct{ Done, Failed int }
+	harness.Until(y.t, "the lines to be carried out", func() bool {
+		by.Do(y.t, "GET", "/api/v1/imports/"+id, nil).Into(y.t, &i)
+		return i.Done+i.Failed >= want
+	})
+	if i.Failed != 0 {
+		y.t.Errorf("%d lines failed", i.Failed)
+	}
+}
+
+// swept waits for a sweep since a time to have come to its end, and is how many IDs it
+// read.
+func (y *year) swept(since time.Time) (people int) {
+	y.t.Helper()
+	sato := y.in(y.t, "sato")
+	harness.Until(y.t, "a sweep to come to its end", func() bool {
+		var r struct {
+			AsOf   *time.Time `json:"as_of"`
+			People int
+		}
+		sato.Do(y.t, "GET", "/api/v1/reports/dormant", nil).Into(y.t, &r)
+		people = r.People
+		return r.AsOf != nil && !r.AsOf.Before(since)
+	})
+	return people
+}
+
+// entry is what the directory has of an ID, nil for nothing.
+func (y *year) entry(login string) (e *goldap.Entry) {
+	y.t.Helper()
+	directoryDo(y.t, y.Dev, func(c *goldap.Conn) error {
+		r, err := c.Search(goldap.NewSearchRequest(y.LDAP.BaseDN, goldap.ScopeWholeSubtree, goldap.NeverDerefAliases, 0, 0, false,
+			"(uid="+login+")", []string{"departmentNumber", "pwdAccountLockedTime", "entryUUID"}, nil))
+		if err == nil && len(r.Entries) > 0 {
+			e = r.Entries[0]
+		}
+		return err
+	})
+	return e
+}
+
+// opens reports whether an application's door is open to somebody.
+func (y *year) opens(c *harness.Client, app string) bool {
+	y.t.Helper()
+	a := c.Fork().Do(y.t, "GET", "/auth/check", nil, "X-Original-URL", "http://"+app+".localhost/", "X-Original-Method", "GET")
+	return a.Status == http.StatusOK
+}
+
+// inside reports whether a session lives.
+func (y *year) inside(c *harness.Client) bool {
+	y.t.Helper()
+	return c.Fork().Do(y.t, "GET", "/api/v1/session", nil).Status == http.StatusOK
+}
+
+// comes signs in somebody who joined.
+func (y *year) comes(login string) *harness.Client {
+	y.t.Helper()
+	c := harness.NewClient(y.URL)
+	y.joined[login].SignIn(y.t, c)
+	return c
+}
+
+// refused tries a right password of somebody whose ID is over.
+func (y *year) refused(when, login, password string) {
+	y.t.Helper()
+	if s, a := harness.NewClient(y.URL).Password(y.t, login, password); a.Status != http.StatusUnauthorized || a.Code() != "refused" {
+		y.t.Errorf("%s %s: %d %q %s", when, login, a.Status, s.State, a.Body)
+	}
+}
+
+// mailed is the last letter to somebody with a subject since a time, "" for none.
+func (y *year) mailed(login, subject string, since time.Time) (text string) {
+	y.t.Helper()
+	for _, m := range mailTo(y.t, y.Dev, login+"@pref.example") {
+		if strings.Contains(m.Subject, subject) && !m.At.Before(since) {
+			text = m.Text
+		}
+	}
+	return text
+}
+
+// waiting is the path of what waits for somebody's decision and says one of some words.
+func (y *year) waiting(o officeSession, words ...string) string {
+	y.t.Helper()
+	for _, path := range regexp.MustCompile(`/approvals/[A-Za-z0-9_-]+`).FindAllString(o.page("/approvals", http.StatusOK), -1) {
+		page := o.page(path, http.StatusOK)
+		if slices.ContainsFunc(words, func(one string) bool { return strings.Contains(page, one) }) {
+			return path
+		}
+	}
+	return ""
+}
+
+var slipOf = regexp.MustCompile(`(?s)<article class="slip".*?<p class="secret" translate="no">([^<]+)</p>.*?<p class="secret" translate="no">([^<]+)</p>`)
+
+var keptReport = regexp.MustCompile(`/kept-reports/[A-Za-z0-9_-]+`)
+
+const (
+	reportIsReady = "A scheduled report is ready"
+	willBeClosed  = "Your unused ID will be disabled"
+	wasClosed     = "Your unused ID was disabled"
+)
+
+// TestYearOfThePrefecture is a fiscal year as the prefecture sees it, month by month: who
+// joins, moves, is on leave and leaves on 1 April; contracts that end; an ID that nobody
+// uses, to its deletion; a file that was wrong; permits until the year's end; the report
+// on the first of each month; and past 3/31 to 4/1 in Japan (articles 38-7, 46, 62-3 to
+// 62-5, 63-2(1), 67-2; F15 of security.md section 3).
+func TestYearOfThePrefecture(t *testing.T) {
+	t.Parallel()
+	y := &year{lender: newLender(t), t: t, joined: map[string]*harness.Member{}}
+	t.Cleanup(func() {
+		if t.Failed() {
+			for line := range strings.Lines(y.Log()) {
+				if strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR") {
+					t.Log(line)
+				}
+			}
+		}
+	})
+	y.begins()
+	for _, part := range []struct {
+		name string
+		play func()
+	}{
+		{"1 April", y.april}, {"the first months", y.spring}, {"summer and autumn", y.autumn}, {"winter", y.winter}, {"the year's end", y.march}, {"the next 1 April", y.next},
+	} {
+		if part.play(); t.Failed() {
+			t.Fatal("in ", part.name)
+		}
+	}
+	y.onTheTrail()
+}
+
+// begins goes to March. Until then a new prefecture has been looked at once, which warns
+// and closes nobody, and what was unused is told so.
+func (y *year) begins() {
+	t := y.t
+	now := y.now(t).In(jst)
+	y.first = time.Date(now.Year(), time.April, 1, 0, 0, 0, 0, jst)
+	if now.After(y.first.AddDate(0, 0, -9)) {
+		y.first = y.first.AddDate(1, 0, 0)
+	}
+	text, _, status := harness.Run(t, "sekisho", "policy", "show", "--data", y.Folder)
+	rules := writeFile(t, "policy.yaml", text)
+	change(t, rules, "    host: bunsho.localhost\n", "    host: bunsho.localhost\n    sections: [shichoson]\n", "    host: zaimu.localhost\n", "    host: zaimu.localhost\n    sections: [zaisei]\n")
+	if _, errs, applied := harness.Run(t, "sekisho", "policy", "apply", rules, "--data", y.Folder); status+applied != 0 {
+		t.Fatal(errs)
+	}
+	y.Advance(t, 2*time.Minute) // who moved the sample in may have stopped within a sweep: nobody waits longer for them
+	y.swept(time.Time{})
+	y.to(-1, 25, 12, 0)
+	for _, login := range officials {
+		y.in(t, login)
+	}
+}
+
+// april is the file of 1 April: approved by a second person before, carried out on its
+// day, and a sweep that finds more people than it knew and asks somebody.
+func (y *year) april() {
+	t := y.t
+	file := strings.Join([]string{
+		"number,name,login,section,kind,change,company,starts,ends,mail,leave_from,leave_until,handover",
+		"K-araki,荒木 光,araki,jinji,,採用,,,,araki@pref.example,,,",
+		"K-tsuru,鶴 静,tsuru,jinji,,採用,,,,tsuru@pref.example,,,",
+		"K-kaikei,海江田 年,kaikei,zaisei,会計年度任用職員,採用,,," + y.day(11, 31) + ",kaikei@pref.example,,,",
+		"K-owari,尾張 終,owari,zaisei,会計年度任用職員,採用,,," + y.day(11, 31) + ",owari@pref.example,,,",
+		"K-keiyaku,桂 約,keiyaku,joho,事業者,採用,例電算株式会社,," + y.day(5, 30) + ",keiyaku@pref.example,,,",
+		"K-suzuki,鈴木 一郎,,zaisei,,異動,,,,,,," + y.day(0, 10),
+		"K-tanaka,田中 美咲,,,,休業,,,,," + y.day(1, 1) + "," + y.day(6, 31) + ",",
+		"K-takahashi,高橋 由美,,,,退職,,," + y.day(-1, 31) + ",,,,",
+	}, "\n") + "\n"
+	id := y.proposes(y.day(0, 1), file)
+	if a := y.importDo(y.in(t, "sato"), id, "approve", saying{}); a.Status != http.StatusForbidden {
+		t.Errorf("a system administrator approves personnel changes: %d %s", a.Status, a.Body)
+	}
+	kobayashi := y.in(t, "kobayashi")
+	if a := y.importDo(kobayashi, id, "approve", saying{"comment": "辞令のとおり"}); a.Status != http.StatusOK {
+		t.Fatalf("approving the file: %d %s", a.Status, a.Body)
+	}
+
+	y.to(-1, 31, 23, 57)
+	y.swept(y.at(-1, 31, 0, 0)) // what it finds tomorrow is compared with this
+	takahashi, suzuki := y.in(t, "takahashi"), y.in(t, "suzuki")
+	if !y.inside(takahashi.Client) || !y.opens(suzuki.Client, "bunsho") || y.opens(suzuki.Client, "zaimu") || y.entry("araki") != nil {
+		t.Error("something of the file is so on the day before")
+	}
+	y.to(0, 1, 0, 0)
+	if y.inside(takahashi.Client) {
+		t.Error("who leaves on 31 March is inside on 1 April")
+	}
+	y.refused("on 1 April", "takahashi", y.Person(t, "takahashi").Password)
+	kobayashi = y.in(t, "kobayashi")
+	y.lines(kobayashi, id, 8)
+	if e := y.entry("suzuki"); e.GetAttributeValue("departmentNumber") != "zaisei" {
+		t.Errorf("who moves is of %s", e.GetAttributeValue("departmentNumber"))
+	}
+	// The new section at once, and the old one until it is handed over; the session goes on.
+	harness.Until(t, "the new section's application to open", func() bool { return y.opens(suzuki.Client, "zaimu") })
+	if !y.opens(suzuki.Client, "bunsho") {
+		t.Error("the old section's application is shut during the handover")
+	}
+	tanaka := y.in(t, "tanaka")
+	if !y.inside(tanaka.Client) {
+		t.Error("whose leave is to come is shut out")
+	}
+
+	// Temporary passwords for all who joined, on paper; one of them is never used.
+	y.to(0, 1, 8, 30)
+	office := officeIn(t, y.Dev, "sato")
+	a := office.form("/slips", "logins", "araki tsuru kaikei owari keiyaku")
+	slips := map[string]string{}
+	for _, m := range slipOf.FindAllSubmatch(a.Body, -1) {
+		slips[string(m[2])] = string(m[1])
+	}
+	if a.Status != http.StatusOK || len(slips) != 5 {
+		t.Fatalf("slips for %d people: %d\n%s", len(slips), a.Status, a.Body)
+	}
+	for _, login := range []string{"araki", "kaikei", "owari", "keiyaku"} {
+		m := &harness.Member{Login: login, Password: "Samidare-" + login + "-81-no-tsukue"}
+		c := harness.NewClient(y.URL)
+		if s, a := c.Password(t, login, slips[login]); s.State != "password_change" {
+			t.Fatalf("%s begins with %q: %d %s", login, s.State, a.Status, a.Body)
+		}
+		if a := c.Do(t, "POST", "/api/v1/signin/password", saying{"new_password": m.Password}); a.Status != http.StatusOK {
+			t.Fatalf("%s chooses a password: %d %s", login, a.Status, a.Body)
+		}
+		s, a := m.Enrol(t, c)
+		if s.State == "acknowledge" {
+			s, a = c.Acknowledge(t, s.Version)
+		}
+		if s.State != "signed_in" {
+			t.Fatalf("%s comes to %q: %d %s", login, s.State, a.Status, a.Body)
+		}
+		y.refused("the slip once more of", login, slips[login])
+		y.joined[login] = m
+	}
+	y.joined["tsuru"] = &harness.Member{Login: "tsuru", Password: slips["tsuru"]}
+
+	// Five more of some twenty is more than a sweep takes for granted (F8).
+	chief := officeIn(t, y.Dev, "kobayashi")
+	var card string
+	harness.Until(t, "the sweep to ask somebody", func() bool {
+		card = y.waiting(chief, "前回と大きく違います", "many more, or fewer")
+		return card != ""
+	})
+	chief.does(card, "answer", "yes", "comment", "四月の採用")
+	y.month(0)
+	if n := y.swept(y.first); n != len(y.People)+5 {
+		t.Errorf("the sweep that went on read %d IDs", n)
+	}
+
+	// The handover's last day, and the day after.
+	y.to(0, 10, 23, 57)
+	suzuki = y.in(t, "suzuki")
+	if !y.opens(suzuki.Client, "bunsho") {
+		t.Error("the handover is over before its end")
+	}
+	y.to(0, 11, 0, 0)
+	if y.opens(suzuki.Client, "bunsho") || !y.opens(suzuki.Client, "zaimu") {
+		t.Error("after the handover the old section is open, or the new one is not")
+	}
+	if page := officeIn(t, y.Dev, "sato").page("/slips", http.StatusOK); !strings.Contains(page, "tsuru") || !strings.Contains(page, "over: it opens nothing") || strings.Contains(page, "araki") {
+		t.Errorf("who has not begun:\n%s", page)
+	}
+	y.refused("a void slip of", "tsuru", slips["tsuru"])
+	if a := y.importDo(y.in(t, "kato"), id, "undo", saying{"reason": "取消し"}); a.Status != http.StatusConflict || !strings.Contains(string(a.Body), "undo_days") {
+		t.Errorf("undone after its days: %d %s", a.Status, a.Body)
+	}
+}
+
+// month is what is so on the first of each: officials and those who use their IDs are at
+// work, and the report is in the mail, as a link that needs a sign-in.
+func (y *year) month(n int) {
+	t := y.t
+	if due := y.at(n, 1, 9, 0); y.now(t).Before(due) {
+		y.to(n, 1, 9, 0)
+	}
+	for _, login := range officials {
+		y.in(t, login)
+	}
+	for login, m := range y.joined {
+		ends := map[string]int{"keiyaku": 6, "owari": 12}[login]
+		if m.Secret != "" && (ends == 0 || n < ends) {
+			y.comes(login)
+		}
+	}
+	if suzuki := y.in(t, "suzuki"); !y.opens(suzuki.Client, "zaimu") {
+		t.Errorf("in month %d suzuki's application is shut", n)
+	}
+	var letter string
+	harness.Until(t, fmt.Sprintf("the report of month %d", n), func() bool {
+		letter = y.mailed("nakamura", reportIsReady, y.at(n, 1, 7, 0))
+		return letter != ""
+	})
+	link := keptReport.FindString(letter)
+	if link == "" || strings.Contains(letter, "tsuru") {
+		t.Fatalf("the letter of month %d:\n%s", n, letter)
+	}
+	if a := harness.NewClient(y.URL).Do(t, "GET", link, nil, "Accept", "text/html"); a.Status != http.StatusSeeOther || !strings.HasPrefix(a.Header.Get("Location"), "/signin") {
+		t.Errorf("without a sign-in the report answers %d to %q", a.Status, a.Header.Get("Location"))
+	}
+	office := officeIn(t, y.Dev, "nakamura")
+	page := office.page(link, http.StatusOK)
+	if !strings.Contains(page, "Personnel Division") {
+		t.Errorf("the report of month %d:\n%s", n, page)
+	}
+	if a := officeIn(t, y.Dev, "yamamoto").c.Do(t, "GET", link, nil, "Accept", "text/html"); a.Status != http.StatusNotFound {
+		t.Errorf("another section's manager reads it: %d", a.Status)
+	}
+	for month, says := range map[int]string{3: "Disabled", 9: "Disabled"} {
+		file := office.c.Do(t, "GET", link+"/file?format=csv", nil)
+		if n == month && (file.Status != http.StatusOK || !bytes.Contains(file.Body, []byte("tsuru")) || !bytes.Contains(bytes.ToLower(file.Body), []byte(strings.ToLower(says)))) {
+			t.Errorf("in month %d the file does not say that tsuru is %s: %d %s", n, says, file.Status, file.Body)
+		}
+	}
+}
+
+// spring: leave begins, a file is undone, permits are given, and who was never seen is
+// warned.
+func (y *year) spring() {
+	t := y.t
+	// Two permits until the end of the fiscal year and not a day longer.
+	suzuki := y.in(t, "suzuki")
+	wish := func(more saying) saying {
+		w := y.remote(t, saying{"applications": []string{"zaimu"}, "from": y.now(t).In(jst).Format(time.DateOnly), "until": y.day(11, 31)})
+		for k, v := range more {
+			w[k] = v
+		}
+		return w
+	}
+	if a := suzuki.Do(t, "POST", "/api/v1/permits", wish(saying{"until": y.day(12, 1)})); a.Status != http.StatusUnprocessableEntity || !strings.Contains(string(a.Body), `"too_late"`) {
+		t.Errorf("a permit beyond the fiscal year: %d %s", a.Status, a.Body)
+	}
+	own := suzuki.permit("", wish(nil), http.StatusCreated)
+	others := y.in(t, "ito").permit("", wish(saying{"applications": []string{"bunsho"}}), http.StatusCreated)
+	cio := y.in(t, "yoshida")
+	for _, m := range []permitted{own, others} {
+		if m = cio.permit("/"+m.ID+"/approve", saying{"comment": "可"}, http.StatusOK).is(t, "approved"); m.Until == nil || !m.Until.Equal(y.at(12, 1, 0, 0)) {
+			t.Errorf("a permit until %v", m.Until)
+		}
+	}
+	y.permits = [2]string{own.ID, others.ID}
+	y.comesIn(t, "suzuki")
+
+	y.to(0, 30, 23, 57)
+	tanaka := y.in(t, "tanaka")
+	y.to(1, 1, 0, 0)
+	y.refused("on leave", "tanaka", y.Person(t, "tanaka").Password)
+	harness.Until(t, "what was open when leave began to end", func() bool { return !y.inside(tanaka.Client) })
+	y.month(1)
+
+	// A file that was wrong, and is undone within its days.
+	id := y.proposes("", "number,name,section,change\nK-araki,荒木 光,shichoson,異動\n")
+	kobayashi := y.in(t, "kobayashi")
+	if a := y.importDo(kobayashi, id, "approve", saying{}); a.Status != http.StatusOK {
+		t.Fatalf("approving: %d %s", a.Status, a.Body)
+	}
+	y.is(kobayashi, id, "done")
+	section := func() string { return y.entry("araki").GetAttributeValue("departmentNumber") }
+	if got := section(); got != "shichoson" {
+		t.Errorf("by the wrong file araki is of %s", got)
+	}
+	y.to(1, 4, 10, 0)
+	kato := y.in(t, "kato")
+	a := y.importDo(kato, id, "undo", saying{"reason": "誤った発令"})
+	if a.Status != http.StatusOK {
+		t.Fatalf("asking for it to be undone: %d %s", a.Status, a.Body)
+	}
+	var asked struct {
+		Undo string `json:"undo_id"`
+	}
+	a.Into(t, &asked)
+	undo := saying{"undo": asked.Undo}
+	if a := y.importDo(kato, id, "approve", undo); a.Status != http.StatusForbidden {
+		t.Errorf("who asks approves: %d %s", a.Status, a.Body)
+	}
+	kobayashi = y.in(t, "kobayashi")
+	if a := y.importDo(kobayashi, id, "approve", undo); a.Status != http.StatusOK {
+		t.Fatalf("approving that it is undone: %d %s", a.Status, a.Body)
+	}
+	y.is(kobayashi, id, "undone")
+	if got := section(); got != "jinji" {
+		t.Errorf("undone, araki is of %s", got)
+	}
+
+	y.month(2) // 61 days
+	harness.Until(t, "who was never seen to be warned", func() bool { return y.mailed("tsuru", willBeClosed, y.first) != "" })
+	if y.mailed("tsuru", wasClosed, y.first) != "" {
+		t.Error("closed and warned at once")
+	}
+}
+
+// autumn: the ID that nobody uses is closed, a contract ends at its minute, and who was
+// on leave comes back to an ID that has not aged.
+func (y *year) autumn() {
+	t := y.t
+	y.to(3, 1, 6, 0) // 91 days, before the report is made
+	harness.Until(t, "who was never seen to be closed", func() bool { return y.mailed("tsuru", wasClosed, y.first) != "" })
+	harness.Until(t, "the directory to have them closed", func() bool { return y.entry("tsuru").GetAttributeValue("pwdAccountLockedTime") == "000001010000Z" })
+	for n := 3; n <= 5; n++ {
+		y.month(n)
+	}
+	y.to(5, 30, 23, 57)
+	keiyaku := y.comes("keiyaku")
+	y.to(6, 1, 0, 0)
+	if y.inside(keiyaku) {
+		t.Error("whose contract has ended is inside")
+	}
+	y.refused("after the contract", "keiyaku", y.joined["keiyaku"].Password)
+	y.month(6)
+
+	y.to(6, 31, 23, 57)
+	y.refused("on the last day of leave", "tanaka", y.Person(t, "tanaka").Password)
+	y.to(7, 1, 0, 0)
+	var back struct{ State string }
+	if y.in(t, "sato").Do(t, "GET", "/api/v1/people/tanaka", nil).Into(t, &back); back.State != "active" {
+		t.Errorf("after the last day of leave tanaka is %s", back.State)
+	}
+	y.month(7)
+}
+
+// winter: of who came back from half a year of leave and did not use the ID since, the
+// days of leave do not count.
+func (y *year) winter() {
+	t := y.t
+	y.month(8)
+	unused, action := -1, ""
+	for _, e := range sweepIn(t, y.Folder, "--dry-run").Entries {
+		if e.Login == "tanaka" {
+			unused, action = e.Unused, e.Action
+		}
+	}
+	if unused != 31 || action != "" { // a day of April, and November
+		t.Errorf("tanaka is unused for %d days, and %q follows", unused, action)
+	}
+	if !y.inside(y.in(t, "tanaka").Client) {
+		t.Error("who is back from leave is shut out")
+	}
+	for _, subject := range []string{willBeClosed, wasClosed} {
+		if y.mailed("tanaka", subject, y.first) != "" {
+			t.Errorf("tanaka was told: %s", subject)
+		}
+	}
+	y.month(9)
+	y.month(10)
+}
+
+// march: who is appointed anew, and a permit that is renewed, for the next year.
+func (y *year) march() {
+	t := y.t
+	y.month(11)
+	y.uuid = y.entry("kaikei").GetAttributeValue("entryUUID")
+	id := y.proposes(y.day(12, 1), "number,name,kind,change,starts,ends\nK-kaikei,海江田 年,会計年度任用職員,再任用,"+y.day(12, 1)+","+y.day(23, 31)+"\n")
+	if a := y.importDo(y.in(t, "kobayashi"), id, "approve", saying{}); a.Status != http.StatusOK {
+		t.Fatalf("approving: %d %s", a.Status, a.Body)
+	}
+	y.to(11, 10, 9, 0)
+	harness.Until(t, "suzuki to hear that the permit ends", func() bool { return y.mailed("suzuki", "A permit ends soon", y.at(11, 1, 0, 0)) != "" })
+	next := y.in(t, "suzuki").permit("", y.remote(t, saying{"applications": []string{"zaimu"}, "renews": y.permits[0], "from": y.day(12, 1), "until": y.day(23, 31)}), http.StatusCreated)
+	y.in(t, "yoshida").permit("/"+next.ID+"/approve", nil, http.StatusOK).is(t, "approved")
+}
+
+// next is 1 April once more.
+func (y *year) next() {
+	t := y.t
+	y.to(11, 31, 23, 55)
+	suzuki, ito := y.comesIn(t, "suzuki"), y.comesIn(t, "ito")
+	kaikei, owari, araki := y.comes("kaikei"), y.comes("owari"), y.comes("araki")
+	for who, c := range map[string]*harness.Client{"suzuki": suzuki, "ito": ito, "kaikei": kaikei, "owari": owari, "araki": araki} {
+		if !y.inside(c) {
+			t.Errorf("%s is shut out on 31 March", who)
+		}
+	}
+	y.to(12, 1, 0, 0)
+	for who, tt := range map[string]struct {
+		c    *harness.Client
+		want bool
+	}{
+		"suzuki, by last year's permit": {suzuki, false}, "ito, by last year's permit": {ito, false}, "who was appointed for the year": {owari, false},
+		"who is appointed anew": {kaikei, true}, "staff": {araki, true},
+	} {
+		if got := y.inside(tt.c); got != tt.want {
+			t.Errorf("at midnight %s is inside: %t", who, got)
+		}
+	}
+	y.refused("after the year", "owari", y.joined["owari"].Password)
+	if e := y.entry("kaikei"); e.GetAttributeValue("entryUUID") != y.uuid {
+		t.Error("who is appointed anew is another person")
+	}
+	y.Advance(t, time.Minute) // another step of their devices, the same ones
+	if !y.opens(y.comes("kaikei"), "zaimu") {
+		t.Error("who is appointed anew does not come in with the same factors")
+	}
+	y.comesIn(t, "suzuki")
+	cio := y.in(t, "yoshida")
+	for _, id := range y.permits {
+		var m permitted
+		cio.Do(t, "GET", "/api/v1/permits/"+id, nil).Into(t, &m)
+		m.is(t, "expired")
+	}
+	if _, s, a := y.away(t, "ito"); a.Status != http.StatusForbidden {
+		t.Errorf("without a permit for the new year: %d %q %s", a.Status, s.State, a.Body)
+	}
+	y.month(12)
+
+	// A year unused, closed since July: two people decide that the ID goes, for ever.
+	y.to(12, 2, 9, 0)
+	chief := officeIn(t, y.Dev, "kobayashi")
+	var card string
+	harness.Until(t, "the deletion to be proposed", func() bool {
+		card = y.waiting(chief, "(tsuru)")
+		return card != ""
+	})
+	if y.entry("tsuru") == nil {
+		t.Fatal("deleted before anybody decided")
+	}
+	chief.does(card, "answer", "yes", "comment", "採用辞退")
+	if y.entry("tsuru") == nil {
+		t.Fatal("deleted by one alone")
+	}
+	officeIn(t, y.Dev, "kato").does(card, "answer", "yes", "comment", "同意")
+	harness.Until(t, "the ID to be gone", func() bool { return y.entry("tsuru") == nil })
+	out, _, status := harness.Run(t, "sekisho", "people", "import", "--data", y.Folder, "--dry-run", writeFile(t, "again.csv", "number,name,login,section,mail\nK-tsuru2,鶴 次郎,tsuru,jinji,t2@pref.example\n"))
+	if status != 1 || !strings.Contains(out, "never given again") {
+		t.Errorf("the login is given again: %d %s", status, out)
+	}
+}
+
+// onTheTrail is that all of it is there, unbroken, in one year's trail.
+func (y *year) onTheTrail() {
+	t := y.t
+	acts, _ := trail(t, y.Dev)
+	count, slots := map[string]int{}, map[string]bool{}
+	for _, a := range acts {
+		count[a.Action]++
+		if a.Action == "report.made" {
+			slots[a.Detail["slot"]] = true
+		}
+	}
+	for action, want := range map[string]int{
+		"person.joined": 5, "person.moved": 2, "person.left": 1, "person.on_leave": 1, "person.renewed": 1, "person.handover_ended": 1, "leave.began": 1,
+		"import.done": 3, "import.undone": 1, "sweep.decided": 1,
+	} {
+		if count[action] != want {
+			t.Errorf("%s is on the trail %d times, want %d", action, count[action], want)
+		}
+	}
+	for n := range 13 {
+		if slot := y.at(n, 1, 7, 0).Format("2006-01-02T15"); !slots[slot] {
+			t.Errorf("no report was made at %s", slot)
+		}
+	}
+	for _, action := range []string{"sweep.stopped", "dormancy.warned", "dormancy.disabled", "dormancy.confirmed", "dormancy.deletion_approved", "report.read"} {
+		if !slices.ContainsFunc(acts, func(a act) bool { return a.Action == action }) {
+			t.Errorf("%s is not on the trail", action)
+		}
+	}
+}
