@@ -42,8 +42,8 @@ func (b *Book) reader(ctx context.Context, o signin.Origin, cookie string) (appr
 
 // A Result is what became of lines that somebody decided.
 type Result struct {
-	Confirmed, Ended, Owed, Void int
-	// Not are those that were not decided, each with why.
+	Confirmed, Ended, Owed int
+	// Not are those that were not decided, or had nothing left to end, each with why.
 	Not []NotDone
 }
 
@@ -76,12 +76,12 @@ func (b *Book) DecideAs(ctx context.Context, by approval.Approver, round string,
 		why.Field = "line"
 		return Result{}, why
 	}
-	if audits(b.Policy(), by.Posts) {
-		return Result{}, b.refuse(ctx, by, Round{ID: round}, MayDecide(b.Policy(), Line{}, by.Holder, b.Now()))
-	}
 	r, err := roundOf(ctx, b.DB, round)
 	if err != nil {
 		return Result{}, err
+	}
+	if audits(b.Policy(), by.Posts) {
+		return Result{}, b.refuse(ctx, by, r, MayDecide(b.Policy(), Line{}, by.Holder, b.Now()))
 	}
 	if r.State != Open {
 		return Result{}, overRefusal()
@@ -167,6 +167,17 @@ func (b *Book) endEach(ctx context.Context, by approval.Approver, r Round, all [
 	for _, l := range all {
 		l.Comment = comment
 		e, err := b.prepare(ctx, r, l, by)
+		if err == nil && slices.Contains(b.Policy().PostsOf(e.person.Groups), policy.CIO) {
+			now := l
+			now.Apex = true // who has become the CIO since the round began is nobody's below
+			if why := MayDecide(b.Policy(), now, by.Holder, b.Now()); why != nil {
+				if err := b.refuse(ctx, by, r, why); !errors.Is(err, why) {
+					return out, err
+				}
+				out.Not = append(out.Not, NotDone{l, why})
+				continue
+			}
+		}
 		if err == nil {
 			e.line.above, err = b.above(ctx, l)
 		}
@@ -201,7 +212,7 @@ func (b *Book) endEach(ctx context.Context, by approval.Approver, r Round, all [
 		}
 		switch now.State {
 		case Void:
-			out.Void++
+			out.Not = append(out.Not, NotDone{now, voidRefusal(now)})
 		case Owed:
 			out.Owed++
 		default:
@@ -214,7 +225,7 @@ func (b *Book) endEach(ctx context.Context, by approval.Approver, r Round, all [
 			return out, err
 		}
 	}
-	if out.Ended+out.Owed+out.Void == 0 && len(out.Not) > 0 {
+	if out.Ended+out.Owed == 0 && len(out.Not) > 0 {
 		return out, out.Not[0].Why
 	}
 	return out, nil
@@ -247,6 +258,19 @@ func decidedRefusal(l Line) *Refusal {
 		return no(Conflict, "decided", l.Person.Name+"さんのものは、もう決まっています。", "This is decided already: "+l.Person.Name+".", "62-6")
 	}
 	return no(Conflict, "decided", l.Person.Name+"さんのものは、"+who+"さんがもう決めています。", who+" has decided this already: "+l.Person.Name+".", "62-6")
+}
+
+// voidRefusal tells somebody who would end a line that there was nothing left to end, so
+// that nobody takes an ID for closed that is not.
+func voidRefusal(l Line) *Refusal {
+	switch l.Reason {
+	case Moved:
+		return no(Conflict, Moved, l.Person.Name+"さんは、ほかの室課に移っています。何も終わらせていません。必要なときは、新しい室課の情報セキュリティ管理者に伝えてください。",
+			l.Person.Name+" works in another section now; nothing was ended. If it should end, tell that section's security manager.", "62-6")
+	case Gone:
+		return no(Conflict, Gone, l.Person.Name+"さんは、ディレクトリにいません。終わらせるものはありません。", l.Person.Name+" is not in the directory any more; there is nothing to end.", "62-6")
+	}
+	return no(Conflict, "is_over", l.Person.Name+"さんのものは、もう終わっています。終わらせるものはありません。", "This is over already, there is nothing to end: "+l.Person.Name+".", "62-6")
 }
 
 // holdWords say why an ID is not closed, and what to do instead.

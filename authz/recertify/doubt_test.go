@@ -65,7 +65,7 @@ func TestMuchUnconfirmed(t *testing.T) {
 				t.Fatal("an ID was closed before anybody was asked")
 			}
 			card, err := w.gate.Matters.Card(t.Context(), r.Matter)
-			if err != nil || len(card.Facts) != 4 || card.Facts[2].Value != "11" {
+			if err != nil || len(card.Facts) != 4 || card.Facts[2].Value != "11" || card.Facts[3].Says.EN != TooMany.Words().EN {
 				t.Errorf("the card: %+v, %v", card.Facts, err)
 			}
 			tt.decide(w, r.Matter)

@@ -227,6 +227,9 @@ func (f *freezing) permits(ctx context.Context) error {
 func (f *freezing) put(ctx context.Context, p *policy.Policy, made []Line) error {
 	for i := range made {
 		l := &made[i]
+		if err := f.alive(ctx); err != nil {
+			return err
+		}
 		l.ID, l.Round = keyOf(l.Person.ID, l.Object), f.Round.ID
 		reviewers, err := f.crowd.of(ctx, l.Person.Section)
 		if err != nil {

@@ -71,6 +71,6 @@ func (b *Book) cardOfHalt(_ context.Context, m approval.Matter, c *approval.Card
 		c.Facts = append(c.Facts, approval.Fact{Label: policy.Words{JA: f.ja, EN: f.en}, Value: m.Detail[f.key]})
 	}
 	why := Stop(m.Detail["why"]).Words()
-	c.Facts = append(c.Facts, approval.Fact{Label: policy.Words{JA: "止まった理由", EN: "Why it halted"}, Value: why.JA})
+	c.Facts = append(c.Facts, approval.Fact{Label: policy.Words{JA: "止まった理由", EN: "Why it halted"}, Value: why.JA, Says: why})
 	return nil
 }

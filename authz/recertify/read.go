@@ -208,9 +208,10 @@ func (b *Book) shown(ctx context.Context, v view, r Round) (Shown, error) {
 			section string
 			state   LineState
 			raised  int
+			own     int
 			n       int
 		)
-		if err := row.Scan(&section, &state, &raised, &n); err != nil || !v.sees(section) && !(v.apex && raised == besideTop) {
+		if err := row.Scan(&section, &state, &raised, &own, &n); err != nil || !v.sees(section) && !(v.apex && raised == besideTop) {
 			return struct{}{}, err
 		}
 		p := parts[section]
@@ -220,12 +221,13 @@ func (b *Book) shown(ctx context.Context, v view, r Round) (Shown, error) {
 			parts[section] = p
 		}
 		p.States[state] += n
-		if state == Waits && v.mine(section, raised) {
+		if state == Waits && own == 0 && v.mine(section, raised) {
 			p.Mine += n
 			out.Mine += n
 		}
 		return struct{}{}, nil
-	}, `SELECT section, state, raised, COUNT(*) FROM recertify_line WHERE campaign = $1 GROUP BY section, state, raised`, r.ID)
+	}, `SELECT section, state, raised, CASE WHEN person_id = $2 THEN 1 ELSE 0 END AS own, COUNT(*) FROM recertify_line WHERE campaign = $1 GROUP BY section, state, raised, own`,
+		r.ID, string(v.by.Person.ID))
 	for _, p := range parts {
 		out.Parts = append(out.Parts, *p)
 	}

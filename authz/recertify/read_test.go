@@ -49,8 +49,8 @@ func TestReaders(t *testing.T) {
 			if n != tt.mine || len(sheet.Lines) != tt.shown {
 				t.Errorf("%d wait, %d are shown; want %d, %d", n, len(sheet.Lines), tt.mine, tt.shown)
 			}
-			if len(all) != 1 {
-				t.Errorf("%d rounds", len(all))
+			if len(all) != 1 || all[0].Mine != n {
+				t.Errorf("%d rounds, of which the first says that %d wait; want %d", len(all), all[0].Mine, n)
 			}
 			seen := 0
 			if err := w.eachFor(t.Context(), by, r.ID, func(Round, Line) error { seen++; return nil }); err != nil || seen != len(sheet.Lines) {

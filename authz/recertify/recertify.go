@@ -7,9 +7,10 @@
 //	                                              very much is unconfirmed ──► halted ──yes──► ending
 //	                                                                              └──no, or nobody──► dropped
 //
-// A round begins by itself, once however many gateways, and keeps a line for each thing
-// as it was then. Whoever answers for the section confirms a line or ends it; nobody
-// theirs. What nobody has confirmed ends at the deadline:
+// One whose campaign is taken out of the policy is dropped wherever it stands. A round
+// begins by itself, once however many gateways, and keeps a line for each thing as it was
+// then. Whoever answers for the section confirms a line or ends it; nobody theirs. What
+// nobody has confirmed ends at the deadline:
 //
 //	open ──► confirmed
 //	   └──► ended | ending ──the directory has it──► ended
@@ -40,7 +41,7 @@ const (
 	Halted     State = "halted" // somebody is asked
 	Ending     State = "ending"
 	Done       State = "done"
-	Dropped    State = "dropped"    // somebody said no: what was unconfirmed goes on
+	Dropped    State = "dropped"    // somebody said no, or the policy has its campaign no more: what was unconfirmed goes on
 	Superseded State = "superseded" // a later round began, or the store is an old copy
 )
 

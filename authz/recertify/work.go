@@ -54,6 +54,9 @@ func (b *Book) Tick(ctx context.Context) error {
 			problems = append(problems, fmt.Errorf("beginning the recertification %s: %w", c.ID, err))
 		}
 	}
+	if err := b.callOff(ctx); err != nil {
+		problems = append(problems, err)
+	}
 	open, err := rounds(ctx, b.DB, `state IN ('freezing', 'open', 'ending') AND (claimed_until <= $1 OR claimed_until > $2) ORDER BY began_at, id`,
 		store.Micros(b.Now()), store.Micros(b.Now().Add(2*claimLasts)))
 	if err != nil {
@@ -109,18 +112,13 @@ func (b *Book) schedule(ctx context.Context, c policy.RecertifyCampaign) error {
 // open still is over: the new one goes through all of it.
 func (b *Book) begin(ctx context.Context, tx *store.Tx, c policy.RecertifyCampaign, slot string) error {
 	now := b.Now()
-	before, err := rounds(ctx, tx, `campaign = $1 AND state IN ('freezing', 'open', 'halted', 'ending')`, c.ID)
+	before, err := rounds(ctx, tx, `campaign = $1 AND `+goesOn, c.ID)
 	if err != nil {
 		return err
 	}
 	for _, old := range before {
-		if err := b.over(ctx, tx, old, Superseded, Void, "superseded"); err != nil {
+		if err := b.breakOff(ctx, tx, old, Superseded, Void, "superseded", "a later round has begun"); err != nil {
 			return err
-		}
-		if old.Matter != "" {
-			if err := b.Matters.Void(ctx, tx, old.Matter, "a later round has begun"); err != nil {
-				return err
-			}
 		}
 	}
 	body, err := json.Marshal(roundBody{c.Name, c.Sections, c.RemindDays})
@@ -130,6 +128,42 @@ func (b *Book) begin(ctx context.Context, tx *store.Tx, c policy.RecertifyCampai
 	return tx.ExecOne(ctx, `
 		INSERT INTO recertify_campaign (id, campaign, slot, kind, state, began_at, deadline, body) VALUES ($1, $2, $3, $4, 'freezing', $5, $6, $7)`,
 		secret.Token(12), c.ID, slot, c.Kind, store.Micros(now), store.Micros(c.Deadline(now)), string(body))
+}
+
+// goesOn is the condition on rounds that are not over.
+const goesOn = `state IN ('freezing', 'open', 'halted', 'ending')`
+
+// callOff ends the rounds of campaigns that the policy has no more: two persons have taken
+// them out of it, and nothing ends any more because nobody confirmed it.
+func (b *Book) callOff(ctx context.Context) error {
+	all, err := rounds(ctx, b.DB, goesOn)
+	if err != nil {
+		return err
+	}
+	for _, r := range all {
+		if _, there := b.Policy().Recertification.Campaign(r.Campaign); there {
+			continue
+		}
+		err := b.DB.WithTx(ctx, func(tx *store.Tx) error {
+			now, err := roundOf(ctx, tx, r.ID)
+			if err != nil || !slices.Contains([]State{Freezing, Open, Halted, Ending}, now.State) {
+				return err // another gateway did
+			}
+			return b.breakOff(ctx, tx, now, Dropped, Left, "called_off", "the policy has its campaign no more")
+		})
+		if err != nil {
+			return fmt.Errorf("calling off the recertification %s of %s: %w", r.Campaign, r.Slot, err)
+		}
+	}
+	return nil
+}
+
+// breakOff is over for a round before its time: what is asked about it is asked no more.
+func (b *Book) breakOff(ctx context.Context, tx *store.Tx, r Round, to State, left LineState, why, says string) error {
+	if err := b.over(ctx, tx, r, to, left, why); err != nil || r.Matter == "" {
+		return err
+	}
+	return b.Matters.Void(ctx, tx, r.Matter, says)
 }
 
 // over ends a round in the caller's transaction: the lines that wait become something
@@ -179,14 +213,19 @@ type work struct {
 
 // goOn takes a round that nobody is at, and does what is next.
 func (b *Book) goOn(ctx context.Context, r Round) error {
-	w := &work{Book: b, Round: r, ticks: clock.Stopwatch()}
-	w.holder = secret.Token(9)
-	now := b.Now()
+	w := &work{Book: b, ticks: clock.Stopwatch()}
+	holder, now := secret.Token(9), b.Now()
 	err := b.DB.WithTx(ctx, func(tx *store.Tx) error {
-		return tx.ExecOne(ctx, `
+		err := tx.ExecOne(ctx, `
 			UPDATE recertify_campaign SET holder = $1, claimed_until = $2
 			WHERE  id = $3 AND state = $4 AND (claimed_until <= $5 OR claimed_until > $6)`,
-			w.holder, store.Micros(now.Add(claimLasts)), r.ID, string(r.State), store.Micros(now), store.Micros(now.Add(2*claimLasts)))
+			holder, store.Micros(now.Add(claimLasts)), r.ID, string(r.State), store.Micros(now), store.Micros(now.Add(2*claimLasts)))
+		if err != nil {
+			return err
+		}
+		// Another gateway may have done what is next since the round was read.
+		w.Round, err = roundOf(ctx, tx, r.ID)
+		return err
 	})
 	if errors.Is(err, store.ErrUntouched) {
 		return nil // another gateway has it
@@ -206,7 +245,7 @@ func (b *Book) goOn(ctx context.Context, r Round) error {
 	}
 	// What cannot go on rests a little; the rest is there for whoever comes.
 	free := b.DB.WithTx(context.WithoutCancel(ctx), func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE recertify_campaign SET holder = '', claimed_until = $1 WHERE id = $2 AND holder = $3`, w.until(rest), r.ID, w.holder)
+		_, err := tx.Exec(ctx, `UPDATE recertify_campaign SET holder = '', claimed_until = $1 WHERE id = $2 AND holder = $3`, w.until(rest), r.ID, holder)
 		return err
 	})
 	return errors.Join(err, free)
@@ -224,6 +263,9 @@ func (w *work) step(ctx context.Context) error {
 	case Freezing:
 		return w.freeze(ctx)
 	case Ending:
+		if err := w.look(ctx); err != nil || w.State != Ending {
+			return err
+		}
 		return w.ending(ctx)
 	}
 	switch step := w.Next(w.Deadline, w.Now()); step {
@@ -268,6 +310,9 @@ func (w *work) remind(ctx context.Context, step Step) error {
 	c := w.crowd()
 	var moved []Line
 	for i, l := range open {
+		if err := w.alive(ctx); err != nil {
+			return err
+		}
 		all, err := c.of(ctx, l.Person.Section)
 		if err != nil {
 			return err
@@ -308,15 +353,21 @@ func (w *work) remind(ctx context.Context, step Step) error {
 }
 
 // look decides at the deadline whether what nobody has confirmed may end, or somebody is
-// asked first.
+// asked first. It looks again wherever the ending is taken up, for a directory that was
+// away meanwhile can come back with nobody in it; what somebody has said yes to is asked
+// no more.
 func (w *work) look(ctx context.Context) error {
+	if w.State == Ending && w.Why == Missing {
+		return nil
+	}
 	open, err := lines(ctx, w.DB, `campaign = $1 AND state = 'open' ORDER BY id`, w.ID)
 	if err != nil {
 		return err
 	}
-	p := w.Policy()
-	rules := p.Recertification
-	why := Halt(len(open), 0, w.Lines, rules.StopShare, rules.StopFew)
+	rules, why := w.Policy().Recertification, Stop("")
+	if w.State == Open {
+		why = Halt(len(open), 0, w.Lines, rules.StopShare, rules.StopFew)
+	}
 	if why == "" {
 		missing := 0
 		for _, l := range open {
@@ -330,7 +381,12 @@ func (w *work) look(ctx context.Context) error {
 				return fmt.Errorf("reading %s again: %w", l.Person.Login, err)
 			}
 		}
-		why = Halt(len(open), missing, w.Lines, rules.StopShare, rules.StopFew)
+		if Halt(len(open), missing, w.Lines, rules.StopShare, rules.StopFew) == Missing {
+			why = Missing
+		}
+	}
+	if w.State == Ending && why == "" {
+		return nil
 	}
 	ask, err := w.considerHalt(ctx, why, len(open))
 	if err != nil {

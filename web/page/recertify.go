@@ -383,7 +383,7 @@ func (h *house) recertify(w http.ResponseWriter, r *web.Request) error {
 		}
 		return h.turned(w, r, err, here(path, r.URL.Query()))
 	}
-	decided := res.Confirmed + res.Ended + res.Owed + res.Void
+	decided := res.Confirmed + res.Ended + res.Owed
 	if len(res.Not) > 0 {
 		said := refused{Status: http.StatusConflict}
 		if says, err := g.n("recertify.done_some", decided); err == nil && decided > 0 {

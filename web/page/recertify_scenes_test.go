@@ -158,6 +158,9 @@ func TestRecertifyPages(t *testing.T) {
 	}
 	w.round.result = recertify.Result{Ended: 1, Owed: 1}
 	w.post("/recertify/r1", "answer", "end", "line", "l1", "comment", " 退職 ").is(http.StatusSeeOther)
+	w.round.result = recertify.Result{Ended: 1, Not: []recertify.NotDone{{Line: seat("l6", "ido", "異動", recertify.Void).Line, Why: &recertify.Refusal{Reason: "moved", Is: recertify.Conflict, Says: policy.Words{JA: "何も終わらせていません。", EN: "Nothing was ended."}}}}}
+	w.post("/recertify/r1", "answer", "end", "line", "l1", "line", "l6", "comment", "退職").is(http.StatusConflict).says("1件は決めました", "異動：何も終わらせていません。")
+	w.round.result = recertify.Result{Ended: 1}
 	w.post("/recertify/r1", "line", "l1").is(422).says("終わらせる」かを選んでください", `id="l-l1" name="line" type="checkbox" value="l1" checked`)
 	if got := strings.Join(w.round.did, "; "); !strings.Contains(got, "r1 l3 false ") || !strings.Contains(got, "r1 l1 true 退職") {
 		t.Errorf("did %s", got)
