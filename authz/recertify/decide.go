@@ -83,7 +83,7 @@ func (b *Book) DecideAs(ctx context.Context, by approval.Approver, round string,
 	if audits(b.Policy(), by.Posts) {
 		return Result{}, b.refuse(ctx, by, r, MayDecide(b.Policy(), Line{}, by.Holder, b.Now()))
 	}
-	if r.State != Open {
+	if !r.State.takes() {
 		return Result{}, overRefusal()
 	}
 	var out Result
@@ -241,7 +241,7 @@ func (b *Book) open(ctx context.Context, tx *store.Tx, by approval.Approver, r R
 	if err != nil {
 		return err
 	}
-	if now.State != Open {
+	if !now.State.takes() {
 		return overRefusal()
 	}
 	return nil

@@ -68,8 +68,23 @@ func TestMuchUnconfirmed(t *testing.T) {
 			if err != nil || len(card.Facts) != 4 || card.Facts[2].Value != "11" || card.Facts[3].Says.EN != TooMany.Words().EN {
 				t.Errorf("the card: %+v, %v", card.Facts, err)
 			}
+			// Whoever is late confirms meanwhile, and that holds whatever is decided.
+			if n, err := w.waitingFor(t.Context(), w.as("yamamoto")); err != nil || n != 11 {
+				t.Errorf("%d wait: %v", n, err)
+			}
+			if _, err := w.decide("yamamoto", false, "staff05"); err != nil {
+				t.Error(err)
+			}
 			tt.decide(w, r.Matter)
 			w.tick()
+			w.isLine("staff05", Confirmed, "")
+			if w.person("staff05").Account.Disabled {
+				t.Error("what was confirmed late has ended")
+			}
+			var no *Refusal
+			if _, err := w.decide("yamamoto", false, "staff06"); !errors.As(err, &no) || no.Reason != "over" {
+				t.Errorf("after the decision: %v", err)
+			}
 			if got := w.round(); got.State != tt.round {
 				t.Errorf("the round: %+v", got)
 			}

@@ -64,8 +64,8 @@ func (b *Book) settleHalt(ctx context.Context, tx *store.Tx, m approval.Matter, 
 
 func (b *Book) cardOfHalt(_ context.Context, m approval.Matter, c *approval.Card) error {
 	c.Yes = policy.Words{
-		JA: "確認のないものが、一つずつもう一度確かめてから終わります。閉じたIDは、利用再開で戻せます。",
-		EN: "What was not confirmed ends, each looked at once more first. An ID that is closed can be opened again.",
+		JA: "そのとき確認のないものが、一つずつもう一度確かめてから終わります。決めるまでは、点検する人が確認を続けられます。閉じたIDは、利用再開で戻せます。",
+		EN: "What is not confirmed by then ends, each looked at once more first. Until you decide, whoever reviews can go on confirming. An ID that is closed can be opened again.",
 	}
 	for _, f := range []struct{ key, ja, en string }{{"name", "棚卸し", "Recertification"}, {"lines", "対象の数", "Lines"}, {"open", "確認のない数", "Not confirmed"}} {
 		c.Facts = append(c.Facts, approval.Fact{Label: policy.Words{JA: f.ja, EN: f.en}, Value: m.Detail[f.key]})

@@ -156,7 +156,7 @@ func (b *Book) waitingFor(ctx context.Context, by approval.Approver) (int, error
 	var n int
 	err := b.DB.QueryRow(ctx, `
 		SELECT COUNT(*) FROM recertify_line
-		WHERE  campaign IN (SELECT id FROM recertify_campaign WHERE state = 'open') AND state = 'open' AND person_id <> $1`+where, args...).Scan(&n)
+		WHERE  campaign IN (SELECT id FROM recertify_campaign WHERE state IN ('open', 'halted')) AND state = 'open' AND person_id <> $1`+where, args...).Scan(&n)
 	return n, err
 }
 
@@ -299,7 +299,7 @@ func (b *Book) sheetFor(ctx context.Context, by approval.Approver, round string,
 		switch {
 		case l.State != Waits:
 			one.No = decidedRefusal(l)
-		case r.State != Open:
+		case !r.State.takes():
 			one.No = overRefusal()
 		default:
 			one.No = MayDecide(v.p, l, by.Holder, v.now)

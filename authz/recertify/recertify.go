@@ -45,6 +45,10 @@ const (
 	Superseded State = "superseded" // a later round began, or the store is an old copy
 )
 
+// takes reports whether lines are decided: also while somebody is asked, for nothing has
+// ended yet, and what is confirmed meanwhile does not.
+func (s State) takes() bool { return s == Open || s == Halted }
+
 // A Round is one time that a campaign comes round.
 type Round struct {
 	ID       string

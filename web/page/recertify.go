@@ -94,7 +94,7 @@ func (h *house) roundCard(r *web.Request, one recertify.Shown) roundCard {
 	g, now := h.tongue(r), h.srv.Now()
 	c := roundCard{
 		ID: one.ID, Name: r.Say(one.Name), Kind: h.recertifyKind(r, one.Kind), State: h.roundState(r, one.State), Began: g.day(one.BeganAt), Ends: g.end(one.Ends, now),
-		Mine: one.Mine, Waits: one.State == recertify.Open, Open: slices.Contains([]recertify.State{recertify.Open, recertify.Halted, recertify.Ending}, one.State),
+		Mine: one.Mine, Waits: one.State == recertify.Open || one.State == recertify.Halted, Open: slices.Contains([]recertify.State{recertify.Open, recertify.Halted, recertify.Ending}, one.State),
 	}
 	if !c.Open {
 		c.Ends = g.near(one.EndedAt, now)

@@ -140,7 +140,7 @@ func init() {
 
 func TestRecertifyPages(t *testing.T) {
 	w := atTable(newWorld(t), policy.RecertifyIDs)
-	w.get("/recertify").is(200).says(`href="/recertify" aria-current="true"`, "IDの棚卸し &lt;b&gt;", "あなたの確認を待っているものが2件", `href="/recertify/r1"`, "決定待ち", `section=joho`)
+	w.get("/recertify").is(200).says(`href="/recertify" aria-current="true"`, "IDの棚卸し &lt;b&gt;", "あなたの確認を待っているものが2件", `href="/recertify/r1"`, "決定待ち", `href="/recertify/r2"`, `section=joho`)
 	w.get("/me").is(200).says(`href="/recertify"`, "棚卸し：確認するものが")
 	w.get("/recertify/r1").is(200).says("田中 &lt;b&gt; 太郎", `id="l-l1" name="line"`, `id="l-l3"`, "自分のものは、自分では確認できません", "例システム &lt;i&gt;", "封印した緊急用のID", "新しい室課が次の回に", "一度も使われていません", "継続", "after=l6").
 		keepsSilentOn(`id="l-l2"`, `id="l-l4"`)
