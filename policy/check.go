@@ -10,9 +10,10 @@ import (
 
 // check looks for what no single value shows: what is missing, what points to
 // nothing, what is there twice, and choices that are each allowed but toxic
-// together. Every check runs, whatever the ones before it found.
-func check(p *Policy, d *document) {
-	c := &checker{p: p, document: d, known: make(map[string]Section, len(p.Sections))}
+// together. Every check runs, whatever the ones before it found. brought: the file is to
+// be taken, and is not one that was.
+func check(p *Policy, d *document, brought bool) {
+	c := &checker{p: p, document: d, brought: brought, known: make(map[string]Section, len(p.Sections))}
 	for _, s := range p.Sections {
 		c.known[s.ID], c.ids = s, append(c.ids, s.ID)
 	}
@@ -45,9 +46,10 @@ func check(p *Policy, d *document) {
 }
 
 type checker struct {
-	p     *Policy
-	known map[string]Section // the sections by id
-	ids   []string           // the sections' ids
+	p       *Policy
+	known   map[string]Section // the sections by id
+	ids     []string           // the sections' ids
+	brought bool
 	*document
 }
 

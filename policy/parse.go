@@ -12,7 +12,13 @@ import (
 //
 // A number the file leaves out is the profile's. Lists are the file's alone,
 // except posts, classes and kinds of permits, whose items add to the profile's.
-func Parse(file string, data []byte) (*Policy, Problems) {
+func Parse(file string, data []byte) (*Policy, Problems) { return parse(file, data, true) }
+
+// ParseInForce is Parse of a version that has been taken before: what was not asked of it
+// then is not held against it, or an upgrade would leave the gate without rules.
+func ParseInForce(file string, data []byte) (*Policy, Problems) { return parse(file, data, false) }
+
+func parse(file string, data []byte, brought bool) (*Policy, Problems) {
 	d := &document{file: file, places: make(map[string]place), refused: make(map[string]bool)}
 	root := d.read(data)
 	if root == nil {
@@ -26,7 +32,7 @@ func Parse(file string, data []byte) (*Policy, Problems) {
 	d.decode(reflect.ValueOf(p).Elem(), root, "", "")
 	// Checks look up the places of what was read, by the index in the file, so
 	// they come before the profile's own items are put beside the file's.
-	check(p, d)
+	check(p, d, brought)
 	if len(d.problems) > 0 {
 		return nil, d.problems.sorted()
 	}

@@ -126,7 +126,7 @@ func (c *checker) reports() {
 		}
 		for j, id := range s.Posts {
 			field := fmt.Sprintf("%s.posts[%d]", at, j)
-			if _, known := c.p.Post(id); !known || c.problemAt(at+".report") || c.problemAt(field) || c.p.ReadsReport(s.Report, id) {
+			if _, known := c.p.Post(id); !c.brought || !known || c.problemAt(at+".report") || c.problemAt(field) || c.p.ReadsReport(s.Report, id) {
 				continue
 			}
 			who := c.p.readers(s.Report)

@@ -160,7 +160,7 @@ func (c *Charter) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading version %d of the policy: %w", number, err)
 	}
-	p, problems := policy.Parse(textName(number), source)
+	p, problems := policy.ParseInForce(textName(number), source)
 	if err := problems.Err(); err != nil {
 		return fmt.Errorf("version %d of the policy is in force but cannot be read by this Sekisho: %w", number, err)
 	}

@@ -404,6 +404,25 @@ func TestUnreadableVersionKeepsTheOldOne(t *testing.T) {
 	}
 }
 
+// TestWhatIsNotAskedOfAVersionInForce: a version that an earlier Sekisho took goes on
+// governing where today's asks more of a file; the same text is not taken anew.
+func TestWhatIsNotAskedOfAVersionInForce(t *testing.T) {
+	w := newWorld(t)
+	w.install([]byte(first))
+	taken := []byte(first + "reports: {schedule: [{id: monthly, report: evidence, every: month, day: 1, posts: [security_officer]}]}\n")
+	w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error {
+		return insertVersion(t.Context(), tx, Version{Number: 2, By: "x", Since: t0, Digest: digest(taken)}, taken)
+	}))
+	if after := w.another(); after.Version() != 2 || after.Err() != nil || len(after.Current().Reports.Schedule) != 1 {
+		t.Errorf("after the upgrade version %d governs: %v", after.Version(), after.Err())
+	}
+	w.must(w.c.Load(t.Context()))
+	var problems policy.Problems
+	if _, err := w.c.Propose(t.Context(), "tanaka", []byte(strings.Replace(string(taken), "50", "60", 1))); !errors.As(err, &problems) || len(problems) != 1 || problems[0].Field != "reports.schedule[0].posts[0]" {
+		t.Errorf("proposed: %v", err)
+	}
+}
+
 // TestVersionsStay: history is not rewritten, not even by mistake.
 func TestVersionsStay(t *testing.T) {
 	w := newWorld(t)
