@@ -78,20 +78,28 @@ func forgetFormer(w http.ResponseWriter, r *Request) {
 }
 
 // fallBack gives a browser back the session that it had before a sign-in which leads
-// nowhere from here: it has run out, or was begun in another place and given up there.
+// nowhere from here: it has run out, or was begun in another place and given up there. A
+// session that is over is not given back, for the sign-in may have taken its place in an
+// answer that is on its way; and a form has nothing given back, for it may be sent twice:
+// genuine says what it is worth.
 func (s *Server) fallBack(w http.ResponseWriter, r *Request) {
 	former := oneCookie(r.Header["Cookie"], formerCookie)
 	if session.KindOf(former) != session.KindSession || r.Cookie != "" && session.KindOf(r.Cookie) != session.KindFlow {
 		return
 	}
 	r.Former = former
-	if r.Cookie != "" {
-		if _, err := s.cfg.Guard.Current(r.Context(), r.Origin, r.Cookie); !isNone(err) {
-			return
-		}
+	if unsafe(r.Method) || r.Cookie != "" && !s.over(r, r.Cookie) || s.over(r, former) {
+		return
 	}
 	GiveUp(w, r)
 	r.Cookie, r.Former = former, ""
+}
+
+// over reports whether a cookie stands for nothing any more from where the request comes.
+// Where nobody can say, it may stand for something.
+func (s *Server) over(r *Request, cookie string) bool {
+	_, err := s.cfg.Guard.Current(r.Context(), r.Origin, cookie)
+	return isNone(err)
 }
 
 // SetAppCookie gives an application's host its own cookie; "" takes it away.

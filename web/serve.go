@@ -284,17 +284,24 @@ func (s *Server) genuine(r *Request, cookie string) error {
 			given = r.PostForm.Get("csrf_token")
 		}
 	}
-	if r.Cookie == "" || s.cfg.Guard.CheckCSRF(r.Cookie, given) {
+	if r.Cookie == "" && r.Former == "" || r.Cookie != "" && s.cfg.Guard.CheckCSRF(r.Cookie, given) {
 		return nil
 	}
 	if cookie == sessionCookie {
-		switch _, err := s.cfg.Guard.Current(r.Context(), r.Origin, r.Cookie); {
-		case isNone(err):
-			r.Cookie = ""
-			return nil
-		case err != nil:
-			return err
+		if r.Cookie != "" {
+			switch _, err := s.cfg.Guard.Current(r.Context(), r.Origin, r.Cookie); {
+			case err == nil:
+				return signin.ErrCSRF
+			case !isNone(err):
+				return err
+			}
 		}
+		// A form of the session before has the power of that one, and any other has none.
+		former := r.Former
+		if r.Cookie, r.Former = "", ""; former != "" && s.cfg.Guard.CheckCSRF(former, given) {
+			r.Cookie = former
+		}
+		return nil
 	}
 	return signin.ErrCSRF
 }
