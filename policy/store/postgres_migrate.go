@@ -34,8 +34,19 @@ func migratePostgres(ctx context.Context, s *server, from carried) error {
 	if done, err = postgresDone(ctx, s.place, db, from); err != nil || done {
 		return err
 	}
-	return lost(from.up(ctx, goose.DialectPostgres, db))
+	// A step that locks several tables may meet a gateway at work that has them in another
+	// order, and be the one that PostgreSQL turns back: nothing of the step has been kept.
+	for try := 1; ; try++ {
+		err := from.up(ctx, goose.DialectPostgres, db)
+		if code(err) != deadlockDetected || try == mostDeadlocks {
+			return lost(err)
+		}
+	}
 }
+
+// mostDeadlocks is how often in a row a migration gives way to gateways at work, each time
+// after a second (deadlock_timeout).
+const mostDeadlocks = 20
 
 func postgresDone(ctx context.Context, place string, db *sql.DB, from carried) (bool, error) {
 	known, err := knownPostgres(ctx, place, db)

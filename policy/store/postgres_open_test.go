@@ -78,6 +78,60 @@ func TestOpenPostgresRefuses(t *testing.T) {
 	}
 }
 
+// TestMigratingBesideAGatewayAtWork: a step that locks two tables, and a transaction that
+// has them in the other order, do not end the upgrade: the step gives way and is tried again.
+func TestMigratingBesideAGatewayAtWork(t *testing.T) {
+	t.Parallel()
+	pg.Missing(t)
+	cfg, name, server := fresh(t)
+	one := step(1, "CREATE TABLE a (id BIGINT);\nCREATE TABLE b (id BIGINT)")
+	two := step(2, "ALTER TABLE a ADD COLUMN more BIGINT;\nALTER TABLE b ADD COLUMN more BIGINT")
+	s, err := serverOf(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := migratePostgres(t.Context(), s, carried{steps(one), "m"}); err != nil {
+		t.Fatal(err)
+	}
+	// Whoever waits looks for a deadlock once: the migration, and not the gateway.
+	if err := server.Admin(t.Context(), "postgres", `ALTER DATABASE `+name+` SET deadlock_timeout = '60s'`); err != nil {
+		t.Fatal(err)
+	}
+	gateway := s.pool(2, map[string]string{"statement_timeout": "0", "lock_timeout": "0"})
+	defer gateway.Close()
+	tx, err := gateway.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(t.Context(), `SELECT id FROM b`); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Admin(t.Context(), "postgres", `ALTER DATABASE `+name+` SET deadlock_timeout = '2s'`); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- migratePostgres(t.Context(), s, carried{steps(one, two), "m"}) }()
+	for waits := false; !waits; {
+		err := gateway.QueryRowContext(t.Context(), `SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'b'::regclass)`).Scan(&waits)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := tx.ExecContext(t.Context(), `SELECT id FROM a`); err != nil {
+		t.Skipf("on a machine as slow as this the gateway gives way: %v", err)
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("the upgrade: %v", err)
+	}
+	if _, err := gateway.ExecContext(t.Context(), `SELECT a.more, b.more FROM a, b`); err != nil {
+		t.Errorf("after the upgrade: %v", err)
+	}
+}
+
 // TestSchemaFloor is F24: gateways are upgraded one after another. One that knows
 // a step less goes on beside the one that took it, and may even start anew; one
 // step that says that it cannot be lived with, and neither works any more.
