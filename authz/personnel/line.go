@@ -239,6 +239,9 @@ func (m *maker) changed(l Line, who directory.Person) Change {
 		c.Due = latest(m.effective, after.Expires)
 	} else {
 		after.Disabled = false
+		if before.Disabled && m.stillOver(l, after.Expires) {
+			return c
+		}
 		switch {
 		case before.Disabled:
 			c.Act = Returns
@@ -252,6 +255,18 @@ func (m *maker) changed(l Line, who directory.Person) Change {
 	}
 	c.After = after
 	return m.finish(l, c)
+}
+
+// stillOver refuses a line that opens an ID again whose end has passed by then: it would
+// let nobody in, and whether they come for good or for a time is for the file to say.
+func (m *maker) stillOver(l Line, ends time.Time) bool {
+	if ends.IsZero() || ends.After(latest(m.effective, l.Starts)) {
+		return false
+	}
+	last := policy.DayInJapan(ends.Add(-1))
+	m.fault(l.N, "ends", "over", last+"で終わったIDです。終わりの列に、新しい最後の日か「なし」を書いてください。",
+		"This ID ended with "+last+". Write its new last day in the column of ends, or that there is none.")
+	return true
 }
 
 func latest(a, b time.Time) time.Time {

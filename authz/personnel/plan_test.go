@@ -164,6 +164,8 @@ func TestMake(t *testing.T) {
 			[]string{"number,name,kind,company,ends", "9,例 hayashi,事業者,例電算,2026-09-30"}, "hayashi renewed until 2026-10-01 00:00 ahead"},
 		{"who comes back keeps the ID", known(closed(one("tanaka", "1", "jinji"))), nil,
 			[]string{"number,name,change", "1,例 tanaka,再任用"}, "tanaka returns"},
+		{"who comes back for good", known(closed(ending(one("tanaka", "1", "jinji"), aprilFirst.AddDate(-1, 0, 0)))), nil,
+			[]string{"number,name,change,ends", "1,例 tanaka,再任用,なし"}, "tanaka returns until never"},
 		{"leave", known(one("tanaka", "1", "jinji")), nil,
 			[]string{"number,name,leave_from,leave_until", "1,例 tanaka,2026-04-15,2027-03-31"}, "tanaka on_leave leave 2026-04-15 to 2027-04-01"},
 		{"leave that is recorded", known(one("tanaka", "1", "jinji")), func(k *Known) { k.OnLeave["id-tanaka"] = day("2027-04-01") },
@@ -224,7 +226,7 @@ func TestCannotBePlanned(t *testing.T) {
 	shared := one("mado", "1", "jinji")
 	shared.Kind = directory.KindShared
 	everybody := known(one("tanaka", "1", "jinji"), one("tanaka2", "3", "jinji"), one("suzuki", "3", "jinji"), guarded, shared, one("sekisho", "6", "joho"),
-		closed(one("old", "8", "jinji")), contracted(one("gaibu", "10", "joho")))
+		closed(one("old", "8", "jinji")), contracted(one("gaibu", "10", "joho")), closed(ending(one("mukashi", "11", "jinji"), day("2026-04-01"))))
 	everybody.Former["yamada"] = true
 	everybody.Own = "uid=sekisho,ou=people," + embeddedtest.Base
 	for _, tt := range []struct {
@@ -242,6 +244,7 @@ func TestCannotBePlanned(t *testing.T) {
 		{"nobody leaves", []string{"number,name,change", "9,新田,退職"}, "2 number nobody"},
 		{"nobody's end has come", []string{"number,name,section,ends", "9,新田,jinji,2026-03-31"}, "2 number nobody"},
 		{"contrary words", []string{"number,name,change,ends", "1,例 tanaka,退職,なし"}, "2 ends contrary"},
+		{"who comes back after their end", []string{"number,name,change", "11,例 mukashi,再任用"}, "2 ends over"},
 		{"nowhere", []string{"number,name", "9,新田"}, "2 section required"},
 		{"an ID that the directory guards", []string{"number,name,section", "5,例,zaisei"}, "2 number protected"},
 		{"Sekisho's own", []string{"number,name,section", "6,例,zaisei"}, "2 number own"},
