@@ -33,6 +33,10 @@ func (b *Book) Renew(ctx context.Context, by By, id string) (Lease, *elevate.Acc
 	if err := b.proved(by, v.ACR, min(v.FreshFor, b.Policy().Session.ElevatedAbsoluteEnd)); err != nil {
 		return Lease{}, nil, err
 	}
+	// Whoever may have it no more is given no way into it, though its end is yet to be tidied.
+	if err := MayBorrow(b.Policy(), v, by.Holder, b.Now()); err != nil {
+		return Lease{}, nil, b.refuse(ctx, by, v.ID, err)
+	}
 	if err := b.Trail.MayBegin(); err != nil { // no trail, no password
 		return Lease{}, nil, err
 	}

@@ -29,6 +29,10 @@ func TestTheAnswerWasLost(t *testing.T) {
 	if _, a, err := w.Renew(t.Context(), old, l.ID); !errors.As(err, &up) || a != nil {
 		t.Errorf("by an old sign-in: %v, %v", a, err)
 	}
+	moved := w.as("sato")
+	moved.Posts, moved.Person.Groups = nil, nil
+	_, _, err = w.Renew(t.Context(), moved, l.ID)
+	w.refused(err, NotEligible) // they have lost the post that the privilege is for
 	if !w.server.Lets(p.DN, lost.Password) {
 		t.Fatal("what was refused has changed the password")
 	}
