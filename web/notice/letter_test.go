@@ -133,6 +133,21 @@ func TestEveryKindInFull(t *testing.T) {
 	}
 }
 
+// TestLeftOfARecertification: who is to see to something is told what it is.
+func TestLeftOfARecertification(t *testing.T) {
+	for _, tt := range []struct{ what, why, ja, en string }{
+		{"ids", "sealed", "棚卸しで確認のなかったID", "Nobody confirmed the ID"},
+		{"eligibility", "nested", "特権を借りられるもと", "eligible for a privilege"},
+		{"permits", "failed", "リモートアクセスの許可", "the remote access of the ID"},
+	} {
+		n := noticeOf(queue.RecertifyLeft)
+		n.Detail = map[string]string{"account": "mori", "what": tt.what, "why": tt.why}
+		if _, ja, en := write(t, n, tanaka); !strings.Contains(ja, tt.ja) || !strings.Contains(en, tt.en) || strings.Contains(ja, "ディレクトリで行えなかった") {
+			t.Errorf("of %s:\n%s\n%s", tt.what, ja, en)
+		}
+	}
+}
+
 // TestSubjectsArePlain: a subject goes over the wire in ASCII and comes out as
 // it was written.
 func TestSubjectsArePlain(t *testing.T) {
