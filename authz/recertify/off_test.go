@@ -55,6 +55,36 @@ func TestCalledOff(t *testing.T) {
 	}
 }
 
+// TestPutBack: a campaign that comes back to the policy in a later cycle begins with its
+// next time, as a new one does; a round that has just begun is no stale gateway's to end.
+func TestPutBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, policy.RecertifyIDs)
+	campaigns := w.policy.Recertification.Campaigns
+	w.policy.Recertification.Campaigns = nil
+	w.tick()
+	w.on("2026-10-05")
+	w.policy.Recertification.Campaigns = campaigns
+	w.tick()
+	w.tick()
+	if n := w.count(`SELECT COUNT(*) FROM recertify_campaign`); n != 0 {
+		t.Fatalf("%d rounds began in the middle of a cycle", n)
+	}
+	w.on("2027-04-01")
+	w.tick()
+	w.policy.Recertification.Campaigns = nil
+	w.clock.Advance(claimLasts / 2)
+	w.tick()
+	if r := w.round(); r.Slot != "2027-04-01T06" || r.State != Open {
+		t.Errorf("its next time: %+v", r)
+	}
+	w.clock.Advance(claimLasts)
+	w.tick()
+	if r := w.round(); r.State != Dropped {
+		t.Errorf("taken out again: %+v", r)
+	}
+}
+
 // TestNobodyIsThereAfterAll: a directory that comes back with nobody in it, after a yes to
 // end what is unconfirmed, makes no line void: somebody is asked once more, about that.
 func TestNobodyIsThereAfterAll(t *testing.T) {

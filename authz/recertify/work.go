@@ -133,15 +133,37 @@ func (b *Book) begin(ctx context.Context, tx *store.Tx, c policy.RecertifyCampai
 // goesOn is the condition on rounds that are not over.
 const goesOn = `state IN ('freezing', 'open', 'halted', 'ending')`
 
-// callOff ends the rounds of campaigns that the policy has no more: two persons have taken
-// them out of it, and nothing ends any more because nobody confirmed it.
+// callOff ends the rounds of campaigns that the policy has no more, and forgets when they
+// began last: two persons have taken them out of it, nothing ends any more because nobody
+// confirmed it, and what is put back is new. A round that has just begun is let be, for it
+// may be of a policy that this gateway is about to read.
 func (b *Book) callOff(ctx context.Context) error {
-	all, err := rounds(ctx, b.DB, goesOn)
+	rules := b.Policy().Recertification
+	known, err := store.All(ctx, b.DB, "campaigns that have begun", func(r store.Row) (id string, err error) {
+		err = r.Scan(&id)
+		return id, err
+	}, `SELECT id FROM recertify_schedule`)
+	if err != nil {
+		return err
+	}
+	for _, id := range known {
+		if _, there := rules.Campaign(id); there {
+			continue
+		}
+		err := b.DB.WithTx(ctx, func(tx *store.Tx) error {
+			_, err := tx.Exec(ctx, `DELETE FROM recertify_schedule WHERE id = $1`, id)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("forgetting the recertification %s: %w", id, err)
+		}
+	}
+	all, err := rounds(ctx, b.DB, goesOn+` AND began_at <= $1`, store.Micros(b.Now().Add(-claimLasts)))
 	if err != nil {
 		return err
 	}
 	for _, r := range all {
-		if _, there := b.Policy().Recertification.Campaign(r.Campaign); there {
+		if _, there := rules.Campaign(r.Campaign); there {
 			continue
 		}
 		err := b.DB.WithTx(ctx, func(tx *store.Tx) error {
