@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -193,13 +194,14 @@ const (
 	reportIsReady = "A scheduled report is ready"
 	willBeClosed  = "Your unused ID will be disabled"
 	wasClosed     = "Your unused ID was disabled"
+	toConfirm     = "Please confirm what your section still needs"
 )
 
 // TestYearOfThePrefecture is a fiscal year as the prefecture sees it, month by month: who
 // joins, moves, is on leave and leaves on 1 April; contracts that end; an ID that nobody
-// uses, to its deletion; a file that was wrong; permits until the year's end; the report
+// uses, to its deletion; one that nobody confirms; a file that was wrong; permits until the year's end; the report
 // on the first of each month; and past 3/31 to 4/1 in Japan (articles 38-7, 46, 62-3 to
-// 62-5, 63-2(1), 67-2; F15 of security.md section 3).
+// 62-6, 63-2(1), 67-2; F15 of security.md section 3).
 func TestYearOfThePrefecture(t *testing.T) {
 	t.Parallel()
 	y := &year{lender: newLender(t), t: t, joined: map[string]*harness.Member{}}
@@ -257,6 +259,7 @@ func (y *year) april() {
 		"number,name,login,section,kind,change,company,starts,ends,mail,leave_from,leave_until,handover",
 		"K-araki,荒木 光,araki,jinji,,採用,,,,araki@pref.example,,,",
 		"K-tsuru,鶴 静,tsuru,jinji,,採用,,,,tsuru@pref.example,,,",
+		"K-sode,袖 要,sode,jinji,,採用,,,,sode@pref.example,,,",
 		"K-kaikei,海江田 年,kaikei,zaisei,会計年度任用職員,採用,,," + y.day(11, 31) + ",kaikei@pref.example,,,",
 		"K-owari,尾張 終,owari,zaisei,会計年度任用職員,採用,,," + y.day(11, 31) + ",owari@pref.example,,,",
 		"K-keiyaku,桂 約,keiyaku,joho,事業者,採用,例電算株式会社,," + y.day(5, 30) + ",keiyaku@pref.example,,,",
@@ -285,7 +288,7 @@ func (y *year) april() {
 	}
 	y.refused("on 1 April", "takahashi", y.Person(t, "takahashi").Password)
 	kobayashi = y.in(t, "kobayashi")
-	y.lines(kobayashi, id, 8)
+	y.lines(kobayashi, id, 9)
 	if e := y.entry("suzuki"); e.GetAttributeValue("departmentNumber") != "zaisei" {
 		t.Errorf("who moves is of %s", e.GetAttributeValue("departmentNumber"))
 	}
@@ -302,15 +305,15 @@ func (y *year) april() {
 	// Temporary passwords for all who joined, on paper; one of them is never used.
 	y.to(0, 1, 8, 30)
 	office := officeIn(t, y.Dev, "sato")
-	a := office.form("/slips", "logins", "araki tsuru kaikei owari keiyaku")
+	a := office.form("/slips", "logins", "araki tsuru sode kaikei owari keiyaku")
 	slips := map[string]string{}
 	for _, m := range slipOf.FindAllSubmatch(a.Body, -1) {
 		slips[string(m[2])] = string(m[1])
 	}
-	if a.Status != http.StatusOK || len(slips) != 5 {
+	if a.Status != http.StatusOK || len(slips) != 6 {
 		t.Fatalf("slips for %d people: %d\n%s", len(slips), a.Status, a.Body)
 	}
-	for _, login := range []string{"araki", "kaikei", "owari", "keiyaku"} {
+	for _, login := range []string{"araki", "sode", "kaikei", "owari", "keiyaku"} {
 		m := &harness.Member{Login: login, Password: "Samidare-" + login + "-81-no-tsukue"}
 		c := harness.NewClient(y.URL)
 		if s, a := c.Password(t, login, slips[login]); s.State != "password_change" {
@@ -331,7 +334,7 @@ func (y *year) april() {
 	}
 	y.joined["tsuru"] = &harness.Member{Login: "tsuru", Password: slips["tsuru"]}
 
-	// Five more of some twenty is more than a sweep takes for granted (F8).
+	// Six more of some twenty is more than a sweep takes for granted (F8).
 	chief := officeIn(t, y.Dev, "kobayashi")
 	var card string
 	harness.Until(t, "the sweep to ask somebody", func() bool {
@@ -340,7 +343,7 @@ func (y *year) april() {
 	})
 	chief.does(card, "answer", "yes", "comment", "四月の採用")
 	y.month(0)
-	if n := y.swept(y.first); n != len(y.People)+5 {
+	if n := y.swept(y.first); n != len(y.People)+6 {
 		t.Errorf("the sweep that went on read %d IDs", n)
 	}
 
@@ -374,7 +377,7 @@ func (y *year) month(n int) {
 		y.in(t, login)
 	}
 	for login, m := range y.joined {
-		ends := map[string]int{"keiyaku": 6, "owari": 12}[login]
+		ends := map[string]int{"keiyaku": 6, "sode": 7, "owari": 12}[login]
 		if m.Secret != "" && (ends == 0 || n < ends) {
 			y.comes(login)
 		}
@@ -504,6 +507,20 @@ func (y *year) autumn() {
 	y.refused("after the contract", "keiyaku", y.joined["keiyaku"].Password)
 	y.month(6)
 
+	// October's recertification: an ID that is used, and that nobody says is needed.
+	y.recertify("sode")
+	y.to(6, 10, 9, 0)
+	harness.Until(t, "a reminder of what is not confirmed", func() bool { return y.mailed("nakamura", toConfirm, y.at(6, 10, 0, 0)) != "" })
+	y.to(6, 14, 23, 57)
+	harness.Until(t, "the last reminder", func() bool { return y.mailed("nakamura", toConfirm, y.at(6, 14, 0, 0)) != "" })
+	sode := y.comes("sode")
+	y.to(6, 15, 0, 0)
+	harness.Until(t, "what nobody confirmed to end", func() bool { return !y.inside(sode) && y.mailed("sode", "An ID was disabled", y.at(6, 15, 0, 0)) != "" })
+	y.refused("not confirmed", "sode", y.joined["sode"].Password)
+	if !y.inside(y.comes("araki")) {
+		t.Error("who was confirmed is shut out")
+	}
+
 	y.to(6, 31, 23, 57)
 	y.refused("on the last day of leave", "tanaka", y.Person(t, "tanaka").Password)
 	y.to(7, 1, 0, 0)
@@ -512,6 +529,40 @@ func (y *year) autumn() {
 		t.Errorf("after the last day of leave tanaka is %s", back.State)
 	}
 	y.month(7)
+}
+
+var recertifyRound = regexp.MustCompile(`/recertify/[A-Za-z0-9_-]+`)
+
+var recertifyLine = regexp.MustCompile(`(?s)name="line" type="checkbox" value="([^"]+)".*?<span class="sub">([^<]+)</span>`)
+
+// recertify has each who reviews confirm all that is put before them, but what is of one
+// ID.
+func (y *year) recertify(but string) {
+	y.t.Helper()
+	harness.Until(y.t, "the recertification to begin", func() bool { return y.mailed("nakamura", toConfirm, y.at(6, 1, 6, 0)) != "" })
+	seen := false
+	for _, login := range []string{"nakamura", "yamamoto", "kobayashi", "kato", "yoshida"} {
+		o := officeIn(y.t, y.Dev, login)
+		for _, round := range slices.Compact(slices.Sorted(slices.Values(recertifyRound.FindAllString(o.page("/recertify", http.StatusOK), -1)))) {
+			chosen := url.Values{"answer": {"confirm"}}
+			for _, line := range recertifyLine.FindAllStringSubmatch(o.page(round, http.StatusOK), -1) {
+				if line[2] == but {
+					seen = true
+					continue
+				}
+				chosen.Add("line", line[1])
+			}
+			if !chosen.Has("line") {
+				continue
+			}
+			if a := o.sends(round, chosen); a.Status != http.StatusSeeOther || !strings.Contains(a.Header.Get("Location"), "done=confirm") {
+				y.t.Errorf("%s confirms %d lines: %d %s", login, len(chosen["line"]), a.Status, a.Body)
+			}
+		}
+	}
+	if !seen {
+		y.t.Errorf("%s was put before nobody", but)
+	}
 }
 
 // winter: of who came back from half a year of leave and did not use the ID since, the
@@ -633,7 +684,7 @@ func (y *year) onTheTrail() {
 		}
 	}
 	for action, want := range map[string]int{
-		"person.joined": 5, "person.moved": 2, "person.left": 1, "person.on_leave": 1, "person.renewed": 1, "person.handover_ended": 1, "leave.began": 1,
+		"person.joined": 6, "person.moved": 2, "person.left": 1, "person.on_leave": 1, "person.renewed": 1, "person.handover_ended": 1, "leave.began": 1,
 		"import.done": 3, "import.undone": 1, "sweep.decided": 1,
 	} {
 		if count[action] != want {
@@ -645,7 +696,7 @@ func (y *year) onTheTrail() {
 			t.Errorf("no report was made at %s", slot)
 		}
 	}
-	for _, action := range []string{"sweep.stopped", "dormancy.warned", "dormancy.disabled", "dormancy.confirmed", "dormancy.deletion_approved", "report.read"} {
+	for _, action := range []string{"sweep.stopped", "dormancy.warned", "dormancy.disabled", "dormancy.confirmed", "dormancy.deletion_approved", "report.read", "recertify.opened", "recertify.confirmed", "recertify.ended"} {
 		if !slices.ContainsFunc(acts, func(a act) bool { return a.Action == action }) {
 			t.Errorf("%s is not on the trail", action)
 		}

@@ -78,8 +78,8 @@ suffix "{{.BaseDN}}"
 rootdn "cn=admin,{{.BaseDN}}"
 rootpw {{.AdminPassword}}
 directory {{.Dir}}/db
-dbnosync
-{{if not .NoLastBind}}lastbind on
+{{if not .Synced}}dbnosync
+{{end}}{{if not .NoLastBind}}lastbind on
 {{end}}index objectClass,entryCSN,entryUUID eq
 index uid,mail,member eq
 {{if not .NoMemberOf -}}

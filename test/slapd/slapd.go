@@ -40,6 +40,7 @@ type Options struct {
 	NoMemberOf      bool          // leave out the overlay memberof
 	NoDynamic       bool          // leave out the overlay dds, which ends dynamic entries
 	NoLastBind      bool          // leave out lastbind, which makes a write of each bind
+	Synced          bool          // each write is on the disk when it is answered, as slapd does by itself
 	LDIF            string        // added by slapadd after the seed
 }
 
