@@ -103,6 +103,20 @@ func (y *year) lines(by borrower, id string, want int) {
 	}
 }
 
+// ends waits for an end that is written ahead. A clock that is moved meanwhile is a try of
+// it that has failed, and nobody here would wait for the next.
+func (y *year) ends(login string, at time.Time) {
+	y.t.Helper()
+	sato := y.in(y.t, "sato")
+	harness.Until(y.t, "the end of "+login+" to be written", func() bool {
+		var who struct {
+			Ends *time.Time `json:"expires_at"`
+		}
+		sato.Do(y.t, "GET", "/api/v1/people/"+login, nil).Into(y.t, &who)
+		return who.Ends != nil && who.Ends.Equal(at)
+	})
+}
+
 // swept waits for a sweep since a time to have come to its end, and is how many IDs it
 // read.
 func (y *year) swept(since time.Time) (people int) {
@@ -275,6 +289,7 @@ func (y *year) april() {
 	if a := y.importDo(kobayashi, id, "approve", saying{"comment": "辞令のとおり"}); a.Status != http.StatusOK {
 		t.Fatalf("approving the file: %d %s", a.Status, a.Body)
 	}
+	y.ends("takahashi", y.first)
 
 	y.to(-1, 31, 23, 57)
 	y.swept(y.at(-1, 31, 0, 0)) // what it finds tomorrow is compared with this
@@ -600,6 +615,7 @@ func (y *year) march() {
 	if a := y.importDo(y.in(t, "kobayashi"), id, "approve", saying{}); a.Status != http.StatusOK {
 		t.Fatalf("approving: %d %s", a.Status, a.Body)
 	}
+	y.ends("kaikei", y.at(24, 1, 0, 0))
 	y.to(11, 10, 9, 0)
 	harness.Until(t, "suzuki to hear that the permit ends", func() bool { return y.mailed("suzuki", "A permit ends soon", y.at(11, 1, 0, 0)) != "" })
 	next := y.in(t, "suzuki").permit("", y.remote(t, saying{"applications": []string{"zaimu"}, "renews": y.permits[0], "from": y.day(12, 1), "until": y.day(23, 31)}), http.StatusCreated)
