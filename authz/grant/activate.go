@@ -31,6 +31,20 @@ func outOfHours() *Refusal {
 	return conflict(OutOfHours, lending, "この特権を使える時間帯ではありません。", "This is not among the hours of this privilege.")
 }
 
+// proven is a lease of somebody's own and what it lends, after a sign-in that is strong and
+// fresh enough to use it.
+func (b *Book) proven(ctx context.Context, by By, id string) (Lease, policy.Privilege, error) {
+	l, err := b.own(ctx, by, id)
+	if err != nil {
+		return Lease{}, policy.Privilege{}, err
+	}
+	v, err := b.privilege(l.Privilege)
+	if err != nil {
+		return Lease{}, policy.Privilege{}, err
+	}
+	return l, v, b.proved(by, v.ACR, min(v.FreshFor, b.Policy().Session.ElevatedAbsoluteEnd))
+}
+
 // Activate begins a lease that was approved: its clock starts when the directory
 // has what it gives, and not before. The ID that it lends is in the answer once.
 // A lease that takes two people stays approved until the second one starts it;
@@ -39,15 +53,8 @@ func outOfHours() *Refusal {
 // Errors: *Refusal (Away: nothing was lent, and the lease stays approved),
 // *account.StepUp, session.ErrNone, ErrNotFound.
 func (b *Book) Activate(ctx context.Context, by By, id string) (Lease, *elevate.Account, error) {
-	l, err := b.own(ctx, by, id)
+	l, v, err := b.proven(ctx, by, id)
 	if err != nil {
-		return Lease{}, nil, err
-	}
-	v, err := b.privilege(l.Privilege)
-	if err != nil {
-		return Lease{}, nil, err
-	}
-	if err := b.proved(by, v.ACR, min(v.FreshFor, b.Policy().Session.ElevatedAbsoluteEnd)); err != nil {
 		return Lease{}, nil, err
 	}
 	now := b.Now()

@@ -22,15 +22,8 @@ import (
 // Errors: *Refusal (Away: the ID may be shut until it succeeds), *account.StepUp,
 // session.ErrNone, ErrNotFound.
 func (b *Book) Renew(ctx context.Context, by By, id string) (Lease, *elevate.Account, error) {
-	l, err := b.own(ctx, by, id)
+	l, v, err := b.proven(ctx, by, id)
 	if err != nil {
-		return Lease{}, nil, err
-	}
-	v, err := b.privilege(l.Privilege)
-	if err != nil {
-		return Lease{}, nil, err
-	}
-	if err := b.proved(by, v.ACR, min(v.FreshFor, b.Policy().Session.ElevatedAbsoluteEnd)); err != nil {
 		return Lease{}, nil, err
 	}
 	// Whoever may have it no more is given no way into it, though its end is yet to be tidied.
