@@ -38,6 +38,9 @@ const (
 	LockedDown Reason = "locked_down" // a lock-down is in force
 	NoLease    Reason = "no_lease"    // a privilege that is lent would help
 	SharedID   Reason = "shared_id"   // several people use the ID: signing in with one's own would help
+
+	ProjectOver      Reason = "project_over"      // the projects that the ID was for are over
+	WrongEnvironment Reason = "wrong_environment" // an ID of development at production, or the other way round
 )
 
 // A PermitKind is what a permit is for.
@@ -126,6 +129,7 @@ type Facts struct {
 	Beside    []Place    // sections that the person belongs to beside their own
 	LockDowns []LockDown // those that may be in force
 	Leases    []Lease    // that the person holds in this session
+	Ties      []Tie      // projects that the ID is bound to
 	Terminal  string     // that the session began on; "" for none that spoke for itself
 	Now       time.Time
 }
@@ -200,6 +204,13 @@ func Decide(p *policy.Policy, f Facts) Verdict {
 	if !f.Person.MaySignIn(f.Now) {
 		return closed(f)
 	}
+	of, good, ok := tied(f.Ties, f.Now)
+	switch {
+	case !ok:
+		return projectOver()
+	case !app.Environment.Opens(of):
+		return OtherEnvironment(of)
+	}
 	belongs, ok := concerned(p, app, f)
 	if !ok {
 		return refuse(NotYours, with(every, "47-2"), policy.Words{
@@ -215,6 +226,9 @@ func Decide(p *policy.Policy, f Facts) Verdict {
 		return refused
 	}
 	ends = append(append(ends, belongs...), lent...)
+	if !good.IsZero() {
+		ends = append(ends, good)
+	}
 	// What is told of a lease is not told beyond its end, though the application
 	// does not ask for it.
 	for _, l := range f.Leases {

@@ -19,9 +19,16 @@ func Enter(p *policy.Policy, f Facts) Verdict {
 	if !f.SignedIn || !f.Person.MaySignIn(f.Now) {
 		return closed(f)
 	}
+	_, good, ok := tied(f.Ties, f.Now)
+	if !ok {
+		return projectOver()
+	}
 	allow := func(until time.Time, by ...string) Verdict {
 		if until.IsZero() || f.SessionEnds.Before(until) {
 			until = f.SessionEnds
+		}
+		if !good.IsZero() && good.Before(until) {
+			until = good
 		}
 		return Verdict{allowed: true, Reason: Allowed, Articles: every, Until: until, Permits: by}
 	}

@@ -43,7 +43,7 @@ func (c *checker) serves(at string, x Client) {
 			}
 			c.refuse(at+".application", "62-1", nearest(x.Application, ids), "知らないシステムです。", "This application is not known.")
 		}
-		for _, own := range []string{"zone", "class", "posts", "sections", "acr"} {
+		for _, own := range []string{"zone", "class", "posts", "sections", "acr", "environment"} {
 			if c.written(at + "." + own) {
 				c.refuse(at+"."+own, "62-1", "", "applicationを書いたときは、そのシステムの決まりが当てはまります。どちらかを消してください。", "With an application named, its own rules hold; take one of the two out.")
 			}

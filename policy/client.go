@@ -32,6 +32,8 @@ type Client struct {
 	Posts       []PostID `yaml:"posts"`
 	Sections    []string `yaml:"sections"`
 	ACR         ACR      `yaml:"acr"`
+	// Environment is that of Application where there is one; empty: production.
+	Environment Environment `yaml:"environment"`
 
 	AuthMethod   string   `yaml:"auth_method"`
 	SecretHashes []string `yaml:"secret_hashes"` // HashSecret; two while one takes the other's place
@@ -98,7 +100,7 @@ func (p *Policy) ClientApplication(c Client) (Application, bool) {
 	if c.Application != "" {
 		return p.Application(c.Application)
 	}
-	return Application{ID: c.ID, Name: c.Name, Zone: c.Zone, Class: c.Class, Posts: c.Posts, Sections: c.Sections, ACR: c.ACR}, c.ID != ""
+	return Application{ID: c.ID, Name: c.Name, Zone: c.Zone, Class: c.Class, Posts: c.Posts, Sections: c.Sections, ACR: c.ACR, Environment: c.Environment}, c.ID != ""
 }
 
 // hashForm begins each secret hash.

@@ -295,6 +295,8 @@ func choicesAt(path string) ([]string, bool) {
 	case "posts[].id", "applications[].posts[]", "clients[].posts[]", "passkey.demands[].posts[]",
 		"personnel.viewers[]", "privileges[].eligible.posts[]", "shared_ids[].eligible.posts[]", "privileges[].approvers.posts[]", "approval.deputies[].post", "approval.duty[].posts[]", "permits[].askers[]", "permits[].steps[].posts[]":
 		return texts(PostIDs()), true
+	case "applications[].environment", "clients[].environment", "privileges[].environment":
+		return texts(Environments()), true
 	case "privileges[].gives[].kind":
 		return GiftKinds(), true
 	case "privileges[].hours[].days[]":

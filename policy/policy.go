@@ -245,6 +245,8 @@ type Application struct {
 	// for an administrators' console; empty: none.
 	RequiresPrivilege string     `yaml:"requires_privilege"`
 	Paths             []PathRule `yaml:"paths"`
+	// Environment is whether it is at work or being made; empty: at work (article 68).
+	Environment Environment `yaml:"environment"`
 }
 
 // A PathRule asks for more than its application does, below a path. Of several

@@ -15,6 +15,9 @@ type Privilege struct {
 	Gives     []Gift    `yaml:"gives"`
 	Eligible  Eligible  `yaml:"eligible"`
 	Approvers Approvers `yaml:"approvers"`
+	// Environment is that of what it opens; empty: production. It is lent to IDs of it alone
+	// (article 68).
+	Environment Environment `yaml:"environment"`
 
 	Usual       time.Duration `yaml:"usual"`        // what a request begins with
 	Longest     time.Duration `yaml:"longest"`      // from activation to the end, extensions included
