@@ -69,6 +69,14 @@ var doors = slices.Concat(openIDDoors, []door{
 		a := c.Do(t, "POST", "/api/v1/shared-ids/hoso/checkout", map[string]any{"reason": "放送", "minutes": 5})
 		return a.Status == 201 || a.Status == 409
 	}},
+	// tanaka reviews nothing: the door is open where that is the answer.
+	{"GET /recertifications", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		a := c.Do(t, "GET", "/api/v1/recertifications", nil)
+		return a.Status == 403 && strings.Contains(string(a.Body), "13-1")
+	}},
+	{"POST /recertifications/decide", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		return c.Do(t, "POST", "/api/v1/recertifications/none/decide", map[string]any{"lines": []string{"x"}, "answer": "confirm"}).Status == 404
+	}},
 	{"what is lent to me", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
 		return c.Do(t, "GET", "/leases", nil).Status == 200
 	}},

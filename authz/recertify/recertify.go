@@ -49,6 +49,9 @@ const (
 // ended yet, and what is confirmed meanwhile does not.
 func (s State) takes() bool { return s == Open || s == Halted }
 
+// Takes reports whether lines of the round are decided.
+func (r Round) Takes() bool { return r.State.takes() }
+
 // A Round is one time that a campaign comes round.
 type Round struct {
 	ID       string

@@ -78,21 +78,22 @@ type Keeper interface {
 	Get(ctx context.Context, place string) ([]byte, bool, error)
 }
 
-// Services is what the API stands on. All but Desk, Permits, Imports and Sealed must be given.
+// Services is what the API stands on. All but those that may be nil must be given.
 type Services struct {
-	SignIn   SignIn
-	Account  Account
-	Charter  Charter
-	Trail    Trail
-	People   People
-	LockDown LockDown
-	Sessions Raised
-	Desk     Desk    // nil: nothing is lent
-	Permits  Permits // nil: nothing is permitted
-	Reports  Reports // nil: there are none
-	Sealed   Sealed  // nil: no emergency ID lies in an envelope
-	Imports  Imports // nil: no personnel changes are carried out here
-	Shared   Shared  // nil: no ID is shared
+	SignIn    SignIn
+	Account   Account
+	Charter   Charter
+	Trail     Trail
+	People    People
+	LockDown  LockDown
+	Sessions  Raised
+	Desk      Desk      // nil: nothing is lent
+	Permits   Permits   // nil: nothing is permitted
+	Reports   Reports   // nil: there are none
+	Sealed    Sealed    // nil: no emergency ID lies in an envelope
+	Imports   Imports   // nil: no personnel changes are carried out here
+	Shared    Shared    // nil: no ID is shared
+	Recertify Recertify // nil: nothing is recertified
 	// Note enters one act on the trail in a transaction of its own. The act is
 	// not done if the entry is not made.
 	Note func(ctx context.Context, e audit.Entry) error
@@ -143,7 +144,7 @@ type operation struct {
 }
 
 func (v *service) operations() []operation {
-	return slices.Concat(v.ownOperations(), v.keyOperations(), v.peopleOperations(), v.terminalOperations(), v.tokenOperations(), v.lockDownOperations(), v.reportOperations(), v.deskOperations(), v.permitOperations(), v.reviewOperations(), v.sealedOperations(), v.importOperations(), v.sharedOperations())
+	return slices.Concat(v.ownOperations(), v.keyOperations(), v.peopleOperations(), v.terminalOperations(), v.tokenOperations(), v.lockDownOperations(), v.reportOperations(), v.deskOperations(), v.permitOperations(), v.reviewOperations(), v.sealedOperations(), v.importOperations(), v.sharedOperations(), v.recertifyOperations())
 }
 
 // ownOperations are about oneself, the policy and the trail.

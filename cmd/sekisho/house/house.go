@@ -305,7 +305,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	h.shared.measure(h.Registry)
 	in := counted{h.Signin, h.Web.CountSignIn}
 	api.Mount(h.Web, api.Services{
-		SignIn: in, Account: h.Account, Charter: h.Statutes, Trail: h.Trail, People: h.People, LockDown: h.LockDown, Desk: counter, Sealed: h.Sealed, Shared: h.SharedIDs, Reports: h.Reports, Sessions: h.Sessions, Permits: h.Permits, Imports: counter,
+		SignIn: in, Account: h.Account, Charter: h.Statutes, Trail: h.Trail, People: h.People, LockDown: h.LockDown, Desk: counter, Sealed: h.Sealed, Shared: h.SharedIDs, Reports: h.Reports, Sessions: h.Sessions, Permits: h.Permits, Imports: counter, Recertify: h.Recertify,
 		Note: h.note, Once: api.Answers{DB: h.DB, Now: now}, Seal: h.Sealing,
 	})
 	page.Mount(h.Web, page.Services{
