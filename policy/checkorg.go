@@ -195,7 +195,7 @@ func (c *checker) applications() {
 				c.refuse(fmt.Sprintf("%s.groups[%d]", at, j), "47-2", "", "グループのDN（cn=…,ou=…）を書いてください。", "Write the group's DN (cn=…,ou=…).")
 			}
 		}
-		c.borrowed(at+".requires_privilege", a.RequiresPrivilege)
+		c.borrowed(at+".requires_privilege", a.RequiresPrivilege, a.Environment)
 		c.paths(at+".paths", a)
 		for j, id := range a.Sections {
 			if _, ok := c.known[id]; !ok && !c.problemAt(fmt.Sprintf("%s.sections[%d]", at, j)) {
@@ -205,15 +205,18 @@ func (c *checker) applications() {
 	}
 }
 
-// borrowed refuses a demand for a privilege that nobody lends: it would close the
-// place to everybody.
-func (c *checker) borrowed(field, id string) {
+// borrowed refuses a demand for a privilege that nobody lends, or not to everybody whom
+// the application is for: it would close the place to them.
+func (c *checker) borrowed(field, id string, of Environment) {
 	if id == "" || c.problemAt(field) {
 		return
 	}
 	var ids []string
 	for _, v := range c.p.Privileges {
 		ids = append(ids, v.ID)
+		if v.ID == id {
+			c.lentWithin(field, v, of)
+		}
 	}
 	if !slices.Contains(ids, id) {
 		c.refuse(field, "62-6", nearest(id, ids), "知らない特権です。privileges に定めてください。", "This privilege is not known; define it under privileges.")
@@ -242,7 +245,7 @@ func (c *checker) paths(field string, a Application) {
 		if rule.ACR == "" && rule.FreshFor == 0 && rule.RequiresPrivilege == "" {
 			c.refuse(at, "62-2", "", "acr、fresh_for 又は requires_privilege を書いてください。何も求めない場所の決まりには意味がありません。", "Write acr, fresh_for or requires_privilege; a rule that asks for nothing has no meaning.")
 		}
-		c.borrowed(at+".requires_privilege", rule.RequiresPrivilege)
+		c.borrowed(at+".requires_privilege", rule.RequiresPrivilege, a.Environment)
 		if rule.ACR != "" && need != "" && !rule.ACR.AtLeast(need) && !c.problemAt(at+".acr") {
 			c.refuse(at+".acr", "17", string(need), "システム全体が求める強さより弱くはできません。", "A path cannot ask for less than its application does.")
 		}

@@ -25,6 +25,7 @@ func (c *checker) privileges() {
 		c.gifts(at, v)
 		c.borrowers(at+".eligible", v.Eligible)
 		c.lenders(at+".approvers", v.Approvers)
+		c.sameThing(at, i, v)
 		c.spans(at, v)
 		c.hours(at+".hours", v.Hours)
 		if v.Ticket != "" {
@@ -73,7 +74,7 @@ func (c *checker) gifts(at string, v Privilege) {
 				c.lentGroup(fmt.Sprintf("%s.groups[%d]", field, k), dn)
 			}
 		case GiftApplication:
-			c.toApplication(field, g)
+			c.toApplication(field, g, v.Environment)
 		}
 	}
 	if secrets := slices.DeleteFunc(slices.Clone(v.Gives), func(g Gift) bool { return !g.ShowsSecret() }); len(secrets) > 1 {
@@ -115,11 +116,15 @@ func (c *checker) lentGroup(field, dn string) {
 
 var plainRole = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,62}$`)
 
-func (c *checker) toApplication(field string, g Gift) {
+func (c *checker) toApplication(field string, g Gift, of Environment) {
 	if c.need(field+".application", g.Application, "62-6"); g.Application != "" {
-		_, app := c.p.Application(g.Application)
-		_, client := c.p.Client(g.Application)
-		if !app && !client {
+		app, found := c.p.Application(g.Application)
+		client, program := c.p.Client(g.Application)
+		if !found && program {
+			app, found = c.p.ClientApplication(client)
+		}
+		c.opensWithin(field+".application", app, of)
+		if !found && !program {
 			var ids []string
 			for _, a := range c.p.Applications {
 				ids = append(ids, a.ID)

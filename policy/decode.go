@@ -20,6 +20,7 @@ var (
 	demandType   = reflect.TypeFor[PasskeyDemand]()
 	cardType     = reflect.TypeFor[CardAuthority]()
 	clientType   = reflect.TypeFor[Client]()
+	appType      = reflect.TypeFor[Application]()
 	lentType     = reflect.TypeFor[Privilege]()
 	sharedType   = reflect.TypeFor[SharedID]()
 	permitType   = reflect.TypeFor[PermitKind]()
@@ -140,6 +141,8 @@ func startFrom(v reflect.Value, n *node) {
 		fill(v, "cards[]", "")
 	case clientType:
 		fill(v, "clients[]", "")
+	case appType:
+		fill(v, "applications[]", "")
 	case lentType:
 		fill(v, "privileges[]", "")
 	case sharedType:
@@ -295,8 +298,6 @@ func choicesAt(path string) ([]string, bool) {
 	case "posts[].id", "applications[].posts[]", "clients[].posts[]", "passkey.demands[].posts[]",
 		"personnel.viewers[]", "privileges[].eligible.posts[]", "shared_ids[].eligible.posts[]", "privileges[].approvers.posts[]", "approval.deputies[].post", "approval.duty[].posts[]", "permits[].askers[]", "permits[].steps[].posts[]":
 		return texts(PostIDs()), true
-	case "applications[].environment", "clients[].environment", "privileges[].environment":
-		return texts(Environments()), true
 	case "privileges[].gives[].kind":
 		return GiftKinds(), true
 	case "privileges[].hours[].days[]":

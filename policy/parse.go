@@ -40,6 +40,11 @@ func parse(file string, data []byte, brought bool) (*Policy, Problems) {
 	p.Classes = beside(p.Classes, standardClasses(), func(c Class) int { return c.Class })
 	p.Permits = append(beside(p.Permits, standardPermits(), func(k PermitKind) string { return k.ID }), ownPermits(p.Permits)...)
 	p.index = indexOf(p)
+	for i, c := range p.Clients { // whoever reads a difference sees the environment that counts
+		if app, ok := p.Application(c.Application); ok {
+			p.Clients[i].Environment = app.Environment
+		}
+	}
 	return p, nil
 }
 

@@ -51,7 +51,7 @@ func TestExampleParsesClean(t *testing.T) {
 	if err := problems.Err(); err != nil {
 		t.Fatal(problems.Text("ja") + "\n" + problems.Text("en"))
 	}
-	if len(p.Zones) != 3 || len(p.Applications) != 3 || len(p.Posts) != 9 || len(p.Classes) != 4 || len(p.Networks) != 5 {
+	if len(p.Zones) != 3 || len(p.Applications) != 4 || len(p.Posts) != 9 || len(p.Classes) != 4 || len(p.Networks) != 5 {
 		t.Errorf("%+v", p)
 	}
 	if z, _ := p.Zone(Internet); z.IdleEnd != 30*time.Minute || z.Name.JA == "" {

@@ -71,6 +71,9 @@ func generalSettings() []Setting {
 		{Path: "applications[].paths[].fresh_for", Unit: "duration", Kind: KindDuration, Default: time.Duration(0), Min: time.Duration(0), Max: 24 * time.Hour, Article: "62-2", Source: "OWASP ASVS 7.5.3",
 			Says: Words{"この場所から下を使うときに許される、最後の認証からの経過時間。0はシステムの値。", "The same below a path; 0: the application's own."}},
 
+		{Path: "applications[].environment", Kind: KindChoice, Default: string(Production), Choices: texts(Environments()), Article: "68-2",
+			Says: Words{"このシステムの環境。運用（production）のシステムは運用のIDだけに、開発・テスト（development）のシステムは開発用のIDだけに、共通（either）のシステムは両方に開く。", "What the application is for. One at work (production) opens to IDs of production alone, one that is made or tried out (development) to IDs of development alone, one of either to both."}},
+
 		{Path: "sign_in.flow_end", Unit: "duration", Kind: KindDuration, Default: 10 * time.Minute, Min: time.Minute, Max: 30 * time.Minute, Article: "63-7",
 			Says: Words{"途中のサインインが無効になるまでの時間。", "A sign-in under way ends after so long."}},
 		{Path: "sign_in.source_failures", Unit: "failures", Kind: KindInt, Default: 100, Min: 10, Max: 10000, Article: "63-7", Source: "OWASP ASVS 6.3.1",
@@ -120,6 +123,8 @@ func generalSettings() []Setting {
 		{Path: "cards[].match", Kind: KindChoice, Default: CardMatchLogin, Choices: []string{CardMatchLogin, CardMatchMail}, Article: "62-1",
 			Says: Words{"カードの証明書が示す人を、ログイン名とメールアドレスのどちらで探すか。", "What of a person a card's subject is compared with."}},
 
+		{Path: "clients[].environment", Kind: KindChoice, Default: string(Production), Choices: texts(Environments()), Article: "68-2",
+			Says: Words{"システム（application）を書かないクライアントの環境。書いたものには、そのシステムの環境が当てはまる。", "The environment of a client that names no application; one that does has its application's."}},
 		{Path: "clients[].auth_method", Kind: KindChoice, Default: AuthBasic, Choices: ClientAuthMethods(), Article: "62-2", Source: "OpenID Connect Core 9",
 			Says: Words{"クライアントが自分を証明する方法。", "How a client proves itself."}},
 		{Path: "clients[].consent", Kind: KindFlag, Default: false, Article: "47-3", Source: "OWASP ASVS 10.7.1",
@@ -137,6 +142,8 @@ func generalSettings() []Setting {
 			Says: Words{"特権の申請を承認する人の数。", "How many persons approve a request for a privilege."}},
 		{Path: "privileges[].approvers.where", Kind: KindChoice, Default: ApproversUpward, Choices: ApproverPlaces(), Article: "12-2",
 			Says: Words{"承認する人を、申請者の室課から上へ探すか、県全体で探すか。", "Whether approvers are looked for from the asking section upward or in the whole prefecture."}},
+		{Path: "privileges[].environment", Kind: KindChoice, Default: string(Production), Choices: texts(Environments()), Article: "68-2",
+			Says: Words{"この特権が開くものの環境。その環境のIDだけに貸し出す。", "The environment of what the privilege opens; it is lent to IDs of that one alone."}},
 		{Path: "privileges[].usual", Unit: "duration", Kind: KindDuration, Default: 30 * time.Minute, Min: time.Minute, Max: 8 * time.Hour, Article: "65",
 			Says: Words{"申請の画面に初めから入っている時間。", "The time that a request begins with."}},
 		{Path: "privileges[].longest", Unit: "duration", Kind: KindDuration, Default: time.Hour, Min: time.Minute, Max: 8 * time.Hour, Article: "65", Source: "NIST SP 800-63B-4 2.3.3",
@@ -171,6 +178,8 @@ func generalSettings() []Setting {
 		{Path: "lockdown.longest", Unit: "duration", Kind: KindDuration, Default: 72 * time.Hour, Min: 15 * time.Minute, Max: 168 * time.Hour, Article: "75-2",
 			Says: Words{"緊急停止の最長の時間。続けるときは、改めて命じる。", "The longest time of a lock-down; to go on, it is ordered again."}},
 
+		{Path: "shared_ids[].environment", Kind: KindChoice, Default: string(Production), Choices: texts(Environments()), Article: "68-2",
+			Says: Words{"共用IDが使われるシステムの環境。その環境のIDを持つ人だけが受け取れる。", "The environment of what the shared ID is used at; people check it out with IDs of that one alone."}},
 		{Path: "shared_ids[].holders", Unit: "persons", Kind: KindInt, Default: 1, Min: 1, Max: 50, Article: "46-1",
 			Says: Words{"共用IDを同時に使える人の数。1なら、使っている間はほかの人に渡さない。", "How many people may have a shared ID at once; 1: nobody else does meanwhile."}},
 		{Path: "shared_ids[].usual", Unit: "duration", Kind: KindDuration, Default: 30 * time.Minute, Min: time.Minute, Max: 12 * time.Hour, Article: "46-1",

@@ -15,6 +15,8 @@ type SharedID struct {
 	Account  string   `yaml:"account"` // its DN, where IDs are lent
 	Eligible Eligible `yaml:"eligible"`
 	Zone     ZoneID   `yaml:"zone"` // where the one who checks it out signed in
+	// Environment is that of what it is used at; empty: production (article 68).
+	Environment Environment `yaml:"environment"`
 
 	// Holders is how many people may have it at once; one: nobody else does
 	// meanwhile. They share one password, which is changed when the last gives it back.

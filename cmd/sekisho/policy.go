@@ -33,8 +33,12 @@ func (c policyCheckCmd) Run(t *terminal) error {
 			return err
 		}
 	}
-	if _, err := c.readPolicy(t, c.File); err != nil {
+	read, err := c.readPolicy(t, c.File)
+	if err != nil {
 		return err
+	}
+	for _, caution := range read.policy.Cautions() {
+		fmt.Fprintln(t.out, caution.Text(t.lang))
 	}
 	t.line("%s に誤りはありません。", "%s: no problems", c.File)
 	return nil

@@ -130,21 +130,27 @@ func checkRights(ctx context.Context, dir *ldap.Directory) []error {
 func Notes(ctx context.Context, cfg Config, now clock.Now) []error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+	var notes []error
+	made, _ := checkStore(ctx, cfg.Store)
+	rules, _ := rulesThatWouldBe(ctx, cfg, now, !made, true)
+	for _, c := range rules.Cautions() {
+		notes = append(notes, &say.Sentence{Words: policy.Words{JA: c.Text("ja"), EN: c.Text("en")}})
+	}
 	dir, err := asOurselves(ctx, cfg, now)
 	if err != nil {
-		return nil // a fault, and said as one
+		return notes // a fault, and said as one
 	}
 	defer dir.Close()
 	guarded, more, err := dir.Guarded(ctx)
 	if err != nil || len(guarded) == 0 {
-		return nil
+		return notes
 	}
 	names := strings.Join(guarded, ", ")
 	if more {
 		names += ", …"
 	}
-	return []error{say.Errorf("参考: ディレクトリが保護している人（adminCount）: %[1]s。関所はこの人たちの情報を変えられず、変えるべきでもありません。",
-		"for your information: people whom the directory guards itself (adminCount): %[1]s; Sekisho cannot change them, nor should it", names)}
+	return append(notes, say.Errorf("参考: ディレクトリが保護している人（adminCount）: %[1]s。関所はこの人たちの情報を変えられず、変えるべきでもありません。",
+		"for your information: people whom the directory guards itself (adminCount): %[1]s; Sekisho cannot change them, nor should it", names))
 }
 
 func directoryFault(err error) error {
