@@ -143,6 +143,7 @@ type Policy struct {
 	Remote          RemoteRules          `yaml:"remote"`
 	SealedIDs       SealedRules          `yaml:"sealed_ids"`
 	Personnel       PersonnelRules       `yaml:"personnel"`
+	Projects        ProjectRules         `yaml:"projects"`
 
 	index index
 }

@@ -47,7 +47,7 @@ func Settings() []Setting {
 	return slices.Concat(generalSettings(), dormancySettings(DormancyPrivileged, "承認又は管理の職にある者のID", "an ID that approves or administers", 30, 45, 180),
 		dormancySettings(DormancyContractor, "事業者のID", "a contractor's ID", 30, 60, 180),
 		dormancySettings(DormancyService, "プログラムのID", "a program's ID", 60, 90, 365),
-		dormancySettings(DormancyShared, "共用ID", "a shared ID", 60, 90, 365), personnelSettings(), reportSettings(), recertifySettings(), retentionSettings())
+		dormancySettings(DormancyShared, "共用ID", "a shared ID", 60, 90, 365), personnelSettings(), projectSettings(), reportSettings(), recertifySettings(), retentionSettings())
 }
 
 // generalSettings are those that are written one by one.

@@ -23,7 +23,8 @@ type Passage struct {
 }
 
 // NoPassage refuses somebody who has proved who they are, and whom no permit lets in
-// from where they are (articles 26no2-2, 63-1). It is said to nobody before that.
+// from where they are (articles 26no2-2, 63-1), or whose ID was for projects that are over
+// (article 67-2(1)). It is said to nobody before that.
 type NoPassage struct {
 	Reason   string
 	Says     policy.Words
@@ -44,7 +45,7 @@ func (s *Service) foreign(zone policy.ZoneID, outside bool) bool {
 // further factor would be asked for, it is asked at once: what is enrolled, or chosen
 // anew, from outside is not for who has a password alone.
 func (s *Service) enters(ctx context.Context, in store.Reader, o Origin, f flow, p directory.Person) (Passage, error) {
-	if s.Enters == nil || !s.foreign(f.Zone, f.Outside) {
+	if s.Enters == nil {
 		return Passage{}, nil
 	}
 	acr := authn.Strength(f.Progress.Methods)
@@ -54,7 +55,11 @@ func (s *Service) enters(ctx context.Context, in store.Reader, o Origin, f flow,
 		}
 		acr = policy.AAL2 // whether the second factor would lead anywhere is asked before it is bound
 	}
-	return s.Enters(ctx, in, Entrant{Person: p, Zone: f.Zone, Outside: f.Outside, Terminal: f.Terminal, Source: o.Source, ACR: acr})
+	way, err := s.Enters(ctx, in, Entrant{Person: p, Zone: f.Zone, Outside: f.Outside, Terminal: f.Terminal, Source: o.Source, ACR: acr})
+	if !s.foreign(f.Zone, f.Outside) {
+		way = Passage{} // whether the ID is good at all was the question
+	}
+	return way, err
 }
 
 // passing is what a step does, and that it leads on: refused, the step is done all the

@@ -102,7 +102,7 @@ func TestAnewFromOutside(t *testing.T) {
 	seed := w.device(t, p)
 	permitted, over := false, false // over: the session of inside has ended
 	w.Enters = func(_ context.Context, _ store.Reader, e signin.Entrant) (signin.Passage, error) {
-		if !permitted {
+		if e.Outside && !permitted {
 			return signin.Passage{}, &signin.NoPassage{Reason: "no_remote"}
 		}
 		return signin.Passage{Permits: []string{"m"}, Until: w.clock.Now().Add(time.Hour)}, nil

@@ -106,9 +106,9 @@ type House struct {
 	// Barred says whether somebody who is who they say is kept out for now; in is
 	// the store, or the transaction that must not go on if they are. nil: nobody.
 	Barred func(ctx context.Context, in store.Reader, e Entrant) (bool, error)
-	// Enters says by what somebody comes in who has proved who they are, from outside
-	// or from a zone that is not served here; *NoPassage says that nothing lets them.
-	// nil: nobody is asked.
+	// Enters says by what somebody comes in who has proved who they are; *NoPassage says
+	// that nothing lets them. What it answers counts from outside, and from a zone that is
+	// not served here. nil: nobody is asked.
 	Enters func(ctx context.Context, in store.Reader, e Entrant) (Passage, error)
 	// Entered hears of it in the transaction that makes the session, and Left when its
 	// person ends it.

@@ -96,6 +96,10 @@ var kept = map[string]string{
 	"personnel_step":   "those of imports that ended are the past; what was intended says what is to be, and is looked at anew",
 	"posting":          "changed since: by the next file",
 
+	"project":        "completed or shortened since: again by hand, see replay; extended since, it only narrows",
+	"project_member": "bound or released since: again by hand, see replay",
+	"project_end":    "what is to stand in the directory is looked at anew; what was written there since counts as the account's own",
+
 	"restore_done": "the past",
 	"replayed":     "what was done again with this copy stays done",
 

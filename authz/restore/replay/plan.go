@@ -136,6 +136,7 @@ var (
 		"permit.expired", "permit.lapsed",
 		"recertify.opened", "recertify.reminded", "recertify.confirmed", "recertify.void", "recertify.held", "recertify.halted", "recertify.decided", "recertify.closed",
 		"recertify.effect_confirmed", "recertify.effect_unconfirmed", "recertify.read", "recertify.refused",
+		"project.refused", "project.ended", "project.id_held", "project.end_set", "project.end_failed", "project.void", "project.warned",
 		"key.created", "key.in_use", "key.resealed", "key.dropped", "policy.exported", "policy.approval_refused", "policy.dispatch_refused", "policy.difference", "sample.",
 	}
 	// hand is what a person looks at: it gave somebody something, or what it changed lies
@@ -146,6 +147,7 @@ var (
 		"permit.asked", "permit.approved", "permit.done", "permit.reviewed", "permit.refused",
 		"dormancy.disabled", "dormancy.kept", "dormancy.failed", "dormancy.deletion_approved", "dormancy.uses_told",
 		"recertify.ended", "recertify.owed",
+		"project.registered", "project.bound", "project.released", "project.shortened", "project.extended", "project.completed", "project.id_closed",
 		"shared.checked_out", "shared.failed", "shared.refused", "sealed.", "policy.installed", "policy.proposed", "policy.approved",
 	}
 )

@@ -157,7 +157,12 @@ func (h *House) entrant(ctx context.Context, in store.Reader, e signin.Entrant) 
 		SignedIn: true, Person: e.Person, ACR: e.ACR, From: e.Zone, Outside: e.Outside, Source: e.Source, Terminal: e.Terminal,
 		SessionEnds: now.Add(24 * time.Hour), Now: now, // signin knows its own ends
 	}
-	if err := h.Permits.FillIn(ctx, in, &f); err != nil {
+	if _, served := h.inForce().Zone(e.Zone); e.Outside || !served {
+		if err := h.Permits.FillIn(ctx, in, &f); err != nil {
+			return signin.Passage{}, err
+		}
+	}
+	if err := h.Projects.FillIn(ctx, in, &f); err != nil {
 		return signin.Passage{}, err
 	}
 	v := authz.Enter(h.inForce(), f)

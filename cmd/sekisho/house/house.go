@@ -39,6 +39,7 @@ import (
 	"sekisho/authz/people"
 	"sekisho/authz/permit"
 	"sekisho/authz/personnel"
+	"sekisho/authz/project"
 	"sekisho/authz/recertify"
 	"sekisho/authz/report"
 	"sekisho/authz/restore"
@@ -92,6 +93,7 @@ type House struct {
 	Lifecycle *lifecycle.Book
 	Personnel *personnel.Book
 	Recertify *recertify.Book
+	Projects  *project.Book
 	Reports   *report.Reader
 	Scheduled *report.Keeper
 	Mail      *mail.Sender
@@ -187,6 +189,9 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	h.Sessions.Require(func(ctx context.Context, n session.Session, p directory.Person) (string, bool, error) {
 		return h.Permits.Bar(ctx, n, p)
 	}, "63-1", "26no2-2")
+	h.Sessions.Require(func(ctx context.Context, n session.Session, p directory.Person) (string, bool, error) {
+		return h.Projects.Bar(ctx, n, p)
+	}, "67-2(1)")
 	h.Sessions.PollWith(h.life, h.Watch, h.Orders)
 	h.TOTP = totp.NewUnder(h.DB, h.Sealing, now, func() policy.TOTPRules { return rules().TOTP })
 	once := ticket.New(h.Session, now)
@@ -263,7 +268,11 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, IDs: h.Lifecycle, Permits: h.Permits, Matters: h.Approvals, Sessions: h.Sessions,
 		Notices: h.Notices, Forget: h.Watch, Now: now, Log: h.log, Stop: cfg.Stop,
 	})
-	h.Sessions.PollWith(h.Leases, h.Permits, h.Personnel)
+	h.Projects = project.Open(project.House{
+		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, IDs: h.Lifecycle, Sessions: h.Sessions, Leases: lost, Permits: h.Permits,
+		Matters: h.Approvals, Notices: h.Notices, Forget: h.Watch, Fresh: h.Sessions.InStep, Now: now, Log: h.log, Stop: cfg.Stop,
+	})
+	h.Sessions.PollWith(h.Leases, h.Permits, h.Personnel, h.Projects)
 	counter := desk.New(desk.House{
 		Approvals: h.Approvals, Lent: h.Leases, Effects: h.Effects, Lookout: h.Effects, Sealed: h.Sealed, Policy: rules, Sessions: h.Sessions, Now: now,
 		DB: h.DB, Permits: h.Permits, Terminals: h.Terminals, Personnel: h.Personnel,

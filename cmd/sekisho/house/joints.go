@@ -30,13 +30,16 @@ type guard struct {
 
 func (g guard) CheckCSRF(cookie, token string) bool { return g.sessions.CheckCSRF(cookie, token) }
 
-// fill adds to facts what a decision may rest on beside the directory: permits, and
-// sections beside the own.
+// fill adds to facts what a decision may rest on beside the directory: permits, sections
+// beside the own, and projects.
 func (h *House) fill(ctx context.Context, f *authz.Facts) error {
 	if err := h.Permits.Fill(ctx, f); err != nil {
 		return err
 	}
-	return h.Personnel.Fill(ctx, f)
+	if err := h.Personnel.Fill(ctx, f); err != nil {
+		return err
+	}
+	return h.Projects.Fill(ctx, f)
 }
 
 // permitted are the permits as those who try access see them: as the doors do.
