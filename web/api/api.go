@@ -19,9 +19,9 @@ import (
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
 	"sekisho/authn/totp"
+	"sekisho/authz/inquiry"
 	"sekisho/directory"
 	"sekisho/policy"
-	"sekisho/policy/audit"
 	"sekisho/policy/secret"
 	"sekisho/web"
 )
@@ -58,9 +58,9 @@ type Charter interface {
 	Approve(ctx context.Context, o signin.Origin, cookie, proposalID string) (version int64, err error)
 }
 
-// A Trail can be searched; policy/audit is one.
+// A Trail is searched for whoever is behind a cookie; authz/inquiry is where.
 type Trail interface {
-	Search(ctx context.Context, f audit.Filter) ([]audit.Record, error)
+	Search(ctx context.Context, o signin.Origin, cookie string, q inquiry.Question) (inquiry.Found, error)
 }
 
 // A Sealer seals what is kept for a while; a secret.KeyRing is one.
@@ -94,11 +94,8 @@ type Services struct {
 	Imports   Imports   // nil: no personnel changes are carried out here
 	Shared    Shared    // nil: no ID is shared
 	Recertify Recertify // nil: nothing is recertified
-	// Note enters one act on the trail in a transaction of its own. The act is
-	// not done if the entry is not made.
-	Note func(ctx context.Context, e audit.Entry) error
-	Once Keeper // first answers, for Idempotency-Key
-	Seal Sealer
+	Once      Keeper    // first answers, for Idempotency-Key
+	Seal      Sealer
 }
 
 // Raised knows of privileged sessions; session.Sessions does. nil: nothing is lent.
@@ -183,7 +180,7 @@ func (v *service) ownOperations() []operation {
 		{method: "POST", path: "/api/v1/policy/proposals/{id}/approve", says: "Approves a proposed policy, as its second person.", handle: v.approve,
 			body: struct{}{}, status: 200, answer: approved{}, codes: []string{web.CodeForbidden, web.CodeStepUp, web.CodeNotFound, web.CodeStale}},
 		{method: "GET", path: "/api/v1/audit", says: "Searches the trail.", handle: v.audit, status: 200, answer: list[auditItem]{},
-			query: auditQuery, numbers: []string{"limit", "after"}, codes: []string{web.CodeForbidden}},
+			query: auditQuery, numbers: []string{"limit", "after"}, codes: []string{web.CodeForbidden, web.CodeStepUp}},
 	}
 }
 

@@ -3,9 +3,9 @@ package api
 import (
 	"sekisho/authn/account"
 	"sekisho/authn/signin"
+	"sekisho/authz/inquiry"
 	"sekisho/authz/people"
 	"sekisho/authz/statute"
-	"sekisho/policy/audit"
 	"sekisho/policy/secret"
 )
 
@@ -14,7 +14,7 @@ var (
 	_ SignIn  = (*signin.Service)(nil)
 	_ Account = (*account.Service)(nil)
 	_ Charter = (*statute.Desk)(nil)
-	_ Trail   = (*audit.Trail)(nil)
+	_ Trail   = (*inquiry.Room)(nil)
 	_ People  = (*people.Service)(nil)
 	_ Sealer  = (*secret.KeyRing)(nil)
 )

@@ -5,12 +5,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 
+	"sekisho/authz/inquiry"
 	"sekisho/policy"
-	"sekisho/policy/audit"
 	"sekisho/web"
 )
 
@@ -87,63 +86,31 @@ var auditQuery = []string{"from", "to", "actor", "action", "article", "outcome",
 // pageOf is how many entries a search gives at once when not told.
 const pageOf = 100
 
-// audit searches the trail. The search itself goes on the trail before
-// anything is shown, with the case it serves: to look through what one person
-// did is an act of its own (article 78).
+// longestText is how long each filter of a search may be, in bytes.
+const longestText = 256
+
+// audit searches the trail, as the page does: authz/inquiry is where both ask.
 func (v *service) audit(w http.ResponseWriter, r *web.Request) error {
-	s, err := v.someone(r)
+	found, err := v.Trail.Search(r.Context(), r.Origin, r.Cookie, questionOf(r.URL.Query()))
 	if err != nil {
 		return err
 	}
-	p := r.Policy()
-	auditor := slices.ContainsFunc(posts(p, s.Person), func(id policy.PostID) bool {
-		post, ok := p.Post(id)
-		return ok && post.Audits
-	})
-	if !auditor {
-		return web.Say(web.CodeForbidden, policy.Words{
-			JA: "記録を検索できるのは、監査を担当する方だけです。", EN: "Only auditors may search the trail."})
-	}
-	f, purpose, err := filterOf(r.URL.Query())
-	if err != nil {
-		return err
-	}
-	detail := map[string]string{}
-	for k, vs := range r.URL.Query() {
-		detail[k] = vs[0]
-	}
-	err = v.Note(r.Context(), audit.Entry{
-		Actor: s.Person.Login, Action: "trail.searched", Object: f.Actor, Outcome: audit.OK, Articles: []policy.Article{"51-1", "82-1"},
-		From: r.Origin.Source.String(), RequestID: r.ID, Zone: string(r.Origin.Zone), Case: purpose, Detail: detail,
-	})
-	if err != nil {
-		return err
-	}
-	wanted := f.Limit
-	f.Limit++ // one more tells whether there is a next page
-	found, err := v.Trail.Search(r.Context(), f)
-	if err != nil {
-		return err
-	}
-	var next *string
-	if len(found) > wanted {
-		found = found[:wanted]
-		at := strconv.FormatInt(found[wanted-1].Index, 10)
-		next = &at
-	}
-	items := make([]auditItem, 0, len(found))
-	for _, e := range found {
+	items := make([]auditItem, 0, len(found.Records))
+	for _, e := range found.Records {
 		items = append(items, auditItem{e.Index, e.Hash[:], json.RawMessage(e.Data)})
 	}
 	out := listOf(items)
-	out.Next = next
+	if found.Next > 0 {
+		at := strconv.FormatInt(found.Next, 10)
+		out.Next = &at
+	}
 	return write(w, http.StatusOK, out)
 }
 
-// filterOf reads the query. An actor without a case is refused. With an actor
-// the case says what the search is for; without one it is a filter.
-func filterOf(q url.Values) (f audit.Filter, purpose string, err error) {
-	in := filtersOf(q, auditQuery, 256)
+// questionOf reads the query. What is wrong with it goes along: whether the asker may ask
+// at all comes first.
+func questionOf(q url.Values) inquiry.Question {
+	in := filtersOf(q, auditQuery, longestText)
 	moment := func(field string) time.Time {
 		if !in.Has(field) {
 			return time.Time{}
@@ -164,19 +131,12 @@ func filterOf(q url.Values) (f audit.Filter, purpose string, err error) {
 		}
 		return n
 	}
-	f = audit.Filter{
-		From: moment("from"), To: moment("to"), Actor: in.Get("actor"), Action: in.Get("action"),
-		Article: in.Get("article"), Outcome: in.Get("outcome"),
-		Limit: max(1, int(number("limit", pageOf, 500))), After: number("after", 0, 1<<62),
+	out := inquiry.Question{
+		From: moment("from"), To: moment("to"), Actor: in.Get("actor"), Action: in.Get("action"), Article: in.Get("article"),
+		Outcome: in.Get("outcome"), Case: in.Get("case"), Limit: max(1, int(number("limit", pageOf, 500))), After: number("after", 0, 1<<62),
 	}
-	purpose = in.Get("case")
-	if f.Actor == "" {
-		f.Case = purpose
-	} else if purpose == "" {
-		in.refuse("case", "required", "人を指定して検索するときは、事案の番号が必要です。", "A search by person names the case it serves.")
+	for _, f := range in.wrong {
+		out.Wrong = append(out.Wrong, inquiry.Fault{Field: f.Field, Rule: f.Rule, Says: f.Detail})
 	}
-	if err := in.err(); err != nil {
-		return audit.Filter{}, "", err
-	}
-	return f, purpose, nil
+	return out
 }

@@ -19,6 +19,7 @@ import (
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
 	"sekisho/authn/totp"
+	"sekisho/authz/inquiry"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/audit"
@@ -35,17 +36,16 @@ var t0 = time.Date(2026, 4, 1, 9, 0, 0, 0, time.UTC)
 //	k.old      signed in an hour ago            k.weak    with one factor
 //	k.auditor  an auditor                       k.app     an application's own
 type world struct {
-	mu     sync.Mutex
-	now    time.Time
-	next   error // what the next call of a service answers, nil for success
-	calls  int   // acts that were done
-	noted  []audit.Entry
-	filter audit.Filter
-	by     string // the cookie that approved
-	kept   map[string][]byte
-	lasts  time.Duration // of what was kept last
-	atWork sync.Mutex
-	heard  heard
+	mu       sync.Mutex
+	now      time.Time
+	next     error // what the next call of a service answers, nil for success
+	calls    int   // acts that were done
+	question inquiry.Question
+	by       string // the cookie that approved
+	kept     map[string][]byte
+	lasts    time.Duration // of what was kept last
+	atWork   sync.Mutex
+	heard    heard
 }
 
 func (w *world) act() error {
@@ -158,12 +158,23 @@ func (w *world) Approve(_ context.Context, _ signin.Origin, cookie, _ string) (i
 	return 4, w.act()
 }
 
-func (w *world) Search(_ context.Context, f audit.Filter) ([]audit.Record, error) {
-	w.filter = f
-	var out []audit.Record
-	for i := range f.Limit {
-		out = append(out, audit.Record{Index: int64(1000 - i), Data: []byte(`{"time":"2026-04-01T00:00:00Z"}`)})
+func (w *world) Search(ctx context.Context, o signin.Origin, cookie string, q inquiry.Question) (inquiry.Found, error) {
+	s, err := w.Current(ctx, o, cookie)
+	if err != nil || s.Session == nil || s.Session.App != "" {
+		return inquiry.Found{}, signin.ErrNone
 	}
+	if s.Person.Groups[0] != "cn=auditor" {
+		return inquiry.Found{}, &inquiry.Refusal{Reason: "no_post", Articles: []policy.Article{"51-1"}}
+	}
+	if wrong := q.Check(); len(wrong) > 0 {
+		return inquiry.Found{}, &inquiry.Refusal{Faults: wrong}
+	}
+	w.question = q
+	var out inquiry.Found
+	for i := range q.Limit {
+		out.Records = append(out.Records, audit.Record{Index: int64(1000 - i), Data: []byte(`{"time":"2026-04-01T00:00:00Z"}`)})
+	}
+	out.Next = int64(1001 - q.Limit)
 	return out, w.act()
 }
 
@@ -191,10 +202,6 @@ func (w *world) Count(context.Context, string, time.Duration) (int, error) {
 }
 func (w *world) Peek(context.Context, string) (int, error) { return 0, errors.New("not asked for") }
 func (w *world) Delete(context.Context, string) error      { return nil }
-func (w *world) note(_ context.Context, e audit.Entry) error {
-	w.noted = append(w.noted, e)
-	return w.act()
-}
 
 // xor stands for sealing: unreadable at rest, and bound to its place.
 type xor struct{}
@@ -236,7 +243,7 @@ func newWorld(t *testing.T) (*world, *web.Server) {
 		PublicURL: public, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, LoopbackZone: "lgwan",
 		Now: func() time.Time { return w.now }, Policy: func() *policy.Policy { return p }, Guard: w,
 	})
-	Mount(srv, Services{SignIn: keys{w}, Account: w, Charter: w, Trail: w, People: office{w}, LockDown: alarm{w}, Desk: counter{w}, Permits: register{w}, Sealed: safe{w}, Imports: cabinet{w}, Shared: closet{w}, Recertify: table{w}, Reports: shelf{w}, Note: w.note, Once: w, Seal: xor{}})
+	Mount(srv, Services{SignIn: keys{w}, Account: w, Charter: w, Trail: w, People: office{w}, LockDown: alarm{w}, Desk: counter{w}, Permits: register{w}, Sealed: safe{w}, Imports: cabinet{w}, Shared: closet{w}, Recertify: table{w}, Reports: shelf{w}, Once: w, Seal: xor{}})
 	return w, srv
 }
 

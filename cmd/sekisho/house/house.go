@@ -34,6 +34,7 @@ import (
 	"sekisho/authz/approval"
 	"sekisho/authz/elevate"
 	"sekisho/authz/grant"
+	"sekisho/authz/inquiry"
 	"sekisho/authz/lifecycle"
 	"sekisho/authz/lockdown"
 	"sekisho/authz/people"
@@ -95,6 +96,7 @@ type House struct {
 	Recertify *recertify.Book
 	Projects  *project.Book
 	Reports   *report.Reader
+	Inquiry   *inquiry.Room
 	Scheduled *report.Keeper
 	Mail      *mail.Sender
 	Tokens    *token.Keys
@@ -296,6 +298,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	h.Reports = report.New(report.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Version: h.Charter.Version, Lifecycle: h.Lifecycle, Presence: h.Approvals, SectionOf: h.sectionOf, Now: now,
 	})
+	h.Inquiry = inquiry.New(inquiry.House{DB: h.DB, Trail: h.Trail, Policy: rules, Presence: h.Approvals, Now: now})
 	h.Scheduled = &report.Keeper{Reader: h.Reports, Directory: h.Directory, Notices: h.Notices, Log: h.log}
 	h.LockDown = lockdown.NewService(lockdown.House{Orders: h.Orders, In: h.Signin, Directory: h.Directory, Leases: lost})
 
@@ -314,8 +317,8 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	h.shared.measure(h.Registry)
 	in := counted{h.Signin, h.Web.CountSignIn}
 	api.Mount(h.Web, api.Services{
-		SignIn: in, Account: h.Account, Charter: h.Statutes, Trail: h.Trail, People: h.People, LockDown: h.LockDown, Desk: counter, Sealed: h.Sealed, Shared: h.SharedIDs, Reports: h.Reports, Sessions: h.Sessions, Permits: h.Permits, Imports: counter, Recertify: h.Recertify,
-		Note: h.note, Once: api.Answers{DB: h.DB, Now: now}, Seal: h.Sealing,
+		SignIn: in, Account: h.Account, Charter: h.Statutes, Trail: h.Inquiry, People: h.People, LockDown: h.LockDown, Desk: counter, Sealed: h.Sealed, Shared: h.SharedIDs, Reports: h.Reports, Sessions: h.Sessions, Permits: h.Permits, Imports: counter, Recertify: h.Recertify,
+		Once: api.Answers{DB: h.DB, Now: now}, Seal: h.Sealing,
 	})
 	page.Mount(h.Web, page.Services{
 		Steps: in, Presence: in, Factors: h.Account, Account: h.Account, Charter: h.Statutes, People: h.People, Desk: counter, Permits: counter, LockDown: h.LockDown, Sealed: h.Sealed, Reports: h.Reports, Shared: h.SharedIDs, Imports: counter, Recertify: h.Recertify,
