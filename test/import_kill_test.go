@@ -33,6 +33,7 @@ func TestImportIsKilled(t *testing.T) {
 		}
 		return n
 	}
+	const allDone = `SELECT COUNT(*) FROM personnel_step WHERE state = 'done'`
 	const joiners = 798 // who dies leaves up to two batches of 100 in hand
 	var text strings.Builder
 	text.WriteString("number,name,login,section,change,mail\nK-tanaka,田中 美咲,,zaisei,異動,\n")
@@ -78,7 +79,10 @@ func TestImportIsKilled(t *testing.T) {
 		}
 	}
 	d.Advance(t, 15*time.Second) // nobody waits longer for one who died
-	harness.Until(t, "the import is over", func() bool { return ask(`SELECT COUNT(*) FROM personnel_import WHERE state = 'done'`) == 1 })
+	over := func() bool { return ask(`SELECT COUNT(*) FROM personnel_import WHERE state = 'done'`) == 1 }
+	for done := ask(allDone); !over(); done = ask(allDone) { // however slow the machine is
+		harness.Until(t, "the import to go on", func() bool { return over() || ask(allDone) > done })
+	}
 
 	if n := ask(`SELECT COUNT(*) FROM personnel_step WHERE state <> 'done'`); n != 0 {
 		t.Errorf("%d steps are not done", n)
@@ -89,7 +93,7 @@ func TestImportIsKilled(t *testing.T) {
 	acts, _ := trail(t, d)
 	entered := map[string]int{}
 	for _, a := range acts {
-		if a.Detail["import"] != "" {
+		if a.Detail["import"] != "" && a.Action != "import.line_failed" { // a slow machine may have failed thrice
 			entered[a.Action+" "+a.Detail["line"]]++
 		}
 	}

@@ -290,7 +290,8 @@ func (b *Book) look(ctx context.Context, jobs []*job) {
 
 // write has the directory be as intended steps say, and reads it back. It ends before the
 // time for which they are in this gateway's hands does; a part of that is left for reading,
-// so that where the directory is slow the steps that it took are confirmed.
+// so that where the directory is slow the steps that it took are confirmed. Those whose
+// turn did not come are given back.
 func (b *Book) write(ctx context.Context, jobs []*job) error {
 	left := store.FromMicros(jobs[0].until).Sub(b.Now())
 	ctx, cancel := context.WithTimeout(ctx, left)
@@ -299,7 +300,11 @@ func (b *Book) write(ctx context.Context, jobs []*job) error {
 	defer stop()
 	died := make(chan error, len(jobs))
 	each(jobs, func(j *job) {
-		if j.problem == nil {
+		switch {
+		case j.problem != nil:
+		case writing.Err() != nil:
+			j.problem = errLate
+		default:
 			j.problem = b.bring(writing, j)
 		}
 		if err := b.at("line"); err != nil {
@@ -345,6 +350,8 @@ func (b *Book) settled(ctx context.Context, jobs []*job) (failed int, err error)
 var (
 	// errTaken: somebody else has the login by now.
 	errTaken = errors.New("the login is somebody else's by now")
+	// errLate: the time for which a step was in hand was over before its turn came.
+	errLate = errors.New("its turn did not come in time")
 	// errGone: the person is in the directory no more.
 	errGone = errors.New("the person is not in the directory any more")
 )

@@ -35,9 +35,13 @@ func (b *Book) bring(ctx context.Context, j *job) (err error) {
 		want, gained, lost = c.back(j.found, j.who, b.Policy())
 	case stepApply:
 		if j.who.ID == "" {
-			if j.who, err = b.Directory.Create(ctx, c.person()); errors.Is(err, directory.ErrExists) {
-				return errTaken
-			} else if err != nil {
+			j.who, err = b.Directory.Create(ctx, c.person())
+			if errors.Is(err, directory.ErrExists) { // whoever had the step before may have made them since
+				if is := b.lookForJoiner(ctx, j); is != nil || j.who.ID != "" {
+					err = is
+				}
+			}
+			if err != nil {
 				return err
 			}
 			// An end may be kept more finely by amending than by creating.

@@ -58,7 +58,10 @@ func (b *Book) became(ctx context.Context, tx *store.Tx, j *job) error {
 	c := j.change
 	e := b.entry(j.by, "", object(c.Login, j.who.ID), j.importID)
 	e.Detail["import"], e.Detail["line"], e.Detail["step"] = j.importID, strconv.Itoa(c.Line), j.step
-	if j.problem != nil {
+	switch {
+	case errors.Is(j.problem, errLate):
+		return giveBack(ctx, tx, j, now)
+	case j.problem != nil:
 		return b.failed(ctx, tx, j, e)
 	}
 	// One that is dropped is being undone, and has happened all the same.
@@ -108,6 +111,14 @@ func (b *Book) became(ctx context.Context, tx *store.Tx, j *job) error {
 		return err
 	}
 	return b.Trail.Append(ctx, tx, e)
+}
+
+// giveBack puts a step down that nobody has tried, for whoever is next. It was no try: one
+// that keeps failing is told of and rests, and this one has met no refusal.
+func giveBack(ctx context.Context, tx *store.Tx, j *job, now time.Time) error {
+	_, err := tx.Exec(ctx, `UPDATE personnel_step SET state = 'waiting', due_at = $1, tries = tries - 1 WHERE import = $2 AND n = $3 AND step = $4 AND state = 'intended' AND due_at = $5`,
+		store.Micros(now), j.importID, j.n, j.step, j.until)
+	return err
 }
 
 // failed writes down that a try has failed, and when the next one is, if one is. It is

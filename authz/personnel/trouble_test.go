@@ -65,6 +65,35 @@ func TestTwoGateways(t *testing.T) {
 	}
 }
 
+// TestLate: steps whose turn did not come while they were in hand, because the clock was
+// set or the directory is slow, have not failed: they rest for nothing, and however often
+// it happens nobody is told that they were refused.
+func TestLate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.approved(changes)
+	w.at(effective)
+	jumps := 2 * stubborn
+	w.Stop = func(point string) error {
+		if point == "intended" && jumps > 0 {
+			jumps--
+			w.clock.Advance(workLasts + time.Second)
+		}
+		return nil
+	}
+	for jumps > 0 {
+		w.must(w.Tick(t.Context()))
+	}
+	w.must(w.Tick(t.Context()))
+	w.want("with time enough", after)
+	if n := w.entries(`"action":"import.line_failed"`); n != 0 {
+		t.Errorf("%d lines are told of as failing", n)
+	}
+	if n := w.entries(`"action":"person.`); n != 9 {
+		t.Errorf("%d entries about people, want 9", n)
+	}
+}
+
 // TestOvertaken: what was decided after an import was planned counts: an end that was set
 // sooner is kept, and a login that was somebody's meanwhile is given to nobody.
 func TestOvertaken(t *testing.T) {
