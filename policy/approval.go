@@ -193,7 +193,7 @@ func (c *checker) decides(field string, id PostID) {
 
 func (c *checker) section(field, id string) {
 	if _, ok := c.known[id]; !ok && !c.problemAt(field) {
-		c.refuse(field, "12-2", nearest(id, c.ids), "知らない部局・室課です。", "This section is not known.")
+		c.refuse(field, "12-2", Nearest(id, c.ids), "知らない部局・室課です。", "This section is not known.")
 	}
 }
 

@@ -202,7 +202,7 @@ func (c *checker) served(field string, id ZoneID, article Article) {
 		for _, z := range c.p.Zones {
 			ids = append(ids, string(z.ID))
 		}
-		near := nearest(string(id), ids)
+		near := Nearest(string(id), ids)
 		if len(ids) == 1 {
 			near = ids[0]
 		}

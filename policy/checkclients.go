@@ -41,7 +41,7 @@ func (c *checker) serves(at string, x Client) {
 			for _, a := range c.p.Applications {
 				ids = append(ids, a.ID)
 			}
-			c.refuse(at+".application", "62-1", nearest(x.Application, ids), "知らないシステムです。", "This application is not known.")
+			c.refuse(at+".application", "62-1", Nearest(x.Application, ids), "知らないシステムです。", "This application is not known.")
 		}
 		for _, own := range []string{"zone", "class", "posts", "sections", "acr", "environment"} {
 			if c.written(at + "." + own) {
@@ -57,7 +57,7 @@ func (c *checker) serves(at string, x Client) {
 	c.applicationACR(at+".acr", Application{Zone: x.Zone, Class: x.Class, ACR: x.ACR})
 	for j, id := range x.Sections {
 		if _, ok := c.known[id]; !ok && !c.problemAt(fmt.Sprintf("%s.sections[%d]", at, j)) {
-			c.refuse(fmt.Sprintf("%s.sections[%d]", at, j), "47-2", nearest(id, c.ids), "知らない部局・室課です。", "This section is not known.")
+			c.refuse(fmt.Sprintf("%s.sections[%d]", at, j), "47-2", Nearest(id, c.ids), "知らない部局・室課です。", "This section is not known.")
 		}
 	}
 }
@@ -163,7 +163,7 @@ func (c *checker) acts(at string, x Client) {
 			for _, o := range c.p.Clients {
 				ids = append(ids, o.ID)
 			}
-			c.refuse(field, "47-3", nearest(id, ids), "知らないclient_idです。", "There is no such client.")
+			c.refuse(field, "47-3", Nearest(id, ids), "知らないclient_idです。", "There is no such client.")
 		case other.AuthMethod == AuthNone:
 			c.refuse(field, "47-3", "", "自分を証明しないクライアントは、トークンの宛先になれません。", "A client that proves nothing cannot ask about tokens.")
 		}

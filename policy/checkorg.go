@@ -83,7 +83,7 @@ func (c *checker) sections() {
 		above, known := c.known[s.Parent]
 		switch {
 		case !known:
-			c.refuse(at+".parent", "12-2", nearest(s.Parent, c.ids), "上の部局が見つかりません。", "The section above does not exist.")
+			c.refuse(at+".parent", "12-2", Nearest(s.Parent, c.ids), "上の部局が見つかりません。", "The section above does not exist.")
 		case above.Parent != "":
 			c.refuse(at+".parent", "12-2", above.Parent, "室課の上に置けるのは部局だけです（部局 > 室課）。", "A section lies below a department, and a department below nothing.")
 		}
@@ -199,7 +199,7 @@ func (c *checker) applications() {
 		c.paths(at+".paths", a)
 		for j, id := range a.Sections {
 			if _, ok := c.known[id]; !ok && !c.problemAt(fmt.Sprintf("%s.sections[%d]", at, j)) {
-				c.refuse(fmt.Sprintf("%s.sections[%d]", at, j), "47-2", nearest(id, c.ids), "知らない部局・室課です。", "This section is not known.")
+				c.refuse(fmt.Sprintf("%s.sections[%d]", at, j), "47-2", Nearest(id, c.ids), "知らない部局・室課です。", "This section is not known.")
 			}
 		}
 	}
@@ -219,7 +219,7 @@ func (c *checker) borrowed(field, id string, of Environment) {
 		}
 	}
 	if !slices.Contains(ids, id) {
-		c.refuse(field, "62-6", nearest(id, ids), "知らない特権です。privileges に定めてください。", "This privilege is not known; define it under privileges.")
+		c.refuse(field, "62-6", Nearest(id, ids), "知らない特権です。privileges に定めてください。", "This privilege is not known; define it under privileges.")
 	}
 }
 

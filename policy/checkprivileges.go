@@ -132,7 +132,7 @@ func (c *checker) toApplication(field string, g Gift, of Environment) {
 			for _, x := range c.p.Clients {
 				ids = append(ids, x.ID)
 			}
-			c.refuse(field+".application", "62-6", nearest(g.Application, ids), "知らないシステムです。", "This application is not known.")
+			c.refuse(field+".application", "62-6", Nearest(g.Application, ids), "知らないシステムです。", "This application is not known.")
 		}
 	}
 	roles := once{}
@@ -162,7 +162,7 @@ func (c *checker) borrowers(at string, e Eligible) {
 	}
 	for j, id := range e.Sections {
 		if _, ok := c.known[id]; !ok && !c.problemAt(fmt.Sprintf("%s.sections[%d]", at, j)) {
-			c.refuse(fmt.Sprintf("%s.sections[%d]", at, j), "62-6", nearest(id, c.ids), "知らない部局・室課です。", "This section is not known.")
+			c.refuse(fmt.Sprintf("%s.sections[%d]", at, j), "62-6", Nearest(id, c.ids), "知らない部局・室課です。", "This section is not known.")
 		}
 	}
 	for j, login := range e.Persons {

@@ -53,7 +53,7 @@ func (d *document) decode(v reflect.Value, n *node, field, path string) {
 		d.decodeInt(v, n, field, path)
 	case v.Kind() == reflect.Bool:
 		if n.form != formFlag {
-			d.wrong(n, field, "true か false を書いてください。", "Write true or false.", nearest(n.text, []string{"true", "false"}))
+			d.wrong(n, field, "true か false を書いてください。", "Write true or false.", Nearest(n.text, []string{"true", "false"}))
 			return
 		}
 		v.SetBool(n.text == "true")
@@ -89,7 +89,7 @@ func (d *document) decodeStruct(v reflect.Value, n *node, field, path string) {
 		at := join(field, e.key)
 		f, known := fields[e.key]
 		if !known {
-			d.problem(Problem{Line: e.line, Column: e.column, Field: at, Nearest: nearest(e.key, names),
+			d.problem(Problem{Line: e.line, Column: e.column, Field: at, Nearest: Nearest(e.key, names),
 				Rule: Words{"知らない項目です。", "This key is not known."}})
 			continue
 		}
@@ -178,7 +178,7 @@ func (d *document) decodeMap(v reflect.Value, n *node, field, path string) {
 	for _, e := range n.entries {
 		at := join(field, e.key)
 		if zones := texts(ZoneIDs()); !contains(zones, e.key) {
-			d.problem(Problem{Line: e.line, Column: e.column, Field: at, Nearest: nearest(e.key, zones),
+			d.problem(Problem{Line: e.line, Column: e.column, Field: at, Nearest: Nearest(e.key, zones),
 				Rule: Words{"知らない領域です。", "This zone is not known."}})
 			continue
 		}
@@ -269,7 +269,7 @@ func (d *document) decodeText(v reflect.Value, n *node, field, path string) {
 	}
 	v.SetString(n.text)
 	if choices, ok := choicesAt(path); ok && !contains(choices, n.text) {
-		d.wrong(n, field, "次のどれかを書いてください: "+strings.Join(choices, "、"), "Write one of: "+strings.Join(choices, ", ")+".", nearest(n.text, choices))
+		d.wrong(n, field, "次のどれかを書いてください: "+strings.Join(choices, "、"), "Write one of: "+strings.Join(choices, ", ")+".", Nearest(n.text, choices))
 	}
 }
 

@@ -85,7 +85,7 @@ func (c *checker) lockDown() {
 	}
 	for i, id := range r.Applications {
 		if at := "lockdown.applications[" + strconv.Itoa(i) + "]"; !slices.Contains(ids, id) && !c.problemAt(at) {
-			c.refuse(at, "75-2", nearest(id, ids), "知らないシステムです。", "This application is not known.")
+			c.refuse(at, "75-2", Nearest(id, ids), "知らないシステムです。", "This application is not known.")
 		}
 	}
 	d := r.Delegation

@@ -249,8 +249,8 @@ func TestNearest(t *testing.T) {
 	for typed, want := range map[string]string{
 		"idle_edn": "idle_end", "idleend": "idle_end", "nmae": "name", "absolut_end": "absolute_end", "zzzzzz": "", "": "", "idle_end": "idle_end",
 	} {
-		if got := nearest(typed, choices); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", typed, got, want)
+		if got := Nearest(typed, choices); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", typed, got, want)
 		}
 	}
 }

@@ -1,9 +1,9 @@
 package policy
 
-// nearest is the choice with the fewest letters to change, insert, delete or
+// Nearest is the choice with the fewest letters to change, insert, delete or
 // swap, or "" where every choice is more than half a word away: an unrelated
 // word helps nobody.
-func nearest(typed string, choices []string) string {
+func Nearest(typed string, choices []string) string {
 	const most, longest = 2000, 64 // what a hostile file can make us compare
 	if len(choices) > most {
 		choices = choices[:most]

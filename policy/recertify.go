@@ -145,12 +145,12 @@ func (c *checker) recertifications() {
 		c.words(at+".name", r.Name)
 		c.need(at+".kind", r.Kind, "62-6")
 		if r.Kind != "" && !slices.Contains(RecertifyKinds(), r.Kind) && !c.problemAt(at+".kind") {
-			c.refuse(at+".kind", "62-6", nearest(r.Kind, RecertifyKinds()), "そのような棚卸しの対象はありません。", "There is nothing of this kind to recertify.")
+			c.refuse(at+".kind", "62-6", Nearest(r.Kind, RecertifyKinds()), "そのような棚卸しの対象はありません。", "There is nothing of this kind to recertify.")
 		}
 		for j, id := range r.Sections {
 			if where := fmt.Sprintf("%s.sections[%d]", at, j); !c.problemAt(where) {
 				if _, ok := c.known[id]; !ok {
-					c.refuse(where, "62-6", nearest(id, c.ids), "知らない部局・室課です。", "This section is not known.")
+					c.refuse(where, "62-6", Nearest(id, c.ids), "知らない部局・室課です。", "This section is not known.")
 				}
 			}
 		}

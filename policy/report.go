@@ -119,7 +119,7 @@ func (c *checker) reports() {
 		c.need(at+".id", s.ID, "62-5")
 		ids.check(c, s.ID, at+".id", "62-5", "同じ名前が二度書かれています。", "The name is there twice.")
 		if !slices.Contains(ScheduledReports(), s.Report) && !c.problemAt(at+".report") {
-			c.refuse(at+".report", "62-5", nearest(s.Report, ScheduledReports()), "そのような報告はありません。", "There is no such report.")
+			c.refuse(at+".report", "62-5", Nearest(s.Report, ScheduledReports()), "そのような報告はありません。", "There is no such report.")
 		}
 		if len(s.Posts) == 0 {
 			c.refuse(at+".posts", "62-5", string(SecurityManager), "だれに知らせるかを、職で書いてください。", "Say by post who is told.")

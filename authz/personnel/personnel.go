@@ -149,10 +149,10 @@ type File struct {
 	From   io.Reader // of its bytes
 }
 
-// Day is the effective time of a day, or of none: then it is now. It is to the second, as
+// dayOf is the effective time of a day, or of none: then it is now. It is to the second, as
 // ends are in a directory: what was written is known again when it is undone.
-func (b *Book) Day(of time.Time) time.Time {
-	now := b.Now().UTC().Truncate(time.Second)
+func dayOf(of, now time.Time) time.Time {
+	now = now.UTC().Truncate(time.Second)
 	if of.IsZero() || of.Before(now) {
 		return now
 	}
@@ -179,7 +179,7 @@ func (b *Book) Look(ctx context.Context, by string, f File, effective time.Time)
 }
 
 func (b *Book) plan(ctx context.Context, f File, effective time.Time) (Plan, error) {
-	pol, now := b.Policy(), b.Now()
+	pol, now := b.Policy(), b.Now() // once: a file for now has no day that is yet to come, however long it is read
 	lines, err := Read(f.From, pol)
 	if err != nil {
 		return Plan{}, err
@@ -188,7 +188,7 @@ func (b *Book) plan(ctx context.Context, f File, effective time.Time) (Plan, err
 	if err != nil {
 		return Plan{}, err
 	}
-	return Make(pol, lines, k, b.Day(effective), now)
+	return Make(pol, lines, k, dayOf(effective, now), now)
 }
 
 // errNobody: a directory that has nobody has not answered.

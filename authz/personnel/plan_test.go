@@ -1,6 +1,7 @@
 package personnel
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,7 +12,9 @@ import (
 	"sekisho/authz/approval"
 	"sekisho/directory"
 	"sekisho/directory/embedded/embeddedtest"
+	"sekisho/directory/ldap"
 	"sekisho/policy"
+	"sekisho/policy/clock"
 )
 
 // effective is 1 April 2026 in Japan, planned a week before.
@@ -407,5 +410,28 @@ func TestEveryWord(t *testing.T) {
 		if s := w.Words(); s.JA == "" || s.EN == "" {
 			t.Errorf("warning %q", w)
 		}
+	}
+}
+
+// A slow directory takes its time to be read.
+type slow struct {
+	*ldap.Directory
+	clock *clock.Fake
+}
+
+func (d slow) Stream(ctx context.Context, each func(directory.Person) error) error {
+	d.clock.Advance(3 * time.Second)
+	return d.Directory.Stream(ctx, each)
+}
+
+// TestFileForNow: what is to be so now has one step, however long the directory is read.
+func TestFileForNow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Directory = slow{w.dir, w.clock}
+	p, err := w.Look(t.Context(), "oda", file("number,name,change\nK-suzuki,例 suzuki,退職\n"), time.Time{})
+	w.must(err)
+	if c := p.Changes[0]; c.EndsAhead || !c.Due.Equal(planned) {
+		t.Errorf("%+v", c)
 	}
 }
