@@ -46,6 +46,37 @@ func EnvironmentOf(ties []Tie, now time.Time) (of policy.Environment, ok bool) {
 	return of, ok
 }
 
+// Tied is what the ties of an ID make of it: of which environment it is, and until when it
+// is good for anything. Its zero value is good for nothing.
+type Tied struct {
+	Of    policy.Environment
+	Until time.Time // zero: without an end
+}
+
+// Untied is an ID that is tied to nothing.
+var Untied = Tied{Of: policy.Production}
+
+// TiedBy is what ties make of an ID at a time.
+func TiedBy(ties []Tie, now time.Time) Tied {
+	of, until, ok := tied(ties, now)
+	if !ok {
+		return Tied{}
+	}
+	return Tied{of, until}
+}
+
+// Refuses is why what is of an environment is not for the ID at a time, beside the
+// applications, of which Decide says that (articles 67-2(1), 68-1, 68-2).
+func (t Tied) Refuses(of policy.Environment, now time.Time) (Verdict, bool) {
+	switch {
+	case t.Of == "", !t.Until.IsZero() && !now.Before(t.Until):
+		return projectOver(), true
+	case !of.Opens(t.Of):
+		return OtherEnvironment(t.Of), true
+	}
+	return Verdict{}, false
+}
+
 // projectOver refuses an ID whose projects are over.
 func projectOver() Verdict {
 	return refuse(ProjectOver, with(every, "67-2(1)"), policy.Words{

@@ -82,3 +82,36 @@ func TestEnterEndsWithTheProject(t *testing.T) {
 		t.Error("a session without an end was let in by its project's")
 	}
 }
+
+// TestTiedRefuses: the same beside the applications, where something is lent or shared. Of
+// whom nobody has asked, the ID is good for nothing.
+func TestTiedRefuses(t *testing.T) {
+	tie := func(e policy.Environment, until time.Time) Tie { return Tie{Environment: e, Until: until} }
+	soon := now.Add(time.Minute)
+	for _, tt := range []struct {
+		name string
+		of   Tied
+		at   policy.Environment
+		want Reason
+	}{
+		{"nobody asked", Tied{}, policy.EitherEnvironment, ProjectOver},
+		{"tied to nothing, at production", TiedBy(nil, now), "", ""},
+		{"tied to nothing, at development", TiedBy(nil, now), policy.Development, WrongEnvironment},
+		{"untied", Untied, policy.Production, ""},
+		{"development at its own", TiedBy([]Tie{tie(policy.Development, soon)}, now), policy.Development, ""},
+		{"development at production", TiedBy([]Tie{tie(policy.Development, soon)}, now), "", WrongEnvironment},
+		{"development at either", TiedBy([]Tie{tie(policy.Development, soon)}, now), policy.EitherEnvironment, ""},
+		{"all over", TiedBy([]Tie{tie(policy.Development, now)}, now), policy.EitherEnvironment, ProjectOver},
+		{"over since it was asked", Tied{Of: policy.Production, Until: now}, policy.Production, ProjectOver},
+		{"of both", TiedBy([]Tie{tie(policy.Development, soon), tie("", soon)}, now), policy.EitherEnvironment, ProjectOver},
+		{"what is not known", Tied{Of: "staging"}, policy.EitherEnvironment, WrongEnvironment},
+	} {
+		v, refused := tt.of.Refuses(tt.at, now)
+		if v.Reason != tt.want || refused != (tt.want != "") || v.Allowed(now) || refused && (v.Says.JA == "" || len(v.Articles) == 0) {
+			t.Errorf("%s: %q %v, want %q", tt.name, v.Reason, refused, tt.want)
+		}
+	}
+	if got := TiedBy([]Tie{tie("", soon), tie("", soon.Add(1))}, now); got != (Tied{policy.Production, soon.Add(1)}) {
+		t.Errorf("tied as %+v", got)
+	}
+}

@@ -16,6 +16,7 @@ import (
 	goldap "github.com/go-ldap/ldap/v3"
 
 	"sekisho/authn/session"
+	"sekisho/authz"
 	"sekisho/authz/approval"
 	"sekisho/authz/grant"
 	"sekisho/cmd/sekisho/house"
@@ -232,7 +233,7 @@ func comesIn(ctx context.Context, h *house.House, login string, at time.Time) (b
 		return err
 	})
 	return grant.By{
-		Holder: approval.Holder{Person: p, Posts: h.Charter.Current().PostsOf(p.Groups)}, Usable: true, ACR: policy.PHR, AuthAt: at, FactorAt: at.AddDate(-1, 0, 0),
+		Holder: approval.Holder{Person: p, Posts: h.Charter.Current().PostsOf(p.Groups), Tied: authz.Untied}, Usable: true, ACR: policy.PHR, AuthAt: at, FactorAt: at.AddDate(-1, 0, 0),
 		SessionID: n.ID, From: "10.2.0.9", Zone: policy.LGWAN,
 	}, cookie, err
 }

@@ -113,6 +113,7 @@ type House struct {
 	Presence Presence
 	Notices  *notice.Queue
 	Now      clock.Now
+	Ties     Ties // of those who act; nil: there are no projects
 }
 
 // A Book keeps what was asked and what was said. It is safe for concurrent use.
@@ -161,8 +162,12 @@ func (b *Book) Signed(ctx context.Context, o signin.Origin, cookie string) (Appr
 	if err != nil {
 		return Approver{}, err
 	}
+	tied, err := b.Ties.Of(ctx, nil, n.Person, b.Now())
+	if err != nil {
+		return Approver{}, err
+	}
 	return Approver{
-		Holder: Holder{facts.Person, b.Policy().PostsOf(facts.Person.Groups)}, Usable: facts.Usable(b.Now()),
+		Holder: Holder{facts.Person, b.Policy().PostsOf(facts.Person.Groups), tied}, Usable: facts.Usable(b.Now()),
 		ACR: n.ACR, AuthAt: n.AuthAt, FactorAt: n.FactorAt, Synced: slices.Contains(n.AMR, "swk"),
 		SessionID: n.ID, Terminal: n.Terminal, From: o.Source.String(), RequestID: o.RequestID, Zone: o.Zone,
 	}, nil

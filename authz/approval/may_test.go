@@ -85,7 +85,7 @@ func TestWho(t *testing.T) {
 			}
 			var roster []Holder
 			for _, login := range everybody {
-				roster = append(roster, Holder{all[login], p.PostsOf(all[login].Groups)})
+				roster = append(roster, Holder{Person: all[login], Posts: p.PostsOf(all[login].Groups)})
 			}
 			var got []string
 			for _, c := range Who(p, m, made, roster, t0.Add(tt.after)) {

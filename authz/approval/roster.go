@@ -38,7 +38,7 @@ func (b *Book) whoMay(ctx context.Context, p *policy.Policy, r Rule) ([]Holder, 
 	add := func(people ...directory.Person) {
 		for _, person := range people {
 			if !slices.ContainsFunc(out, func(h Holder) bool { return h.Person.ID == person.ID }) {
-				out = append(out, Holder{person, p.PostsOf(person.Groups)})
+				out = append(out, Holder{Person: person, Posts: p.PostsOf(person.Groups)})
 			}
 		}
 	}

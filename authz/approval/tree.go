@@ -2,11 +2,14 @@ package approval
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
+	"sekisho/authz"
 	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/policy/store"
 )
 
 // A Holder is somebody who may come to decide: by a post, or because the policy
@@ -14,6 +17,26 @@ import (
 type Holder struct {
 	Person directory.Person
 	Posts  []policy.PostID
+	// Tied is what their projects make of their ID, for those who are lent something; of
+	// those who are only asked to decide, nobody asks it.
+	Tied authz.Tied
+}
+
+// Ties reads which projects an ID is bound to: as a transaction sees it or, where in is
+// nil, from memory as far as that is fresh enough.
+type Ties func(ctx context.Context, in store.Reader, who directory.PersonID) ([]authz.Tie, error)
+
+// Of is what an ID's projects make of it at a time. A house without projects has none that
+// are tied.
+func (t Ties) Of(ctx context.Context, in store.Reader, who directory.PersonID, now time.Time) (authz.Tied, error) {
+	if t == nil {
+		return authz.Untied, nil
+	}
+	ties, err := t(ctx, in, who)
+	if err != nil {
+		return authz.Tied{}, fmt.Errorf("reading which projects an ID is bound to: %w", err)
+	}
+	return authz.TiedBy(ties, now), nil
 }
 
 // A Capacity is as what somebody decides.

@@ -156,7 +156,7 @@ func must(t testing.TB, err error) {
 // holder is somebody as the directory has them.
 func (w *world) holder(login string) Holder {
 	p := w.office.people[login]
-	return Holder{p, w.policy.PostsOf(p.Groups)}
+	return Holder{Person: p, Posts: w.policy.PostsOf(p.Groups)}
 }
 
 // signedIn is somebody who has just signed in with a key of last year.

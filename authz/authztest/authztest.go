@@ -15,6 +15,7 @@ import (
 	"sekisho/authn/notice"
 	"sekisho/authn/session"
 	"sekisho/authn/standing"
+	"sekisho/authz"
 	"sekisho/authz/approval"
 	"sekisho/directory"
 	"sekisho/directory/embedded/embeddedtest"
@@ -102,7 +103,7 @@ func (g *Gate) SignIn(t testing.TB, login string, since time.Time) approval.Appr
 	t.Helper()
 	p := g.Person(t, login)
 	by := approval.Approver{
-		Holder: approval.Holder{Person: p, Posts: g.Policy().PostsOf(p.Groups)}, Usable: true, ACR: policy.PHR, AuthAt: g.Now(), FactorAt: since,
+		Holder: approval.Holder{Person: p, Posts: g.Policy().PostsOf(p.Groups), Tied: authz.Untied}, Usable: true, ACR: policy.PHR, AuthAt: g.Now(), FactorAt: since,
 		From: "10.2.0.9", Zone: policy.LGWAN, RequestID: "r1",
 	}
 	must(t, g.DB.WithTx(t.Context(), func(tx *store.Tx) error {

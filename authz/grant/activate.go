@@ -17,14 +17,23 @@ import (
 	"sekisho/policy/store"
 )
 
-// capsOf are the caps of a lease as they are at this moment. ok is false out of
-// hours.
-func capsOf(l Lease, v policy.Privilege, p directory.Person, now time.Time) (Caps, bool) {
+// capsOf are the caps of a lease as they are at this moment; ends is the borrower's own
+// end. ok is false out of hours.
+func capsOf(l Lease, v policy.Privilege, ends, now time.Time) (Caps, bool) {
 	hours, open := v.OpenUntil(now)
 	if l.Emergency {
 		hours, open = time.Time{}, true // the hour is not chosen
 	}
-	return Caps{Longest: l.most(v), Hours: hours, Validity: p.Account.ExpiresAt}, open
+	return Caps{Longest: l.most(v), Hours: hours, Validity: ends}, open
+}
+
+// endOf is when somebody's ID ends by itself: by the directory, or with its projects. Zero:
+// it does not.
+func endOf(b Borrower) time.Time {
+	if b.Person.Account.ExpiresAt.IsZero() {
+		return b.Tied.Until
+	}
+	return earliest(b.Person.Account.ExpiresAt, b.Tied.Until)
 }
 
 func outOfHours() *Refusal {
@@ -87,7 +96,7 @@ func (b *Book) Activate(ctx context.Context, by By, id string) (Lease, *elevate.
 		return l, nil, nil
 	}
 	l.Session, l.Outlives = by.SessionID, v.OutlivesSession
-	return b.activate(ctx, by, l, by.Person, v, Ref{})
+	return b.activate(ctx, by, l, by.Holder, v, Ref{})
 }
 
 // stillMay asks again what was asked when the lease was asked for: since then
@@ -112,7 +121,7 @@ func (b *Book) stillMay(ctx context.Context, by By, v policy.Privilege, l Lease,
 
 // activate takes the three steps of an activation: intended, done, confirmed
 // (design rule 8). of is the borrower, read afresh; l says in which session.
-func (b *Book) activate(ctx context.Context, by By, l Lease, of directory.Person, v policy.Privilege, witness Ref) (Lease, *elevate.Account, error) {
+func (b *Book) activate(ctx context.Context, by By, l Lease, of Borrower, v policy.Privilege, witness Ref) (Lease, *elevate.Account, error) {
 	if err := b.Trail.MayBegin(); err != nil { // no trail, no privilege
 		return Lease{}, nil, err
 	}
@@ -128,7 +137,7 @@ func (b *Book) activate(ctx context.Context, by By, l Lease, of directory.Person
 			return err
 		}
 		now := b.Now().Truncate(time.Microsecond)
-		caps, open := capsOf(l, v, of, now)
+		caps, open := capsOf(l, v, endOf(of), now)
 		switch {
 		case !open:
 			return outOfHours()
@@ -147,7 +156,7 @@ func (b *Book) activate(ctx context.Context, by By, l Lease, of directory.Person
 					return err
 				}
 			}
-			if err := b.Effects.Intend(ctx, tx, l.ID, elevate.Who{ID: of.ID, Login: of.Login, Name: of.Name}, begun.Gives, begun.notAfter); err != nil {
+			if err := b.Effects.Intend(ctx, tx, l.ID, elevate.Who{ID: of.Person.ID, Login: of.Person.Login, Name: of.Person.Name}, begun.Gives, begun.notAfter); err != nil {
 				return b.unlent(err)
 			}
 		}
@@ -191,7 +200,7 @@ func (b *Book) activate(ctx context.Context, by By, l Lease, of directory.Person
 }
 
 // started is the last step: from its commit on, the lease is active.
-func (b *Book) started(ctx context.Context, by By, begun Lease, token string, of directory.Person, v policy.Privilege, witness Ref, given elevate.Result) (Lease, error) {
+func (b *Book) started(ctx context.Context, by By, begun Lease, token string, of Borrower, v policy.Privilege, witness Ref, given elevate.Result) (Lease, error) {
 	var (
 		out    Lease
 		handle string
@@ -210,7 +219,7 @@ func (b *Book) started(ctx context.Context, by By, begun Lease, token string, of
 		if resumes {
 			out, err = l.resumed(token, witness, now)
 		} else {
-			caps, open := capsOf(l, v, of, now)
+			caps, open := capsOf(l, v, endOf(of), now)
 			if !open {
 				return outOfHours()
 			}
@@ -397,7 +406,11 @@ func (b *Book) Witness(ctx context.Context, by By, id string) (Lease, error) {
 	if err != nil {
 		return Lease{}, b.unlent(fmt.Errorf("%w: %w", directory.ErrAway, err))
 	}
-	theirs := Borrower{Person: facts.Person, Posts: b.Policy().PostsOf(facts.Person.Groups)}
+	tied, err := b.Ties.Of(ctx, nil, l.By.ID, now)
+	if err != nil {
+		return Lease{}, err
+	}
+	theirs := Borrower{Person: facts.Person, Posts: b.Policy().PostsOf(facts.Person.Groups), Tied: tied}
 	if !facts.Usable(now) {
 		return Lease{}, conflict(AccountEnds, lending, "借りる方のIDは現在利用できません。", "The borrower's ID cannot be used at present.")
 	}
@@ -411,7 +424,7 @@ func (b *Book) Witness(ctx context.Context, by By, id string) (Lease, error) {
 		return Lease{}, err
 	}
 	l.Outlives = v.OutlivesSession
-	out, _, err := b.activate(ctx, by, l, facts.Person, v, me)
+	out, _, err := b.activate(ctx, by, l, theirs, v, me)
 	return out, err
 }
 

@@ -82,6 +82,8 @@ type House struct {
 	// Barred reports whether a lock-down shuts somebody out, for what began while it
 	// was ordered. nil: nothing does.
 	Barred func(ctx context.Context, p directory.Person) (bool, error)
+	// Ties are the projects of those who borrow. nil: there are none.
+	Ties approval.Ties
 	// Ring has the other gateways look sooner than they would. nil: they look by
 	// themselves.
 	Ring func()

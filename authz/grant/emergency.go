@@ -83,7 +83,7 @@ func (b *Book) Emergency(ctx context.Context, by By, w Wish) (Lease, *elevate.Ac
 	if err := b.Stop(PointAsked); err != nil {
 		return Lease{}, nil, err
 	}
-	return b.activate(ctx, by, l, by.Person, v, Ref{})
+	return b.activate(ctx, by, l, by.Holder, v, Ref{})
 }
 
 // giveWay cancels what somebody asked for, when they take the same without

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sekisho/authz"
 	"sekisho/directory"
 	"sekisho/policy"
 )
@@ -45,26 +46,27 @@ func (b *Book) unlist(who directory.PersonID, id string) {
 type judgement struct {
 	rules  *policy.Policy
 	person directory.Person
+	tied   authz.Tied
 	given  []Given
 	ends   time.Time // of the first; zero: none of them gives anything
 }
 
 // holds reports whether it would be found again.
-func (j *judgement) holds(rules *policy.Policy, p directory.Person, now time.Time) bool {
+func (j *judgement) holds(rules *policy.Policy, p directory.Person, tied authz.Tied, now time.Time) bool {
 	was := &j.person
-	return j.rules == rules && (j.ends.IsZero() || now.Before(j.ends)) && p.Account.Usable(now) &&
+	return j.rules == rules && j.tied == tied && (j.ends.IsZero() || now.Before(j.ends)) && p.Account.Usable(now) &&
 		was.Login == p.Login && was.Kind == p.Kind && was.Section == p.Section && slices.Equal(was.Groups, p.Groups)
 }
 
 // fromMemory is what a person lives with, as the last poll had it.
-func (b *Book) fromMemory(rules *policy.Policy, p directory.Person, now time.Time) []Given {
+func (b *Book) fromMemory(rules *policy.Policy, p directory.Person, tied authz.Tied, now time.Time) []Given {
 	b.mu.RLock()
 	j, any := b.judged[p.ID], len(b.byWhom[p.ID]) > 0
 	b.mu.RUnlock()
 	switch {
 	case !any:
 		return nil
-	case j != nil && j.holds(rules, p, now):
+	case j != nil && j.holds(rules, p, tied, now):
 		return j.given
 	}
 	// Under the lock that a poll writes under, so that no judgement outlives a lease
@@ -75,7 +77,7 @@ func (b *Book) fromMemory(rules *policy.Policy, p directory.Person, now time.Tim
 	for _, id := range b.byWhom[p.ID] {
 		mine = append(mine, b.held[id])
 	}
-	j = &judgement{rules: rules, person: p, given: judge(rules, p, mine, now)}
+	j = &judgement{rules: rules, person: p, tied: tied, given: judge(rules, Borrower{Person: p, Posts: rules.PostsOf(p.Groups), Tied: tied}, mine, now)}
 	for _, g := range j.given {
 		if j.ends.IsZero() || g.Until.Before(j.ends) {
 			j.ends = g.Until
@@ -88,20 +90,17 @@ func (b *Book) fromMemory(rules *policy.Policy, p directory.Person, now time.Tim
 }
 
 // judge is what leases give their borrower at a time.
-func judge(rules *policy.Policy, p directory.Person, leases []Lease, now time.Time) (out []Given) {
-	var posts []policy.PostID
-	for i, l := range leases {
-		if i == 0 {
-			posts = rules.PostsOf(p.Groups)
-		}
+func judge(rules *policy.Policy, whose Borrower, leases []Lease, now time.Time) (out []Given) {
+	for _, l := range leases {
 		until, live := l.Live(now)
 		if !live {
 			continue
 		}
 		v, ok := rules.Privilege(l.Privilege)
-		if !ok || MayBorrow(rules, v, Borrower{Person: p, Posts: posts}, now) != nil {
+		if !ok || MayBorrow(rules, v, whose, now) != nil {
 			continue
 		}
+		until = earliest(until, whose.Tied.Until)
 		out = append(out, Given{l.ID, l.Privilege, l.By.ID, until, l.Emergency, l.Session, l.Outlives, v.ACR, l.Gives})
 	}
 	return out

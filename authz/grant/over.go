@@ -56,7 +56,7 @@ func (b *Book) Extend(ctx context.Context, by By, id string, d time.Duration, re
 	considered, err := b.Matters.Consider(ctx, approval.Matter{
 		Kind: KindExtension, Subject: v.ID, Requester: l.By, RequesterPosts: by.Posts, Zone: by.Zone, Reason: reason,
 		LapsesAt: earliest(now.Add(v.AskEnd), l.endsAt), Rule: ruleOf(v), Articles: lending,
-		Detail: map[string]string{"lease": id, "minutes": minutes(d), "ends_at": l.endsAt.Format(time.RFC3339), validUntil: validity(by.Person)},
+		Detail: map[string]string{"lease": id, "minutes": minutes(d), "ends_at": l.endsAt.Format(time.RFC3339), validUntil: validity(endOf(by.Holder))},
 	})
 	if err != nil {
 		return Lease{}, err
@@ -72,7 +72,7 @@ func (b *Book) Extend(ctx context.Context, by By, id string, d time.Duration, re
 		}
 		out.Extension.Matter = m.ID
 		if m.State(b.Now()) == approval.Approved {
-			return b.lengthen(ctx, tx, out, v, by.Person.Account.ExpiresAt)
+			return b.lengthen(ctx, tx, out, v, endOf(by.Holder))
 		}
 		return out, nil
 	})
@@ -89,6 +89,9 @@ func (b *Book) settleMore(ctx context.Context, tx *store.Tx, l Lease, v policy.P
 		action = "lease.extension_" + string(to)
 	)
 	if to == approval.Approved && l.State(b.Now()) == Active && v.ID != "" {
+		if err := b.stillFor(ctx, tx, l, v); err != nil {
+			return err
+		}
 		out, err = b.lengthen(ctx, tx, l, v, valid(m.Detail[validUntil]))
 		action = "lease.extended"
 	} else {
@@ -108,15 +111,15 @@ func (b *Book) settleMore(ctx context.Context, tx *store.Tx, l Lease, v policy.P
 	return b.tell(ctx, tx, out, out.By.ID, notice.LeaseActivated, map[string]string{"until": out.endsAt.Format(time.RFC3339)})
 }
 
-// validUntil is the borrower's own end, as the directory had it when more time was
-// asked for: in the transaction that decides, no directory is asked.
+// validUntil is the borrower's own end, as it was when more time was asked for: in the
+// transaction that decides, no directory is asked.
 const validUntil = "valid_until"
 
-func validity(p directory.Person) string {
-	if p.Account.ExpiresAt.IsZero() {
+func validity(ends time.Time) string {
+	if ends.IsZero() {
 		return ""
 	}
-	return p.Account.ExpiresAt.UTC().Format(time.RFC3339Nano)
+	return ends.UTC().Format(time.RFC3339Nano)
 }
 
 func valid(text string) time.Time {
@@ -128,7 +131,7 @@ func valid(text string) time.Time {
 // validity, zero for none. The limit that was set at activation holds still.
 func (b *Book) lengthen(ctx context.Context, tx *store.Tx, l Lease, v policy.Privilege, ends time.Time) (Lease, error) {
 	now := b.Now().Truncate(time.Microsecond)
-	caps, open := capsOf(l, v, directory.Person{Account: directory.Account{ExpiresAt: ends}}, now)
+	caps, open := capsOf(l, v, ends, now)
 	if !open {
 		return l.more(false, caps, now)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sekisho/authn/session"
+	"sekisho/authz"
 	"sekisho/authz/approval"
 	"sekisho/policy"
 	"sekisho/policy/store"
@@ -30,7 +31,7 @@ func (w *world) at(login string, acr policy.ACR) *browser {
 		})
 		b.cookie = cookie
 		b.By = By{
-			Holder: approval.Holder{Person: p}, Usable: true, ACR: acr, AuthAt: w.clock.Now(), FactorAt: t0.AddDate(-1, 0, 0),
+			Holder: approval.Holder{Person: p, Tied: authz.Untied}, Usable: true, ACR: acr, AuthAt: w.clock.Now(), FactorAt: t0.AddDate(-1, 0, 0),
 			SessionID: n.ID, From: "10.2.0.9", Zone: policy.LGWAN, RequestID: "r1",
 		}
 		return err

@@ -81,7 +81,11 @@ func MayBorrow(p *policy.Policy, v policy.Privilege, b Borrower, now time.Time) 
 		return forbidden(AccountEnds, lending, "このIDは現在利用できません。", "This ID cannot be used at present.")
 	case b.Person.Kind == directory.KindService || b.Person.Kind == directory.KindShared:
 		return forbidden(NotEligible, lending, "人のIDにだけ貸し出します。", "Privilege is lent to people's own IDs alone.")
-	case !p.MayBorrow(v, b.Person.Login, b.Posts, b.Person.Groups, b.Person.Section):
+	}
+	if no, ok := b.Tied.Refuses(v.Environment, now); ok {
+		return &Refusal{Reason: Reason(no.Reason), Is: Forbidden, Says: no.Says, Articles: no.Articles}
+	}
+	if !p.MayBorrow(v, b.Person.Login, b.Posts, b.Person.Groups, b.Person.Section) {
 		return forbidden(NotEligible, lending, "この特権は、あなたの役割又は所属には貸し出されません。必要な場合は情報システム管理者に相談してください。",
 			"This privilege is not lent to your post or section. If you need it, please ask the system administrator.")
 	}

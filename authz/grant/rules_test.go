@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"sekisho/authz"
 	"sekisho/directory"
 	"sekisho/policy"
 )
@@ -27,6 +28,7 @@ func borrower() Borrower {
 	return Borrower{
 		Person: directory.Person{ID: sato.ID, Number: sato.Number, Login: sato.Login, Name: sato.Name, Kind: directory.KindStaff, Section: "joho"},
 		Posts:  []policy.PostID{policy.Staff, policy.SystemAdministrator},
+		Tied:   authz.Untied,
 	}
 }
 
@@ -190,6 +192,9 @@ func TestMayAsk(t *testing.T) {
 	p := policy.Standard()
 	now := t0.Add(10 * time.Hour)
 	cool := changed(plain, func(v *policy.Privilege) { v.CoolDown = time.Hour })
+	trial := changed(plain, func(v *policy.Privilege) { v.Environment = policy.Development })
+	both := changed(plain, func(v *policy.Privilege) { v.Environment = policy.EitherEnvironment })
+	const wrong, over = Reason(authz.WrongEnvironment), Reason(authz.ProjectOver)
 	overdue := active(plain) // ended at 9:15, due at 9:15 the next day
 	other := func(l Lease) Lease { l.Privilege = "other"; return l }
 	for _, tt := range []struct {
@@ -210,6 +215,16 @@ func TestMayAsk(t *testing.T) {
 		{"a program", plain, func(b *Borrower) { b.Person.Kind = directory.KindService }, nil, false, now, NotEligible},
 		{"a shared ID", plain, func(b *Borrower) { b.Person.Kind = directory.KindShared }, nil, false, now, NotEligible},
 		{"whoever audits too", plain, func(b *Borrower) { b.Posts = append(b.Posts, policy.Auditor) }, nil, false, now, NotEligible},
+		{"of development, at production", plain, func(b *Borrower) { b.Tied.Of = policy.Development }, nil, false, now, wrong},
+		{"of production, at development", trial, nil, nil, false, now, wrong},
+		{"of development, at development", trial, func(b *Borrower) { b.Tied.Of = policy.Development }, nil, false, now, ""},
+		{"of development, at either", both, func(b *Borrower) { b.Tied.Of = policy.Development }, nil, false, now, ""},
+		{"of production, at either", both, nil, nil, false, now, ""},
+		{"whose project has not ended", plain, func(b *Borrower) { b.Tied.Until = now.Add(1) }, nil, false, now, ""},
+		{"whose project is over", plain, func(b *Borrower) { b.Tied.Until = now }, nil, false, now, over},
+		{"of whom nobody asked", both, func(b *Borrower) { b.Tied = authz.Tied{} }, nil, false, now, over},
+		{"emergency, of development at production", plain, func(b *Borrower) { b.Tied.Of = policy.Development }, nil, true, now, wrong},
+		{"emergency, of production at development", trial, nil, nil, true, now, wrong},
 		{"has asked", plain, nil, []Lease{asked(plain)}, false, now, HasOne},
 		{"has one", plain, nil, []Lease{active(plain)}, false, t0, HasOne},
 		{"had one", plain, nil, []Lease{active(plain)}, false, now, ""},

@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"sekisho/authn/notice"
+	"sekisho/authz"
 	"sekisho/authz/approval"
+	"sekisho/policy"
 	"sekisho/policy/store"
 )
 
@@ -32,6 +34,11 @@ func (b *Book) Settle(ctx context.Context, tx *store.Tx, m approval.Matter, to a
 	if err != nil {
 		return nil //nolint:nilerr // it went on without the decision, which changes nothing any more
 	}
+	if state == Approved {
+		if err := b.stillFor(ctx, tx, l, v); err != nil {
+			return err
+		}
+	}
 	if err := b.put(ctx, tx, &settled); err != nil {
 		return err
 	}
@@ -41,6 +48,26 @@ func (b *Book) Settle(ctx context.Context, tx *store.Tx, m approval.Matter, to a
 		e.Detail["approved_until"] = settled.ApprovedUntil.Format(time.RFC3339)
 	}
 	return b.Trail.Append(ctx, tx, e)
+}
+
+// stillFor refuses a yes to somebody whose ID has come to be of the other environment, or
+// whose projects are over, since they asked (articles 67-2(1), 68-2).
+func (b *Book) stillFor(ctx context.Context, tx *store.Tx, l Lease, v policy.Privilege) error {
+	now := b.Now()
+	tied, err := b.Ties.Of(ctx, tx, l.By.ID, now)
+	if err != nil {
+		return err
+	}
+	no, refused := tied.Refuses(v.Environment, now)
+	if !refused {
+		return nil
+	}
+	why := conflict(Reason(no.Reason), no.Articles, "申請した人のIDは、この特権の環境（運用又は開発）のものではなくなりました。承認できないので、否認してください。",
+		"The ID of whoever asked is not of this privilege's environment (production or development) any more. It cannot be approved; please deny it.")
+	if no.Reason == authz.ProjectOver {
+		why.Says = policy.Words{JA: "申請した人のIDの案件は終わりました。承認できないので、否認してください。", EN: "The project of whoever asked is over. It cannot be approved; please deny it."}
+	}
+	return why
 }
 
 // Notice says how the decision of a matter is told, for approval's desk.

@@ -340,7 +340,15 @@ func (b *Book) against(ctx context.Context, l Lease) (string, error) {
 			return "a lock-down", nil
 		}
 	}
-	if eligible := MayBorrow(p, v, Borrower{Person: person, Posts: p.PostsOf(person.Groups)}, now) == nil; !eligible {
+	tied, err := b.Ties.Of(ctx, nil, l.By.ID, now)
+	if err != nil {
+		return "", err
+	}
+	if err := MayBorrow(p, v, Borrower{Person: person, Posts: p.PostsOf(person.Groups), Tied: tied}, now); err != nil {
+		var no *Refusal
+		if errors.As(err, &no) && no.Reason != NotEligible {
+			return "no longer eligible: " + string(no.Reason), nil
+		}
 		return "no longer eligible", nil
 	}
 	if _, open := v.OpenUntil(now); !open && !l.Emergency {
@@ -395,14 +403,29 @@ func (b *Book) Live(ctx context.Context, p directory.Person) ([]Given, error) {
 		return nil, nil
 	}
 	rules, now := b.Policy(), b.Now()
-	if b.fresh(rules, now) {
-		return b.fromMemory(rules, p, now), nil
+	var mine []Lease
+	fresh := b.fresh(rules, now)
+	if fresh {
+		b.mu.RLock()
+		any := len(b.byWhom[p.ID]) > 0
+		b.mu.RUnlock()
+		if !any {
+			return nil, nil
+		}
+	} else {
+		var err error
+		if mine, err = list(ctx, b.DB, `person_id = $1 AND state = 'active'`, string(p.ID)); err != nil || len(mine) == 0 {
+			return nil, err
+		}
 	}
-	mine, err := list(ctx, b.DB, `person_id = $1 AND state = 'active'`, string(p.ID))
+	tied, err := b.Ties.Of(ctx, nil, p.ID, now)
 	if err != nil {
 		return nil, err
 	}
-	return judge(rules, p, mine, now), nil
+	if fresh {
+		return b.fromMemory(rules, p, tied, now), nil
+	}
+	return judge(rules, Borrower{Person: p, Posts: rules.PostsOf(p.Groups), Tied: tied}, mine, now), nil
 }
 
 // fresh reports whether what is held in memory may be gone by: the last poll that

@@ -1,14 +1,17 @@
 package grant
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"sekisho/authn/notice"
 	"sekisho/authn/session"
+	"sekisho/authz"
 	"sekisho/authz/approval"
 	"sekisho/authz/authztest"
 	"sekisho/authz/elevate"
@@ -27,6 +30,7 @@ const (
 	base     = embeddedtest.Base
 	dbAdmins = "cn=db-admins,ou=groups," + base
 	servers  = "cn=server-admins,ou=groups," + base
+	trials   = "cn=trials,ou=groups," + base
 )
 
 // staff are those of the test's prefecture, all in one section, and their posts.
@@ -57,6 +61,7 @@ type world struct {
 	ring     *secret.KeyRing
 	signed   map[string]By
 	death    authztest.Death
+	ties     sync.Map // []authz.Tie by person
 }
 
 func newWorld(t testing.TB) *world {
@@ -88,6 +93,8 @@ func rules() *policy.Policy {
 		lend("pair", func(v *policy.Privilege) { v.TwoPerson, v.WitnessEvery, v.Emergency = true, 5*time.Minute, false }, group),
 		lend("server", func(v *policy.Privilege) { v.Emergency = false }, ephemeral),
 		lend("server-pair", func(v *policy.Privilege) { v.TwoPerson, v.WitnessEvery, v.Emergency = true, 5*time.Minute, false }, ephemeral),
+		lend("trial", func(v *policy.Privilege) { v.Environment = policy.Development }, policy.Gift{Kind: policy.GiftGroup, Group: trials}),
+		lend("takeover", func(v *policy.Privilege) { v.Environment = policy.EitherEnvironment }, policy.Gift{Kind: policy.GiftApplication, Application: "zaimu"}),
 		lend("batch", func(v *policy.Privilege) { v.OutlivesSession, v.Emergency = true, false }, policy.Gift{Kind: policy.GiftApplication, Application: "zaimu"}),
 	}
 	return p
@@ -104,17 +111,30 @@ func (w *world) gateway(now clock.Now) (*Book, *elevate.Book, *authztest.Gate) {
 	effects := elevate.New(elevate.House{DB: w.db, Trail: g.Trail, Directory: w.dir, Policy: g.Policy, Forget: g.Watch, Now: now})
 	book := New(House{
 		DB: w.db, Trail: g.Trail, Policy: g.Policy, Version: authztest.Version, Matters: g.Matters, Effects: effects, People: g.Watch,
-		Holders: w.dir, Sessions: g.Sessions, Notices: g.Notices, Sealing: w.ring, Now: now, Stop: w.death.Stop,
+		Holders: w.dir, Sessions: g.Sessions, Notices: g.Notices, Sealing: w.ring, Now: now, Stop: w.death.Stop, Ties: w.tied,
 	})
 	book.Open(g.Matters)
 	return book, effects, g
+}
+
+// tied are the projects of an ID, as the room of projects would say.
+func (w *world) tied(_ context.Context, _ store.Reader, who directory.PersonID) ([]authz.Tie, error) {
+	held, _ := w.ties.Load(who)
+	ties, _ := held.([]authz.Tie)
+	return ties, nil
+}
+
+// bind ties somebody's ID to a project, and to no other.
+func (w *world) bind(login string, to policy.Environment, until time.Time) {
+	w.Helper()
+	w.ties.Store(w.id(login), []authz.Tie{{Project: "p", Environment: to, Until: until}})
 }
 
 func seed(add embeddedtest.Add) error {
 	if err := embeddedtest.Seed(add, staff); err != nil {
 		return err
 	}
-	return errors.Join(add(dbAdmins, embeddedtest.Group(dbAdmins)), add(servers, embeddedtest.Group(servers)))
+	return errors.Join(add(dbAdmins, embeddedtest.Group(dbAdmins)), add(servers, embeddedtest.Group(servers)), add(trials, embeddedtest.Group(trials)))
 }
 
 func (w *world) must(err error) {
@@ -153,6 +173,8 @@ func (w *world) afresh(by By) By {
 	p, err := w.dir.ByID(w.Context(), by.Person.ID)
 	w.must(err)
 	by.Person, by.Posts, by.Usable = p, w.policy.PostsOf(p.Groups), p.Account.Usable(w.clock.Now())
+	ties, _ := w.tied(w.Context(), nil, p.ID)
+	by.Tied = authz.TiedBy(ties, w.clock.Now())
 	by.AuthAt = w.clock.Now() // the age of a sign-in has tests of its own
 	return by
 }

@@ -163,8 +163,11 @@ func (b *Book) wanted(ctx context.Context, by By, k policy.PermitKind, w Wish) (
 	if err := MayAsk(p, k, by.Holder, whose, now); err != nil {
 		return Permit{}, err
 	}
-	r := room{p: p, k: k, now: now, whose: whose, hired: Hired(p, whose)}
-	var err error
+	tied, err := b.Ties.Of(ctx, nil, whose.ID, now)
+	if err != nil {
+		return Permit{}, err
+	}
+	r := room{p: p, k: k, now: now, whose: whose, hired: Hired(p, whose), tied: tied}
 	if w.Renews != "" {
 		if r.before, err = read(ctx, b.DB, w.Renews); err != nil && !errors.Is(err, ErrNotFound) {
 			return Permit{}, err

@@ -81,6 +81,7 @@ type House struct {
 	Sessions  Sessions
 	Notices   *notice.Queue
 	Now       clock.Now
+	Ties      approval.Ties // of those whom permits are for; nil: there are no projects
 }
 
 // Kinds of matters that this room settles: those that a standing decision can name,

@@ -93,7 +93,7 @@ func TestTerm(t *testing.T) {
 		{"a lost terminal", "2026-11-27", "2027-03-31", func(r *room) { r.terminal = Lost }, time.Time{}, "lost"},
 		{"another spelling", "2026-11-27", "2027-03-31", func(r *room) { r.terminal = Misspelt }, time.Time{}, "spelling"},
 	} {
-		r := room{p: rules(), k: kindOf(t, policy.PermitRemote), now: t0, whose: directory.Person{ID: "p"}}
+		r := room{p: rules(), k: kindOf(t, policy.PermitRemote), now: t0, whose: directory.Person{ID: "p"}, tied: authz.Untied}
 		if tt.room != nil {
 			tt.room(&r)
 		}
@@ -166,7 +166,7 @@ func TestEveryKind(t *testing.T) {
 				w.Stated[f.ID] = samples[f.Type]
 			}
 		}
-		r := room{p: rules(), k: k, now: t0, whose: directory.Person{ID: "p"}, terminal: Enrolled}
+		r := room{p: rules(), k: k, now: t0, whose: directory.Person{ID: "p"}, tied: authz.Untied, terminal: Enrolled}
 		if _, err := r.read(w); err != nil {
 			t.Errorf("%s cannot be asked for: %v", k.ID, err)
 		}

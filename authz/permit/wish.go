@@ -54,10 +54,11 @@ type room struct {
 	k        policy.PermitKind
 	now      time.Time
 	whose    directory.Person
-	hired    bool      // whose is a contractor
-	terminal Standing  // of the terminal that was named
-	before   Permit    // the one that it is said to follow; the zero Permit: there is none
-	cap      time.Time // a terminal's own permit ends then; zero: it has none
+	hired    bool       // whose is a contractor
+	tied     authz.Tied // what their projects make of the ID of whose
+	terminal Standing   // of the terminal that was named
+	before   Permit     // the one that it is said to follow; the zero Permit: there is none
+	cap      time.Time  // a terminal's own permit ends then; zero: it has none
 	// owes is the permit of its own that the terminal takes and that whose has not asked
 	// for; "" for none.
 	owes authz.PermitKind
@@ -111,8 +112,19 @@ func (r room) read(w Wish) (Permit, error) {
 	if r.k.Enforces == policy.EnforcesCrossing && len(bad) == 0 {
 		r.crossing(m, &bad)
 	}
+	if r.k.Enforces == policy.EnforcesRemote && r.tied.Of == "" {
+		bad.add("person", "project_over", "この人のIDの案件は終わりました。", "The project that this person's ID was for is over.")
+	}
 	if len(bad) > 0 {
 		articles := r.k.Articles
+		for _, f := range bad {
+			switch f.Rule {
+			case "wrong_environment":
+				articles = append(slices.Clone(articles), "68-1", "68-2")
+			case "project_over":
+				articles = append(slices.Clone(articles), "67-2(1)")
+			}
+		}
 		switch r.owes {
 		case authz.PrivateTerminal:
 			articles = append(slices.Clone(articles), "38-4")
@@ -217,8 +229,13 @@ func (r room) value(f policy.PermitField, v string) (plain, rule string, says po
 		}
 		return path, "", policy.Words{}
 	case policy.FieldApplication, policy.FieldApplications:
-		if !known(r.p, v) {
+		app, known := application(r.p, v)
+		if !known {
 			return no("unknown", "「"+v+"」というシステムは登録されていません。", "No application “"+v+"” is registered.")
+		}
+		if r.otherEnvironment(app) {
+			return no("wrong_environment", "「"+v+"」は、この人のIDとは別の環境（運用又は開発）のシステムなので、許可があっても開きません。その環境のIDについて申請してください。",
+				"“"+v+"” is of the other environment (production or development) than this person's ID, and would not open whatever permit there is. Ask for the ID that is of it.")
 		}
 	case policy.FieldNetworks:
 		n, ok := network(v)
@@ -299,15 +316,24 @@ func misspelt(name string, all []terminal.Terminal) bool {
 	return slices.ContainsFunc(all, func(t terminal.Terminal) bool { return t.ID != name && directory.Canonical(t.ID) == plain })
 }
 
-// known reports whether an application, or a program that is one, is registered.
-func known(p *policy.Policy, id string) bool {
-	if _, ok := p.Application(id); ok {
-		return true
+// application finds an application, or a program that is one.
+func application(p *policy.Policy, id string) (policy.Application, bool) {
+	if app, ok := p.Application(id); ok {
+		return app, true
 	}
-	return slices.ContainsFunc(p.Clients, func(c policy.Client) bool {
-		app, ok := p.ClientApplication(c)
-		return ok && app.ID == id
-	})
+	for _, c := range p.Clients {
+		if app, ok := p.ClientApplication(c); ok && app.ID == id {
+			return app, true
+		}
+	}
+	return policy.Application{}, false
+}
+
+// otherEnvironment reports whether a remote access to an application would be one that no
+// door lets through (article 68-2). A crossing is a path of machines, and opens to nobody
+// by itself.
+func (r room) otherEnvironment(app policy.Application) bool {
+	return r.k.Enforces == policy.EnforcesRemote && r.tied.Of != "" && !app.Environment.Opens(r.tied.Of)
 }
 
 func network(text string) (netip.Prefix, bool) {
@@ -379,7 +405,11 @@ func (r room) term(w Wish, m *Permit, bad *faults) {
 	case !r.cap.IsZero() && until.After(r.cap):
 		bad.add("until", "terminal_end", "端末機の許可の終わり（"+policy.DayInJapan(r.cap.Add(-time.Nanosecond))+"）より後にはできません。", "It cannot end after the terminal's own permit ("+policy.DayInJapan(r.cap.Add(-time.Nanosecond))+").")
 	}
-	if end := r.whose.Account.ExpiresAt; !end.IsZero() && end.Before(until) {
+	end := r.whose.Account.ExpiresAt
+	if r.k.Enforces == policy.EnforcesRemote && !r.tied.Until.IsZero() && (end.IsZero() || r.tied.Until.Before(end)) {
+		end = r.tied.Until // of their projects
+	}
+	if !end.IsZero() && end.Before(until) {
 		until = end
 		if !until.After(from) && len(*bad) == before {
 			bad.add("from", "id_ends", "このIDの期限は、始まりより前に来ます。", "The ID ends before this begins.")

@@ -58,6 +58,8 @@ type House struct {
 	Now      clock.Now
 	// Barred reports whether a lock-down shuts somebody out. nil: nothing does.
 	Barred func(ctx context.Context, p directory.Person) (bool, error)
+	// Ties are the projects of those who have something. nil: there are none.
+	Ties approval.Ties
 	// Emergency names the systems for which an ID lies sealed for emergencies, by its login,
 	// or where that is "", by the name that its DN begins with. nil: there is no register.
 	Emergency func(ctx context.Context, in store.Reader, login, dn string) ([]string, error)

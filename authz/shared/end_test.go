@@ -47,6 +47,10 @@ func TestEveryEnd(t *testing.T) {
 		{"another post", func(w *world, c Checkout) {
 			w.policy.SharedIDs[1].Eligible = policy.Eligible{Persons: []string{"mori"}}
 		}, Revoked, "no longer eligible"},
+		{"a project of the other environment", func(w *world, c Checkout) {
+			w.bind(c.By.ID, policy.Development, w.clock.Now().AddDate(1, 0, 0))
+		}, Revoked, "no longer eligible: wrong_environment"},
+		{"the end of a project", func(w *world, c Checkout) { w.bind(c.By.ID, policy.Production, w.clock.Now()) }, Revoked, "no longer eligible: project_over"},
 		{"it is shared no more", func(w *world, _ Checkout) { w.policy.SharedIDs[1].ID = "three" }, Revoked, "it is not shared any more"},
 		{"somebody ends it", func(w *world, c Checkout) {
 			w.must(second(w.End(w.Context(), signin.Origin{}, w.as("yamamoto"), c.ID, "不審な操作")))

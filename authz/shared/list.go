@@ -72,8 +72,8 @@ func (b *Book) List(ctx context.Context, o signin.Origin, cookie string) ([]Show
 
 // Any reports whether there is a shared ID for somebody who holds these posts.
 func (b *Book) Any(who approval.Holder) bool {
-	p, now := b.Policy(), b.Now()
-	return slices.ContainsFunc(p.SharedIDs, func(s policy.SharedID) bool { return May(p, s, who, now) == nil })
+	p := b.Policy()
+	return slices.ContainsFunc(p.SharedIDs, func(s policy.SharedID) bool { return For(p, s, who) })
 }
 
 // live are those that somebody has, or is about to have, at this moment.

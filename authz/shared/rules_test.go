@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"sekisho/authz"
 	"sekisho/authz/approval"
 	"sekisho/directory"
 	"sekisho/policy"
@@ -26,7 +27,9 @@ func TestMay(t *testing.T) {
 	t.Parallel()
 	p := rules()
 	s, _ := p.SharedID("one")
-	good := approval.Holder{Person: directory.Person{ID: "1", Login: "tanaka", Kind: directory.KindStaff}, Posts: []policy.PostID{policy.Staff}}
+	made, both := s, s
+	made.Environment, both.Environment = policy.Development, policy.EitherEnvironment
+	good := approval.Holder{Person: directory.Person{ID: "1", Login: "tanaka", Kind: directory.KindStaff}, Posts: []policy.PostID{policy.Staff}, Tied: authz.Untied}
 	for _, tt := range []struct {
 		name   string
 		s      policy.SharedID
@@ -39,10 +42,16 @@ func TestMay(t *testing.T) {
 		{"whose contract is over", s, func(h *approval.Holder) { h.Person.Account.ExpiresAt = t0 }, "account"},
 		{"a program", s, func(h *approval.Holder) { h.Person.Kind = directory.KindService }, "no_person"},
 		{"another shared ID", s, func(h *approval.Holder) { h.Person.Kind = directory.KindShared }, "no_person"},
+		{"an ID of development", s, func(h *approval.Holder) { h.Tied.Of = policy.Development }, "wrong_environment"},
+		{"an ID of production, at one of development", made, func(*approval.Holder) {}, "wrong_environment"},
+		{"an ID of development, at its own", made, func(h *approval.Holder) { h.Tied.Of = policy.Development }, ""},
+		{"an ID of development, at either", both, func(h *approval.Holder) { h.Tied.Of = policy.Development }, ""},
+		{"whose project is over", s, func(h *approval.Holder) { h.Tied.Until = t0 }, "project_over"},
+		{"of whom nobody asked", both, func(h *approval.Holder) { h.Tied = authz.Tied{} }, "project_over"},
 		{"another post", s, func(h *approval.Holder) { h.Posts = []policy.PostID{policy.Contractor} }, "not_eligible"},
 		{"who audits too", s, func(h *approval.Holder) { h.Posts = append(h.Posts, policy.Auditor) }, "not_eligible"},
 	} {
-		h := approval.Holder{Person: good.Person, Posts: append([]policy.PostID{}, good.Posts...)}
+		h := approval.Holder{Person: good.Person, Posts: append([]policy.PostID{}, good.Posts...), Tied: good.Tied}
 		tt.change(&h)
 		if got := reason(May(p, tt.s, h, t0)); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)

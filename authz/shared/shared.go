@@ -153,11 +153,22 @@ func May(p *policy.Policy, s policy.SharedID, who approval.Holder, now time.Time
 		return no(Forbidden, "account", "このIDは現在利用できません。", "This ID cannot be used at present.")
 	case a.Kind == directory.KindService || a.Kind == directory.KindShared:
 		return no(Forbidden, "no_person", "共用IDは、人のIDでサインインした方だけが受け取れます。", "Shared IDs are for people, who sign in with IDs of their own.")
-	case !p.MayShare(s, a.Login, who.Posts, a.Groups, a.Section):
+	}
+	if over, refused := who.Tied.Refuses(s.Environment, now); refused {
+		return &Refusal{Reason: string(over.Reason), Is: Forbidden, Says: over.Says, Articles: over.Articles}
+	}
+	if !For(p, s, who) {
 		return no(Forbidden, "not_eligible", "この共用IDは、あなたの役割又は所属では使えません。必要な場合は情報セキュリティ管理者に相談してください。",
 			"This shared ID is not for your post or section. If you need it, please ask your security manager.")
 	}
 	return nil
+}
+
+// For reports whether a shared ID is for somebody's posts, groups and section, whatever else
+// may stand in the way.
+func For(p *policy.Policy, s policy.SharedID, who approval.Holder) bool {
+	a := who.Person
+	return a.ID != "" && a.Kind != directory.KindService && a.Kind != directory.KindShared && p.MayShare(s, a.Login, who.Posts, a.Groups, a.Section)
 }
 
 // MaySee says whether these posts see who has which shared ID.

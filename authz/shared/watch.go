@@ -169,8 +169,16 @@ func (b *Book) against(ctx context.Context, c Checkout) (State, string, error) {
 			return Revoked, "a lock-down", nil
 		}
 	}
-	if may := May(p, s, approval.Holder{Person: person, Posts: p.PostsOf(person.Groups)}, now) == nil; !may {
-		return Revoked, "no longer eligible", nil
+	tied, err := b.Ties.Of(ctx, nil, c.By.ID, now)
+	if err != nil {
+		return "", "", err
+	}
+	if why := May(p, s, approval.Holder{Person: person, Posts: p.PostsOf(person.Groups), Tied: tied}, now); why != nil {
+		reason := "no longer eligible"
+		if why.Reason != "not_eligible" {
+			reason += ": " + why.Reason
+		}
+		return Revoked, reason, nil
 	}
 	if c.Outlives || c.state != Active {
 		return "", "", nil

@@ -12,6 +12,7 @@ import (
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
 	"sekisho/authn/standing"
+	"sekisho/authz"
 	"sekisho/authz/approval"
 	"sekisho/authz/authztest"
 	"sekisho/authz/elevate"
@@ -59,6 +60,7 @@ type world struct {
 	server   *embeddedtest.Server
 	url      string
 	death    authztest.Death
+	ties     sync.Map // []authz.Tie by person
 
 	mu     sync.Mutex
 	signed map[string]approval.Approver
@@ -96,8 +98,17 @@ func (w *world) build() {
 			}
 			return w.sealed(login, dn), nil
 		},
-		Stop: w.death.Stop,
+		Stop: w.death.Stop, Ties: func(_ context.Context, _ store.Reader, who directory.PersonID) ([]authz.Tie, error) {
+			held, _ := w.ties.Load(who)
+			ties, _ := held.([]authz.Tie)
+			return ties, nil
+		},
 	})
+}
+
+// bind ties somebody's ID to a project, and to no other.
+func (w *world) bind(who directory.PersonID, to policy.Environment, until time.Time) {
+	w.ties.Store(who, []authz.Tie{{Project: "p", Environment: to, Until: until}})
 }
 
 func seed(add embeddedtest.Add) error {

@@ -1,0 +1,46 @@
+package shared
+
+import (
+	"testing"
+
+	"sekisho/authn/signin"
+	"sekisho/authz"
+	"sekisho/authz/approval"
+	"sekisho/policy"
+)
+
+// TestOfOneEnvironment: a shared ID is neither shown nor given to an ID of the other
+// environment (article 68-2), which is on the trail; to its own it is both.
+func TestOfOneEnvironment(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.policy.SharedIDs[0].Environment = policy.Development
+	listed := func(cookie string) int {
+		t.Helper()
+		all, err := w.List(t.Context(), signin.Origin{}, cookie)
+		w.must(err)
+		return len(all)
+	}
+	tanaka := w.as("tanaka")
+	if n := listed(tanaka); n != 2 {
+		t.Errorf("an ID of production sees %d shared IDs, want 2", n)
+	}
+	_, err := w.checkOut(tanaka, "one", 30)
+	w.refused(err, "wrong_environment")
+	w.change(tanaka, func(by *approval.Approver) { by.Tied = authz.Tied{Of: policy.Development, Until: t0.AddDate(1, 0, 0)} })
+	w.bind(w.signed["tanaka"].Person.ID, policy.Development, t0.AddDate(1, 0, 0))
+	if n := listed(tanaka); n != 1 {
+		t.Errorf("an ID of development sees %d shared IDs, want 1", n)
+	}
+	_, err = w.checkOut(tanaka, "two", 30)
+	w.refused(err, "wrong_environment")
+	if n := w.entries(`"action":"shared.refused"`, `"68-2"`); n != 2 {
+		t.Errorf("%d refusals are on the trail", n)
+	}
+	g := w.out(tanaka, "one", 30)
+	w.settle()
+	w.works("one", g.Password, true)
+	if !w.Any(approval.Holder{Person: w.signed["tanaka"].Person, Posts: []policy.PostID{policy.Staff}}) {
+		t.Error("the page of shared IDs is not shown to whom there are some")
+	}
+}
