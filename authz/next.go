@@ -24,6 +24,7 @@ const (
 	AskSecond        Move = "ask_second_person" // who decides with the first
 	WaitForWord      Move = "wait_for_word"     // a lock-down is in force
 	BorrowPrivilege  Move = "borrow_privilege"  // Verdict.Borrow says which
+	SignInAsOther    Move = "sign_in_as_other"  // sign out, and in with an ID of the other environment
 )
 
 // A Next is the next step of somebody who was refused. Its zero value says that
@@ -65,6 +66,14 @@ func (v Verdict) Next(p *policy.Policy, app policy.Application) Next {
 		return Next{SignIn, policy.Words{
 			JA: "ご自分のIDでサインインし、「共用ID」の画面（/shared）で受け取ってください。その画面にないときは、情報システム管理者に伝えてください。",
 			EN: "Sign in with your own ID and check this one out on the page of shared IDs (/shared). If it is not there, tell the system administrator."}}
+	case WrongEnvironment:
+		return Next{SignInAsOther, policy.Words{
+			JA: "いったんサインアウトし、運用の仕事には運用のID、開発・テストの仕事には開発用のIDでサインインし直してください。開発用のIDがないときは、案件を担当する情報システム管理者に登録を依頼してください。",
+			EN: "Sign out, then sign in with the ID that is for this work: one of production, or one for development. If you have none for development, ask the system administrator of your project to register one."}}
+	case ProjectOver:
+		return Next{AskAdministrator, policy.Words{
+			JA: "案件が続くときや別の案件に移るときは、案件を担当する情報システム管理者に伝えてください。このIDを続けて使えるようにするには、改めて手続が要ります。",
+			EN: "If the project goes on, or you work for another, tell the system administrator who answers for it: it takes a procedure of its own for this ID to be good again."}}
 	case LockedDown:
 		return Next{WaitForWord, policy.Words{
 			JA: "解除の連絡をお待ちください。急ぎの場合は、CSIRT又は情報システム管理者に電話で連絡してください。",
@@ -154,6 +163,6 @@ func (p Permission) Next() Next {
 func Moves() []Move {
 	return slices.Clone([]Move{
 		SignIn, SignInStronger, SignInAgain, SignInOtherwise, AskPermit, ChangeNetwork,
-		AskManager, AskAdministrator, AskColleague, StartOver, AskSecond,
+		AskManager, AskAdministrator, AskColleague, StartOver, AskSecond, SignInAsOther,
 	})
 }

@@ -249,7 +249,7 @@ func TestListAndOffers(t *testing.T) {
 	for _, o := range offers {
 		got[o.Privilege.ID] = o
 	}
-	if len(offers) != len(w.policy.Privileges) || got["db-admin"].Refused != nil || why(got["claims"].Refused) != HasOne || why(got["pair"].AtOnce) != NoEmergency {
+	if len(offers) != len(w.policy.Privileges)-1 || got["trial"].Privilege.ID != "" || got["db-admin"].Refused != nil || why(got["claims"].Refused) != HasOne || why(got["pair"].AtOnce) != NoEmergency {
 		t.Errorf("%+v", got)
 	}
 	if offers, err := w.Offers(t.Context(), w.as("tanaka")); err != nil || len(offers) != 0 {

@@ -55,6 +55,7 @@ func (w *world) decided(f authz.Facts) (policy.Application, authz.Verdict) {
 }
 
 func init() {
+	alike["refused-environment-development"], alike["refused-project-over"] = true, true
 	app := func(w *world, id string) policy.Application { a, _ := w.policy.Application(id); return a }
 	scenes = append(scenes, []scene{
 		{"apps", 200, func(w *world) *answer { return w.withApplications().signedIn().get("/me/applications") }},
@@ -82,6 +83,21 @@ func init() {
 		}},
 		{"refused-remote", 403, func(w *world) *answer {
 			return w.signedIn().refusedBy(w.decided(authz.Facts{SignedIn: true, Application: app(w, "bunsho"), Outside: true, ACR: policy.AAL2}))
+		}},
+		{"refused-environment", 403, func(w *world) *answer {
+			f := authz.Facts{SignedIn: true, Application: app(w, "bunsho"), From: policy.LGWAN, ACR: policy.AAL2}
+			f.Ties = []authz.Tie{{Project: "jiki-bunsho", Environment: policy.Development, Until: t0.AddDate(1, 0, 0)}}
+			return w.signedIn().refusedBy(w.decided(f))
+		}},
+		{"refused-environment-development", 403, func(w *world) *answer {
+			one := app(w, "bunsho")
+			one.Environment = policy.Development
+			return w.signedIn().refusedBy(w.decided(authz.Facts{SignedIn: true, Application: one, From: policy.LGWAN, ACR: policy.AAL2}))
+		}},
+		{"refused-project-over", 403, func(w *world) *answer {
+			f := authz.Facts{SignedIn: true, Application: app(w, "bunsho"), From: policy.LGWAN, ACR: policy.AAL2}
+			f.Ties = []authz.Tie{{Project: "jiki-bunsho", Environment: policy.Development, Until: t0}}
+			return w.signedIn().refusedBy(w.decided(f))
 		}},
 		{"refused-synced", 403, func(w *world) *answer {
 			return w.signedIn().refusedBy(w.decided(authz.Facts{SignedIn: true, Application: app(w, "juki"), From: policy.MyNumber, ACR: policy.PHR, AMR: []string{"swk"}}))
@@ -134,7 +150,11 @@ func TestRefusedPage(t *testing.T) {
 	bunsho, _ := w.policy.Application("bunsho")
 	w.signedIn().refusedBy(w.decided(authz.Facts{SignedIn: true, Application: bunsho, Outside: true, ACR: policy.AAL2})).is(403).
 		says("このシステムは開けません", "リモートアクセスの許可を申請してください", "/permits/new?application=bunsho&amp;kind=remote_access", "第63条").
-		keepsSilentOn("この操作はできません")
+		keepsSilentOn("この操作はできません", "別のIDでサインイン")
+	made := bunsho
+	made.Environment = policy.Development
+	w.refusedBy(w.decided(authz.Facts{SignedIn: true, Application: made, From: policy.LGWAN, ACR: policy.AAL2})).is(403).
+		says("開発・テスト用の環境です", "いったんサインアウトし", `action="/signout"`, "サインアウトして、別のIDでサインインする", "第68条第2項")
 }
 
 // byID is the element with an id; nil for none.

@@ -18,6 +18,8 @@ type refusalPage struct {
 	Errors                    []string
 	Articles                  []policy.Article
 	Ways                      []link // where to go from here, the best first
+	// SignOut: what helps is another ID of the reader's, so the way out comes first.
+	SignOut bool
 }
 
 // refusal is how an error looks to a person: what happened, what to do now,
@@ -46,6 +48,7 @@ func (h *house) refusal(w http.ResponseWriter, r *web.Request, p web.Problem) {
 	}
 	step := h.reader(r, p)
 	page.Ways = h.ways(r, p, step)
+	page.SignOut = p.Next.Move == authz.SignInAsOther && step.State == authn.SignedIn
 	v := h.view(r, step, page)
 	v.Told = true
 	if !h.answersGET(r) {

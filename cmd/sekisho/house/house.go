@@ -227,7 +227,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	// What is lent: who decides, what it does outside, and the lease itself.
 	h.Approvals = approval.New(approval.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Version: h.Charter.Version, People: h.Directory, Facts: h.Watch, Presence: h.Signin,
-		Notices: h.Notices, Now: now,
+		Notices: h.Notices, Now: now, Ties: h.ties,
 	})
 	h.Sealed = sealed.New(sealed.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Presence: h.Approvals, Directory: h.Directory, Notices: h.Notices, Now: now,
@@ -241,12 +241,12 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	h.Leases = grant.New(grant.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Version: h.Charter.Version, Matters: h.Approvals, Effects: h.Effects, People: h.Watch,
 		Holders: h.Directory, Sessions: h.Sessions, Notices: h.Notices, Sealing: h.Sealing, Now: now, Ring: h.Sessions.Ring, Barred: h.Orders.HitsPerson,
-		Stop: cfg.Stop,
+		Ties: h.ties, Stop: cfg.Stop,
 	})
 	h.Leases.Open(h.Approvals)
 	h.SharedIDs = sharing.New(sharing.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Presence: h.Approvals, Effects: h.Effects, People: h.Watch, Sessions: h.Sessions,
-		Sealing: h.Sealing, Notices: h.Notices, Now: now, Barred: h.Orders.HitsPerson, Emergency: h.Sealed.Known, Count: countCheckOuts(h.Registry), Stop: cfg.Stop,
+		Sealing: h.Sealing, Notices: h.Notices, Now: now, Barred: h.Orders.HitsPerson, Ties: h.ties, Emergency: h.Sealed.Known, Count: countCheckOuts(h.Registry), Stop: cfg.Stop,
 	})
 	lost := lentAll{h.Leases, h.SharedIDs}
 	h.Statutes = statute.Open(h.Charter, h.Approvals)
@@ -254,7 +254,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	// What is permitted: who comes in from outside, and what crosses between zones.
 	h.Permits = permit.New(permit.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Version: h.Charter.Version, Matters: h.Approvals, People: h.Directory, Facts: h.Watch,
-		Terminals: h.Terminals, Sessions: h.Sessions, Notices: h.Notices, Now: now,
+		Terminals: h.Terminals, Sessions: h.Sessions, Notices: h.Notices, Now: now, Ties: h.ties,
 	})
 	h.Permits.Open(h.Approvals)
 	// How IDs are born, move, sleep and die.

@@ -8,7 +8,9 @@ import (
 	"sekisho/authn/signin"
 	"sekisho/authz"
 	"sekisho/authz/permit"
+	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/policy/store"
 )
 
 // relyingParty is who asks for passkeys: the name of the gate's own host, at its
@@ -40,6 +42,16 @@ func (h *House) fill(ctx context.Context, f *authz.Facts) error {
 		return err
 	}
 	return h.Projects.Fill(ctx, f)
+}
+
+// ties are the projects that an ID is bound to, for those who lend, share and permit.
+func (h *House) ties(ctx context.Context, in store.Reader, who directory.PersonID) ([]authz.Tie, error) {
+	if in == nil {
+		return h.Projects.Ties(ctx, who)
+	}
+	f := authz.Facts{Person: directory.Person{ID: who}}
+	err := h.Projects.FillIn(ctx, in, &f)
+	return f.Ties, err
 }
 
 // permitted are the permits as those who try access see them: as the doors do.
