@@ -55,8 +55,11 @@ type RecertificationRules struct {
 	// StopShare is the share of a campaign's lines, in percent, beyond which what nobody
 	// has confirmed does not end before somebody was asked; up to StopFew lines end
 	// whatever their share.
-	StopShare int                 `yaml:"stop_share"`
-	StopFew   int                 `yaml:"stop_few"`
+	StopShare int `yaml:"stop_share"`
+	StopFew   int `yaml:"stop_few"`
+	// EndsAlone is how many lines of a round one person ends by themselves; what they end
+	// beyond that waits for a second person.
+	EndsAlone int                 `yaml:"ends_alone"`
 	Campaigns []RecertifyCampaign `yaml:"campaigns"`
 }
 
@@ -70,6 +73,8 @@ func recertifySettings() []Setting {
 			Says: Words{"期限に確認のないものが、棚卸し全体のこの割合を超えるとき、終わらせる前に人に尋ねる。", "Where more than this share of a recertification was not confirmed at its deadline, somebody is asked before it ends."}},
 		{Path: "recertification.stop_few", Unit: "count", Kind: KindInt, Default: 10, Min: 0, Max: 1000, Article: "62-6",
 			Says: Words{"確認のないものがこの数までなら、割合にかかわらず尋ねない。", "Up to so many that were not confirmed end without a question, whatever their share."}},
+		{Path: "recertification.ends_alone", Unit: "count", Kind: KindInt, Default: 20, Min: 0, Max: 1000, Article: "62-6",
+			Says: Words{"一つの棚卸しで一人が自分だけで終わらせられる数。これを超える分は、二人目の人が認めてから終わる。", "How many lines of one recertification a person ends alone; what they end beyond that waits for a second person."}},
 		{Path: "recertification.campaigns[].every", Kind: KindChoice, Default: EveryHalfYear, Choices: RecertifyCycles(), Article: "62-6",
 			Says: Words{"棚卸しの周期。", "How often the recertification comes round."}},
 		of("month", "month", 4, 1, 12, "周期の最初の月（四半期、半年、年の棚卸し）。", "The first month of a cycle of a quarter, half a year or a year."),

@@ -96,7 +96,8 @@ const (
 	// in English where it has one; what is its kind (ids, eligibility, permits).
 	RecertifyWaits Kind = "recertify_waits" // to who reviews, also as a reminder. Detail: campaign, campaign_en, lines, until (then it ends)
 	RecertifyEnded Kind = "recertify_ended" // to whose it was, and who answers for it. Detail: account, what, by ("" for nobody), reason
-	RecertifyLeft  Kind = "recertify_left"  // to those above or who administer: a person does what does not end by itself. Detail: account, what, why
+	RecertifyLeft  Kind = "recertify_left"  // to who administers: a person does what does not end by itself. Detail: account, what, why
+	RecertifyHeld  Kind = "recertify_held"  // to those above: so many IDs are not closed by themselves. Detail: campaign, campaign_en, held (how many), id (of the round)
 
 	// Of leave (育休, 休職). Detail from and until are RFC 3339; until is empty where it has no end.
 	LeaveRecorded Kind = "leave_recorded" // Detail: by, from, until
@@ -169,6 +170,7 @@ var details = map[Kind][]string{
 	RecertifyWaits: {"campaign", "campaign_en", "lines", "until"},
 	RecertifyEnded: {"account", "what", "by", "reason"},
 	RecertifyLeft:  {"account", "what", "why"},
+	RecertifyHeld:  {"campaign", "campaign_en", "held", "id"},
 	LeaveEnded:     {"by"},
 
 	PersonnelMoved:  {"section", "until"},

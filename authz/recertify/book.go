@@ -98,6 +98,10 @@ func (b *Book) at(point string) error {
 // GoOn is the kind of matter that it asks for: what nobody confirmed ends after all.
 const GoOn approval.Kind = "recertification"
 
+// EndMany is the kind of matter by which a second person is asked: what one has ended
+// beyond what they end alone.
+const EndMany approval.Kind = "recertification_ends"
+
 // New opens the book.
 func New(h House) *Book {
 	if h.Log == nil {
@@ -110,6 +114,10 @@ func New(h House) *Book {
 	h.Matters.Open(GoOn, approval.Desk{
 		Name:   policy.Words{JA: "止まった棚卸しの続行", EN: "A recertification that has halted goes on"},
 		Settle: b.settleHalt, Card: b.cardOfHalt,
+	})
+	h.Matters.Open(EndMany, approval.Desk{
+		Name:   policy.Words{JA: "棚卸しで多くを終わらせる", EN: "Much of a recertification ends"},
+		Settle: b.settleEnds, Card: b.cardOfEnds, Against: b.againstEnds,
 	})
 	return b
 }
@@ -132,6 +140,9 @@ func (r Round) about(action string, l Line, by approval.Approver) audit.Entry {
 	e.Reason, e.Detail["line"], e.Detail["section"] = l.Comment, l.ID, l.Person.Section
 	if l.Object != "" {
 		e.Detail["what"] = l.Object
+	}
+	if l.Matter != "" {
+		e.Detail["matter"] = l.Matter
 	}
 	if by.Person.ID != "" {
 		e.Actor, e.From, e.RequestID, e.Terminal, e.Zone = by.Person.Login, by.From, by.RequestID, by.Terminal, string(by.Zone)
@@ -185,7 +196,7 @@ func (c crowd) of(ctx context.Context, section string) ([]approval.Holder, error
 // how many they are. up tells those a step above them too.
 func (b *Book) tellReviewers(ctx context.Context, tx *store.Tx, r Round, to map[directory.PersonID]int) (int, error) {
 	until := r.EndsAt(r.Deadline, b.Now()).Format(time.RFC3339)
-	for _, id := range sorted(to) {
+	for _, id := range sortedKeys(to) {
 		detail := map[string]string{"campaign": r.Name.JA, "campaign_en": r.Name.EN, "lines": strconv.Itoa(to[id]), "until": until}
 		if err := b.tell(ctx, tx, id, notice.RecertifyWaits, detail); err != nil {
 			return 0, err

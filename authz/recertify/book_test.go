@@ -103,8 +103,8 @@ func TestIDs(t *testing.T) {
 			t.Errorf("%s's ID is closed", login)
 		}
 	}
-	if w.told("kobayashi", notice.RecertifyLeft) != 3 {
-		t.Errorf("the officer was told of %d lines that are held, want 3", w.told("kobayashi", notice.RecertifyLeft))
+	if w.told("kobayashi", notice.RecertifyHeld) != 1 {
+		t.Errorf("the officer was told %d times of what is held, want once", w.told("kobayashi", notice.RecertifyHeld))
 	}
 	var no *Refusal
 	if _, err := w.decide("yamamoto", false, "kyuka"); !errors.As(err, &no) || no.Reason != "over" {

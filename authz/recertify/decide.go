@@ -43,6 +43,7 @@ func (b *Book) reader(ctx context.Context, o signin.Origin, cookie string) (appr
 // A Result is what became of lines that somebody decided.
 type Result struct {
 	Confirmed, Ended, Owed int
+	Asked                  int // a second person is asked about them
 	// Not are those that were not decided, or had nothing left to end, each with why.
 	Not []NotDone
 }
@@ -162,8 +163,17 @@ func (b *Book) confirm(ctx context.Context, by approval.Approver, r Round, all [
 	return out, err
 }
 
-// endEach ends lines, one after the other.
+// endEach ends lines, one after the other. Where they are more than somebody ends alone,
+// none of them ends, and a second person is asked about all.
 func (b *Book) endEach(ctx context.Context, by approval.Approver, r Round, all []Line, comment string, out Result) (Result, error) {
+	s, err := b.soleOf(ctx, r, by)
+	if err != nil {
+		return out, err
+	}
+	if !s.may(len(all)) {
+		return b.askSecond(ctx, by, r, all, comment, out)
+	}
+	var more []Line // somebody's other requests were quicker
 	for _, l := range all {
 		l.Comment = comment
 		e, err := b.prepare(ctx, r, l, by)
@@ -189,6 +199,9 @@ func (b *Book) endEach(ctx context.Context, by approval.Approver, r Round, all [
 			if err := b.open(ctx, tx, by, r); err != nil {
 				return err
 			}
+			if err := s.holds(ctx, tx); err != nil {
+				return err
+			}
 			var err error
 			now, err = b.end(ctx, tx, e)
 			if err == nil && now.State == Held {
@@ -198,6 +211,9 @@ func (b *Book) endEach(ctx context.Context, by approval.Approver, r Round, all [
 		})
 		var why *Refusal
 		switch {
+		case errors.Is(err, errNotAlone):
+			more = append(more, l)
+			continue
 		case errors.As(err, &why):
 			if why.Reason == "over" {
 				return out, why
@@ -225,10 +241,18 @@ func (b *Book) endEach(ctx context.Context, by approval.Approver, r Round, all [
 			return out, err
 		}
 	}
-	if out.Ended+out.Owed == 0 && len(out.Not) > 0 {
-		return out, out.Not[0].Why
+	if len(more) > 0 {
+		return b.askSecond(ctx, by, r, more, comment, out)
 	}
-	return out, nil
+	return out, out.nothing()
+}
+
+// nothing is why nothing at all was done; nil: something was.
+func (r Result) nothing() error {
+	if r.Confirmed+r.Ended+r.Owed+r.Asked == 0 && len(r.Not) > 0 {
+		return r.Not[0].Why
+	}
+	return nil
 }
 
 // open makes sure, in the caller's transaction, that somebody is signed in still and the
@@ -254,6 +278,10 @@ func overRefusal() *Refusal {
 
 func decidedRefusal(l Line) *Refusal {
 	who := l.DecidedBy.Name
+	if l.State == ToEnd {
+		return no(Conflict, "asked", l.Person.Name+"さんのものは、"+who+"さんが終わらせると決め、二人目の確認を待っています。",
+			who+" would end this, and a second person is asked: "+l.Person.Name+".", "62-6", "16-1")
+	}
 	if who == "" {
 		return no(Conflict, "decided", l.Person.Name+"さんのものは、もう決まっています。", "This is decided already: "+l.Person.Name+".", "62-6")
 	}

@@ -188,22 +188,24 @@ func (b *Book) voided(ctx context.Context, tx *store.Tx, e ending, l Line, why s
 	return l, b.Trail.Append(ctx, tx, entry)
 }
 
-// held writes down that an ID is not closed by itself, and tells those above. Whoever has
-// asked for it hears why instead, and the line waits on.
+// held writes down that an ID is not closed by itself; those above hear of all of a round
+// together (tellHeld). Whoever has asked for it hears why instead, and the line waits on.
 func (b *Book) held(ctx context.Context, tx *store.Tx, e ending, l Line, why string) (Line, error) {
 	l.State, l.Reason = Held, why
 	if e.asked() {
 		return l, nil
 	}
+	return l, b.putHeld(ctx, tx, e, l)
+}
+
+// putHeld keeps a line as held.
+func (b *Book) putHeld(ctx context.Context, tx *store.Tx, e ending, l Line) error {
 	if err := put(ctx, tx, l, time.Time{}); err != nil {
-		return l, err
-	}
-	if err := b.tellAbove(ctx, tx, l, policy.SecurityOfficer, map[string]string{"account": l.Person.Login, "what": e.round.Kind, "why": why}); err != nil {
-		return l, err
+		return err
 	}
 	entry := e.round.about("recertify.held", l, e.by)
-	entry.Outcome, entry.Reason = audit.Refused, why
-	return l, b.Trail.Append(ctx, tx, entry)
+	entry.Outcome, entry.Reason = audit.Refused, l.Reason
+	return b.Trail.Append(ctx, tx, entry)
 }
 
 // unconfirmed ends a line that nobody has confirmed.
@@ -364,6 +366,9 @@ func (b *Book) follow(ctx context.Context, l Line) error {
 	}
 	if l.above, err = b.above(ctx, l); err != nil {
 		return err
+	}
+	if l.State == Agreed {
+		return b.endAgreed(ctx, r, l)
 	}
 	if l.State == Leaving {
 		if err := b.at(PointLeaving); err != nil {

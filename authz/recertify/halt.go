@@ -51,6 +51,9 @@ func (b *Book) settleHalt(ctx context.Context, tx *store.Tx, m approval.Matter, 
 		return err
 	}
 	if to == approval.Approved {
+		if err := b.takeBack(ctx, tx, r, "deadline"); err != nil {
+			return err
+		}
 		if err := tx.ExecOne(ctx, `UPDATE recertify_campaign SET state = 'ending', claimed_until = 0, holder = '' WHERE id = $1 AND state = 'halted'`, r.ID); err != nil {
 			return err
 		}

@@ -256,6 +256,7 @@ type Sheet struct {
 	Lines  []Seen
 	Next   string          // Query.After of the next page; "": this is the last
 	StepUp *account.StepUp // the sign-in that deciding takes first; nil: the present one does
+	Alone  int             // how many lines more the reader ends without a second person
 }
 
 // Sheet reads a page of a round's lines, by section and login.
@@ -285,6 +286,13 @@ func (b *Book) sheetFor(ctx context.Context, by approval.Approver, round string,
 	out := Sheet{StepUp: by.Elevated(v.p, v.now)}
 	if out.Shown, err = b.shown(ctx, v, r); err != nil {
 		return Sheet{}, err
+	}
+	if r.State.takes() {
+		s, err := b.soleOf(ctx, r, by)
+		if err != nil {
+			return Sheet{}, err
+		}
+		out.Alone = max(0, s.most-s.ended)
 	}
 	found, err := b.found(ctx, v, r.ID, q)
 	if err != nil {

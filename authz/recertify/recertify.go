@@ -14,6 +14,8 @@
 //
 //	open ──► confirmed
 //	   └──► ended | ending ──the directory has it──► ended
+//	   └──► to_end ──a second person says yes──► agreed ──► ended | ending | held
+//	   │       └──no, nobody, or the deadline──► open
 //	   └──► owed   only an administrator can end it: the policy itself gives it
 //	   └──► held   it is not closed by itself: somebody above is told
 //	   └──► void   gone, moved, or over before anybody decided
@@ -79,6 +81,8 @@ type LineState string
 const (
 	Waits     LineState = "open"
 	Confirmed LineState = "confirmed"
+	ToEnd     LineState = "to_end" // somebody ends it, and a second person is asked
+	Agreed    LineState = "agreed" // they have said yes: it ends in a moment
 	Leaving   LineState = "ending" // the directory is being told
 	Ended     LineState = "ended"
 	Owed      LineState = "owed" // an administrator ends it
@@ -89,7 +93,7 @@ const (
 
 // LineStates are all of them.
 func LineStates() []LineState {
-	return []LineState{Waits, Confirmed, Leaving, Ended, Owed, Held, Void, Left}
+	return []LineState{Waits, Confirmed, ToEnd, Agreed, Leaving, Ended, Owed, Held, Void, Left}
 }
 
 // A Ref is a person as they were.
@@ -120,6 +124,7 @@ type Line struct {
 	Comment   string
 	DecidedBy Ref // the zero Ref: nobody; it was time
 	DecidedAt time.Time
+	Matter    string // by which a second person is asked, or has said yes; "": nobody is
 
 	tries   int
 	dn      string                                 // of the person, when a membership is taken away

@@ -73,7 +73,7 @@ type lineBody struct {
 	DN        string          `json:"dn,omitempty"`
 }
 
-const lineColumns = `campaign, id, raised, object, last_use_at, state, reason, decided_at, tries, version, body`
+const lineColumns = `campaign, id, raised, object, last_use_at, state, reason, decided_at, tries, version, matter, body`
 
 func scanLine(r store.Row) (Line, error) {
 	var (
@@ -82,7 +82,7 @@ func scanLine(r store.Row) (Line, error) {
 		body          string
 		b             lineBody
 	)
-	if err := r.Scan(&l.Round, &l.ID, &l.Raised, &l.Object, &used, &l.State, &l.Reason, &decided, &l.tries, &l.version, &body); err != nil {
+	if err := r.Scan(&l.Round, &l.ID, &l.Raised, &l.Object, &used, &l.State, &l.Reason, &decided, &l.tries, &l.version, &l.Matter, &body); err != nil {
 		return l, err
 	}
 	err := json.Unmarshal([]byte(body), &b)
@@ -149,7 +149,7 @@ func put(ctx context.Context, tx *store.Tx, l Line, due time.Time) error {
 		return fmt.Errorf("storing a line of a recertification: %w", err)
 	}
 	return tx.ExecOne(ctx, `
-		UPDATE recertify_line SET state = $1, reason = $2, decided_by = $3, decided_at = $4, due_at = $5, tries = $6, raised = $7, body = $8, version = version + 1
-		WHERE  campaign = $9 AND id = $10 AND version = $11`,
-		string(l.State), l.Reason, string(l.DecidedBy.ID), store.Micros(l.DecidedAt), store.Micros(due), l.tries, l.Raised, body, l.Round, l.ID, l.version)
+		UPDATE recertify_line SET state = $1, reason = $2, decided_by = $3, decided_at = $4, due_at = $5, tries = $6, raised = $7, matter = $8, body = $9, version = version + 1
+		WHERE  campaign = $10 AND id = $11 AND version = $12`,
+		string(l.State), l.Reason, string(l.DecidedBy.ID), store.Micros(l.DecidedAt), store.Micros(due), l.tries, l.Raised, l.Matter, body, l.Round, l.ID, l.version)
 }

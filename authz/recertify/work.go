@@ -1,6 +1,7 @@
 package recertify
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -70,7 +71,7 @@ func (b *Book) Tick(ctx context.Context) error {
 			problems = append(problems, fmt.Errorf("the recertification %s of %s: %w", r.Campaign, r.Slot, err))
 		}
 	}
-	return errors.Join(append(problems, b.Follow(ctx))...)
+	return errors.Join(append(problems, b.Follow(ctx), b.tellHeld(ctx))...)
 }
 
 // slotForm writes a due time so that a later one compares as greater.
@@ -192,6 +193,9 @@ func (b *Book) breakOff(ctx context.Context, tx *store.Tx, r Round, to State, le
 // else, for a reason.
 func (b *Book) over(ctx context.Context, tx *store.Tx, r Round, to State, left LineState, why string) error {
 	now := b.Now()
+	if err := b.takeBack(ctx, tx, r, string(to)); err != nil {
+		return err
+	}
 	if _, err := tx.Exec(ctx, `UPDATE recertify_line SET state = $1, reason = $2, decided_at = $3, version = version + 1 WHERE campaign = $4 AND state = 'open'`,
 		string(left), why, store.Micros(now), r.ID); err != nil {
 		return err
@@ -382,7 +386,7 @@ func (w *work) look(ctx context.Context) error {
 	if w.State == Ending && w.Why == Missing {
 		return nil
 	}
-	open, err := lines(ctx, w.DB, `campaign = $1 AND state = 'open' ORDER BY id`, w.ID)
+	open, err := lines(ctx, w.DB, `campaign = $1 AND state IN ('open', 'to_end') ORDER BY id`, w.ID)
 	if err != nil {
 		return err
 	}
@@ -435,6 +439,8 @@ func (w *work) look(ctx context.Context) error {
 			if err := w.Trail.Append(ctx, tx, e); err != nil {
 				return err
 			}
+		} else if err := w.takeBack(ctx, tx, w.Round, "deadline"); err != nil {
+			return err
 		}
 		return tx.ExecOne(ctx, `UPDATE recertify_campaign SET state = $1, why = $2, matter = $3 WHERE id = $4 AND holder = $5`, string(next), string(why), matter, w.ID, w.holder)
 	})
@@ -488,4 +494,4 @@ func (w *work) ending(ctx context.Context) error {
 	})
 }
 
-func sorted(m map[directory.PersonID]int) []directory.PersonID { return slices.Sorted(maps.Keys(m)) }
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

@@ -74,7 +74,7 @@ func newWorld(t testing.TB, kind string, people ...member) *world {
 	w.policy.Recertification.Campaigns = []policy.RecertifyCampaign{{
 		ID: "spring", Name: policy.Words{JA: "春の棚卸し", EN: "Spring review"}, Kind: kind, Every: policy.EveryHalfYear, Month: 4, Day: 1, Hour: 6, Days: 14, RemindDays: 5,
 	}}
-	w.policy.Recertification.StopShare, w.policy.Recertification.StopFew = 5, 10
+	w.policy.Recertification.StopShare, w.policy.Recertification.StopFew, w.policy.Recertification.EndsAlone = 5, 10, 20
 	w.Book = w.gateway(w.dir)
 	w.tick() // what is new begins with its next time
 	return w

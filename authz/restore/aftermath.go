@@ -150,8 +150,8 @@ var ends = []end{
 		`UPDATE recertify_schedule SET last_slot = '' WHERE id IN (SELECT campaign FROM recertify_campaign WHERE state IN ('freezing', 'open', 'halted', 'ending'))`,
 	}, "what was open begins anew"},
 	{"recertify_line", []string{
-		`UPDATE recertify_line SET state = 'void', reason = 'restored', decided_at = $now, version = version + 1
-		 WHERE  state = 'open' AND campaign IN (SELECT id FROM recertify_campaign WHERE state IN ('freezing', 'open', 'halted', 'ending'))`,
+		`UPDATE recertify_line SET state = 'void', reason = 'restored', decided_at = $now, due_at = 0, version = version + 1
+		 WHERE  state IN ('to_end', 'agreed') OR state = 'open' AND campaign IN (SELECT id FROM recertify_campaign WHERE state IN ('freezing', 'open', 'halted', 'ending'))`,
 	}, "confirmed since, perhaps: nothing ends for want of a confirmation; what the directory was told to end ends"},
 	{"recertify_campaign", []string{
 		`UPDATE recertify_campaign SET state = 'superseded', ended_at = $now, holder = '' WHERE state IN ('freezing', 'open', 'halted', 'ending')`,

@@ -163,7 +163,8 @@ type lineDecision struct {
 type linesDecided struct {
 	Confirmed int        `json:"confirmed"`
 	Ended     int        `json:"ended"`
-	Owed      int        `json:"owed"` // an administrator ends it: the policy itself gives it
+	Owed      int        `json:"owed"`  // an administrator ends it: the policy itself gives it
+	Asked     int        `json:"asked"` // they wait for a second person, and then end
 	Not       []lineLeft `json:"not"`
 }
 
@@ -189,7 +190,7 @@ func (v *service) decideLines(w http.ResponseWriter, r *web.Request) error {
 		if err != nil {
 			return nil, nil, inJSON(err)
 		}
-		out := linesDecided{Confirmed: res.Confirmed, Ended: res.Ended, Owed: res.Owed, Not: []lineLeft{}}
+		out := linesDecided{Confirmed: res.Confirmed, Ended: res.Ended, Owed: res.Owed, Asked: res.Asked, Not: []lineLeft{}}
 		for _, n := range res.Not {
 			out.Not = append(out.Not, lineLeft{n.Line.ID, n.Line.Person.Login, n.Why.Reason, r.Say(n.Why.Says)})
 		}

@@ -50,7 +50,7 @@ func (w table) Sheet(_ context.Context, _ signin.Origin, _, round string, q rece
 
 func (w table) Decide(_ context.Context, _ signin.Origin, _, round string, lines []string, end bool, comment string) (recertify.Result, error) {
 	w.heard.data = fmt.Sprint(round, " ", lines, " ", end, " ", comment)
-	return recertify.Result{Ended: 1, Owed: 2, Not: []recertify.NotDone{{Line: onTable(), Why: &recertify.Refusal{Reason: "decided", Is: recertify.Conflict, Says: policy.Words{JA: "もう決まっています。", EN: "It is decided already."}}}}}, w.act()
+	return recertify.Result{Ended: 1, Owed: 2, Asked: 3, Not: []recertify.NotDone{{Line: onTable(), Why: &recertify.Refusal{Reason: "decided", Is: recertify.Conflict, Says: policy.Words{JA: "もう決まっています。", EN: "It is decided already."}}}}}, w.act()
 }
 
 const recertifications = "/api/v1/recertifications"
@@ -116,7 +116,7 @@ func TestRecertificationIsDecided(t *testing.T) {
 	w, srv := newWorld(t)
 	const path = recertifications + "/r1/decide"
 	resp, body := call(t, srv, "POST", path, "k.live", `{"lines":["l1","l2"],"answer":"end","reason":"退職"}`, "Idempotency-Key: k")
-	if resp.StatusCode != 200 || body["ended"] != 1.0 || body["owed"] != 2.0 || body["confirmed"] != 0.0 || w.heard.data != "r1 [l1 l2] true 退職" ||
+	if resp.StatusCode != 200 || body["ended"] != 1.0 || body["owed"] != 2.0 || body["asked"] != 3.0 || body["confirmed"] != 0.0 || w.heard.data != "r1 [l1 l2] true 退職" ||
 		!strings.Contains(fmt.Sprint(body["not"]), "login:suzuki rule:decided") {
 		t.Errorf("%d %v, heard %q", resp.StatusCode, body, w.heard.data)
 	}

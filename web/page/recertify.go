@@ -153,6 +153,7 @@ type roundPage struct {
 	Sections []option
 	Shows    []option
 	Comment  string
+	Alone    string // how many lines more the reader ends without a second person
 	First    string
 	Next     string
 	File     string
@@ -191,6 +192,8 @@ func (h *house) roundPage(w http.ResponseWriter, r *web.Request, step signin.Ste
 		q.Mine, q.State = true, recertify.Waits
 	case "open":
 		q.State = recertify.Waits
+	case "held":
+		q.State = recertify.Held
 	}
 	sheet, err := h.Recertify.Sheet(r.Context(), r.Origin, r.Cookie, r.PathValue("id"), q)
 	if err == nil && asked.Get("show") == "" && sheet.Mine == 0 { // nothing is put before them: they look
@@ -208,6 +211,11 @@ func (h *house) roundPage(w http.ResponseWriter, r *web.Request, step signin.Ste
 		p.Can = p.Can || line.Can
 		p.Lines = append(p.Lines, line)
 	}
+	if p.Can {
+		if p.Alone, err = g.n("recertify.alone", sheet.Alone); err != nil {
+			return err
+		}
+	}
 	if len(said.Faults) > 0 {
 		p.Comment = r.PostForm.Get("comment")
 	}
@@ -218,9 +226,9 @@ func (h *house) roundPage(w http.ResponseWriter, r *web.Request, step signin.Ste
 		}
 		p.Sections = append(p.Sections, choose("section", part.Section, sectionName(r, part.Section)))
 	}
-	p.Shows = []option{choose("show", "mine", g.say("recertify.show_mine")), choose("show", "open", g.say("recertify.show_open")), choose("show", "all", g.say("recertify.show_all"))}
+	p.Shows = []option{choose("show", "mine", g.say("recertify.show_mine")), choose("show", "open", g.say("recertify.show_open")), choose("show", "held", g.say("recertify.show_held")), choose("show", "all", g.say("recertify.show_all"))}
 	if asked.Get("show") == "" {
-		p.Shows[0].Chosen, p.Shows[2].Chosen = q.Mine, !q.Mine
+		p.Shows[0].Chosen, p.Shows[3].Chosen = q.Mine, !q.Mine
 	}
 	at := func(after string) string {
 		to := url.Values{}
@@ -347,7 +355,9 @@ func (h *house) lineState(r *web.Request, l recertify.Line) tag {
 		return tag{g.say("recertify.line_open"), "warn"}
 	case recertify.Confirmed:
 		return tag{g.say("recertify.line_confirmed"), "good"}
-	case recertify.Leaving:
+	case recertify.ToEnd:
+		return tag{g.say("recertify.line_to_end"), "warn"}
+	case recertify.Leaving, recertify.Agreed:
 		return tag{g.say("recertify.line_ending"), "warn"}
 	case recertify.Owed:
 		return tag{g.say("recertify.line_owed"), "bad"}
@@ -383,7 +393,7 @@ func (h *house) recertify(w http.ResponseWriter, r *web.Request) error {
 		}
 		return h.turned(w, r, err, here(path, r.URL.Query()))
 	}
-	decided := res.Confirmed + res.Ended + res.Owed
+	decided := res.Confirmed + res.Ended + res.Owed + res.Asked
 	if len(res.Not) > 0 {
 		said := refused{Status: http.StatusConflict}
 		if says, err := g.n("recertify.done_some", decided); err == nil && decided > 0 {
@@ -403,7 +413,12 @@ func (h *house) recertify(w http.ResponseWriter, r *web.Request) error {
 			to.Set(k, v)
 		}
 	}
-	if res.Owed > 0 {
+	switch {
+	case res.Asked > 0 && res.Asked == decided:
+		to.Set("done", "asked")
+	case res.Asked > 0:
+		to.Set("done", "asked_some")
+	case res.Owed > 0:
 		to.Set("done", "owed")
 	}
 	return redirect(w, r, path, to)
@@ -426,6 +441,10 @@ func (h *house) roundDone(r *web.Request) notice {
 		says, err = g.n("recertify.done_end", n)
 	case "owed":
 		says, err = g.n("recertify.done_owed", n)
+	case "asked":
+		says, err = g.n("recertify.done_asked", n)
+	case "asked_some":
+		says, err = g.n("recertify.done_asked_some", n)
 	default:
 		return notice{}
 	}

@@ -94,6 +94,9 @@ func atTable(w *world, kind string) *world {
 	held.Reason = "sealed"
 	moved := seat("l6", "ido", "異動", recertify.Void)
 	moved.Reason = recertify.Moved
+	second := seat("l7", "haken", "派遣", recertify.ToEnd)
+	second.No.Says = policy.Words{JA: "山本さんが終わらせると決め、二人目の確認を待っています。", EN: "Yamamoto would end this, and a second person is asked."}
+	second.DecidedBy, second.DecidedAt, second.Comment = sasakiRef, t0, "廃止"
 	first := seat("l1", "tanaka", "田中 <b> 太郎", recertify.Waits)
 	switch kind {
 	case policy.RecertifyEligibility:
@@ -102,7 +105,7 @@ func atTable(w *world, kind string) *world {
 	case policy.RecertifyPermits:
 		first.Object, first.Line.Why, first.Until = "p1", "在宅勤務のため", t0.AddDate(0, 3, 0)
 	}
-	w.round.sheet = recertify.Sheet{Shown: shown, Lines: []recertify.Seen{first, own, company, decided, held, moved}, Next: "l6"}
+	w.round.sheet = recertify.Sheet{Shown: shown, Lines: []recertify.Seen{first, own, company, decided, held, moved, second}, Alone: 12, Next: "l6"}
 	return w
 }
 
@@ -158,6 +161,20 @@ func TestRecertifyPages(t *testing.T) {
 	}
 	w.round.result = recertify.Result{Ended: 1, Owed: 1}
 	w.post("/recertify/r1", "answer", "end", "line", "l1", "comment", " 退職 ").is(http.StatusSeeOther)
+	w.round.result = recertify.Result{Asked: 30}
+	if to := w.post("/recertify/r1", "answer", "end", "line", "l1", "comment", "廃止").is(http.StatusSeeOther).Header.Get("Location"); to != "/recertify/r1?done=asked&n=30" {
+		t.Errorf("led to %s", to)
+	}
+	w.get("/recertify/r1?done=asked&n=30").is(200).says("30件は、情報セキュリティ責任者又はCIOが認めると終わります")
+	w.round.result = recertify.Result{Asked: 3, Ended: 1}
+	if to := w.post("/recertify/r1", "answer", "end", "line", "l1", "comment", "廃止").is(http.StatusSeeOther).Header.Get("Location"); to != "/recertify/r1?done=asked_some&n=4" {
+		t.Errorf("led to %s", to)
+	}
+	w.get("/recertify/r1?done=asked_some&n=4").is(200).says("一部は、情報セキュリティ責任者又はCIOが認めると")
+	w.get("/recertify/r1?show=held").is(200).says(`value="held" selected`, "二人目の確認待ち", "一人で終わらせられるのはあと12件")
+	if got := w.round.did[len(w.round.did)-1]; got != "sheet r1 /held/false/" {
+		t.Errorf("it asked for %s", got)
+	}
 	w.round.result = recertify.Result{Ended: 1, Not: []recertify.NotDone{{Line: seat("l6", "ido", "異動", recertify.Void).Line, Why: &recertify.Refusal{Reason: "moved", Is: recertify.Conflict, Says: policy.Words{JA: "何も終わらせていません。", EN: "Nothing was ended."}}}}}
 	w.post("/recertify/r1", "answer", "end", "line", "l1", "line", "l6", "comment", "退職").is(http.StatusConflict).says("1件は決めました", "異動：何も終わらせていません。")
 	w.round.result = recertify.Result{Ended: 1}

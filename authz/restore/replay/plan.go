@@ -134,7 +134,7 @@ var (
 		"password.changing", "password.changed", "password.replacing", "password.recheck", "password.killed", "person.unlocking", "person.rights_told",
 		"dormancy.warned", "dormancy.held", "dormancy.confirmed", "dormancy.unconfirmed", "permit.cancelled", "permit.denied",
 		"permit.expired", "permit.lapsed",
-		"recertify.opened", "recertify.reminded", "recertify.confirmed", "recertify.void", "recertify.held", "recertify.halted", "recertify.decided", "recertify.closed",
+		"recertify.opened", "recertify.reminded", "recertify.confirmed", "recertify.asked", "recertify.agreed", "recertify.returned", "recertify.void", "recertify.held", "recertify.halted", "recertify.decided", "recertify.closed",
 		"recertify.effect_confirmed", "recertify.effect_unconfirmed", "recertify.read", "recertify.refused",
 		"project.refused", "project.ended", "project.id_held", "project.end_set", "project.end_failed", "project.void", "project.warned",
 		"key.created", "key.in_use", "key.resealed", "key.dropped", "policy.exported", "policy.approval_refused", "policy.dispatch_refused", "policy.difference", "sample.",
