@@ -43,7 +43,7 @@ func ProblemOf(err error) Problem {
 }
 
 func meaning(err error) Problem {
-	for _, say := range []func(error) (Problem, bool){ofApproval, said, ofFactors, ofOthers, ofLockDown, ofDesk, ofPermit, ofSealed, ofReport, ofInquiry, ofShared, ofRecertify} {
+	for _, say := range []func(error) (Problem, bool){ofApproval, said, ofFactors, ofOthers, ofLockDown, ofDesk, ofPermit, ofSealed, ofReport, ofInquiry, ofShared, ofRecertify, ofProject} {
 		if p, ok := say(err); ok {
 			return p
 		}

@@ -45,6 +45,7 @@ type mePage struct {
 	AckText, AckURL   string
 	Office            []link // the pages of their posts
 	Waits             []waitLine
+	Projects          []ownProject // what the ID is for
 }
 
 type link struct{ Name, URL string }
@@ -91,6 +92,9 @@ func (h *house) me(w http.ResponseWriter, r *web.Request) error {
 			Terminal: h.terminalName(r, s), Seen: g.near(s.SeenAt, h.srv.Now()), Current: s.ID == current,
 		})
 		p.Others = p.Others || s.ID != current
+	}
+	if p.Projects, err = h.projectsOf(r, step.Person.ID); err != nil {
+		return err
 	}
 	p.Waits = h.waits(r)
 	v := h.view(r, step, p)
@@ -257,6 +261,9 @@ func (h *house) office(r *web.Request, step signin.Step, posts []policy.PostID) 
 	}
 	if h.Imports != nil && r.Policy().Personnel.MayView(posts) {
 		add("/imports", g.say("imports.title"))
+	}
+	if h.projecting(r, step) {
+		add("/projects", g.say("projects.title"))
 	}
 	if mayApprove(posts) {
 		add("/policy", g.say("me.office_policy"))

@@ -194,7 +194,7 @@ func (w *world) remount(p People, log io.Writer) {
 		PublicURL: w.srv.PublicURL(), Now: w.clock.Now, Policy: func() *policy.Policy { return w.policy },
 		Guard: w.services, LoopbackZone: policy.LGWAN, Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
-	Mount(w.srv, Services{Steps: w.services, Presence: w.services, Factors: ways{w.services}, Account: w.services, Charter: w.services, Terminal: w.services, People: p, Desk: w.desk, Drafts: ephemeral.NewMemory(w.clock.Now, 100)})
+	Mount(w.srv, Services{Steps: w.services, Presence: w.services, Factors: ways{w.services}, Account: w.services, Charter: w.services, Terminal: w.services, People: p, Desk: w.desk, Projects: w.project, Drafts: ephemeral.NewMemory(w.clock.Now, 100)})
 }
 
 // suzuki is somebody with something in every place of the page.

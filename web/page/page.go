@@ -51,6 +51,8 @@ type Services struct {
 	Reports  Reports // nil: there are none
 	// Recertify is where sections confirm what their people need. nil: they do not.
 	Recertify Recertify
+	// Projects are those that IDs are bound to. nil: there are none.
+	Projects Projects
 	// Drafts keep what was typed when a sign-in had grown too old for it. nil: it is lost.
 	Drafts Drafts
 	// Welcome says whether anybody could come in from where a request comes from. nil:
@@ -156,6 +158,9 @@ func Mount(srv *web.Server, s Services) {
 	}
 	if s.Recertify != nil {
 		h.mountRecertify()
+	}
+	if s.Projects != nil {
+		h.mountProjects()
 	}
 	if s.Charter != nil {
 		srv.Mount("GET /policy", h.policy)

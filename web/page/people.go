@@ -128,6 +128,9 @@ func (h *house) rooms(r *web.Request, step signin.Step, here string) []room {
 			open = append(open, room{"/" + one.name, one.says, one.name == here})
 		}
 	}
+	if h.projecting(r, step) {
+		open = append(open, room{"/projects", g.say("projects.title"), here == "projects"})
+	}
 	return open
 }
 

@@ -33,6 +33,8 @@ type personPage struct {
 	Sessions          []sessionLine
 	Past              []pastLine
 	Acts, Refused     []actLine // what can be done now, and what cannot
+	Projects          []ownProject
+	ToProjects        bool // the reader has a use for the pages of projects
 }
 
 // A trouble is one thing that stands between somebody and signing in, or soon
@@ -91,7 +93,10 @@ func (h *house) person(w http.ResponseWriter, r *web.Request) error {
 		return h.turned(w, r, err, r.URL.EscapedPath())
 	}
 	p := h.personPage(r, d)
-	p.Rooms = h.rooms(r, step, "people")
+	p.Rooms, p.ToProjects = h.rooms(r, step, "people"), h.projecting(r, step)
+	if p.Projects, err = h.projectsOf(r, d.Person.ID); err != nil {
+		return err
+	}
 	v := h.view(r, step, p)
 	v.Wide = true
 	v.Notice = h.officeDone(r)

@@ -35,6 +35,7 @@ var typedFields = []string{
 	"comment", "reason", "report", "note", "minutes", "scope", "id",
 	"privilege", "ticket", "kind", "renew", "person", "from", "until",
 	"system", "account", "place", "opener", "at", "result",
+	"name", "section", "environment", "contract", "company", "login", "role",
 }
 
 // typed is a form that was sent when its sender's sign-in had grown too old for it.

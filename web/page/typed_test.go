@@ -45,6 +45,11 @@ func TestTypedIsNotLost(t *testing.T) {
 		{"a test of an emergency ID", atSafe, "/sealed/e7/test", []string{"result", "failed", "note", said}, "/sealed/e7", []string{said, `value="failed" checked`}},
 		{"a suspension", asOffice, "/people/suzuki/suspend", []string{"reason", said, "until", "2026-05-17"}, "/people/suzuki/suspend", []string{said, "2026-05-17"}},
 		{"a leave", asOffice, "/people/suzuki/leave", []string{"reason", said, "from", "2026-05-16", "until", "2026-05-17"}, "/people/suzuki/leave", []string{said, "2026-05-16", "2026-05-17"}},
+		{"a new project", atBureau, "/projects/new", append([]string{"x", "y"}, goodProject...), "/projects/new", []string{"財務会計 再構築", "例システム", "第12号", `value="development" required checked`, "2027-03-31"}},
+		{"an ID for a project", atBureau, "/projects/zaimu-r9/bind", []string{"login", "gyosha9", "role", "responsible", "reason", said}, "/projects/zaimu-r9", []string{said, `value="gyosha9"`, `value="responsible" selected`}},
+		{"a project's end", atBureau, "/projects/zaimu-r9/reschedule", []string{"until", "2026-04-05", "reason", said}, "/projects/zaimu-r9", []string{said, "2026-04-05"}},
+		{"a project that is completed", atBureau, "/projects/zaimu-r9/complete", []string{"reason", said}, "/projects/zaimu-r9/complete", []string{said}},
+		{"an ID's release", atBureau, "/projects/zaimu-r9/release/gyosha1", []string{"reason", said}, "/projects/zaimu-r9/release/gyosha1", []string{said}},
 		{"an import to be undone", undoable, "/imports/import-1/undo", []string{"reason", said}, "/imports/import-1", []string{said}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -62,6 +67,7 @@ func TestTypedIsNotLost(t *testing.T) {
 			refuse := func(err error) {
 				w.desk.actErr, w.alarm.actErr, w.permits.actErr = err, err, err
 				w.closet.actErr, w.safe.actErr, w.office.actErr, w.imports.actErr = err, err, err, err
+				w.project.actErr = err
 			}
 			refuse(freshly)
 			sent := w.post(tt.path, tt.fields...)

@@ -1,0 +1,160 @@
+package page
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"sekisho/authn"
+	"sekisho/authn/signin"
+	"sekisho/authz/project"
+	"sekisho/directory"
+	"sekisho/policy"
+	"sekisho/web"
+)
+
+// A completePage is the last page before a project is completed: whose ID ends, and what
+// that takes from them.
+type completePage struct {
+	Rooms []room
+	projectLine
+	Path     string
+	Ending   []memberLine
+	Staying  []memberLine
+	Reason   string
+	Articles []policy.Article
+}
+
+// completeForm says what follows before anything does. The sign-in that it takes comes
+// first, so that what is typed is not interrupted.
+func (h *house) completeForm(w http.ResponseWriter, r *web.Request) error {
+	step, done, err := h.at(w, r, authn.SignedIn)
+	if done || err != nil {
+		return err
+	}
+	p, err := h.completePage(r, step)
+	if err == nil {
+		err = h.proven(r, step)
+	}
+	if err != nil {
+		return h.turned(w, r, err, r.URL.EscapedPath())
+	}
+	p.Reason = h.typedBefore(r, step, r.URL.EscapedPath()).Form.Get("reason")
+	return h.completeShown(w, r, step, p, refused{Status: http.StatusOK})
+}
+
+func (h *house) completeShown(w http.ResponseWriter, r *web.Request, step signin.Step, p completePage, said refused) error {
+	v := h.view(r, step, p)
+	v.Wide, v.Faults, v.Articles = true, said.Faults, said.Articles
+	return h.show(w, r, said.Status, "complete", v)
+}
+
+// completePage is the project with the IDs that end with it, and those that another
+// project keeps.
+func (h *house) completePage(r *web.Request, step signin.Step) (completePage, error) {
+	one, err := h.Projects.Show(r.Context(), r.Origin, r.Cookie, r.PathValue("id"))
+	if err != nil {
+		return completePage{}, err
+	}
+	p := completePage{
+		Rooms: h.rooms(r, step, "projects"), projectLine: h.projectLine(r, one), Path: projectPath(one.ID), Articles: []policy.Article{"67-2(1)", "68-2"},
+	}
+	if !one.MayAct || !p.Running {
+		return completePage{}, project.ErrNotFound
+	}
+	for _, m := range one.Members {
+		if !m.Bound() {
+			continue
+		}
+		line := h.memberLine(r, one, m)
+		if line.Stays, err = h.keptBy(r, one.ID, m.Person.ID); err != nil {
+			return completePage{}, err
+		}
+		if line.Stays != "" {
+			p.Staying = append(p.Staying, line)
+			continue
+		}
+		p.Ending = append(p.Ending, line)
+	}
+	return p, nil
+}
+
+// keptBy names another project that runs and that an ID is bound to; "" for none.
+func (h *house) keptBy(r *web.Request, but string, who directory.PersonID) (string, error) {
+	all, err := h.Projects.Of(r.Context(), who)
+	if err != nil {
+		return "", err
+	}
+	for _, one := range all {
+		if one.ID != but && one.State(h.srv.Now()) == project.Running {
+			return one.Name, nil
+		}
+	}
+	return "", nil
+}
+
+func (h *house) complete(w http.ResponseWriter, r *web.Request) error {
+	step, done, err := h.at(w, r, authn.SignedIn)
+	if done || err != nil {
+		return err
+	}
+	reason, back := strings.TrimSpace(r.PostForm.Get("reason")), r.URL.EscapedPath()
+	said := refused{http.StatusUnprocessableEntity, h.text(r, "reason", reason, mostReason, true), nil}
+	if len(said.Faults) == 0 {
+		_, err := h.Projects.Complete(r.Context(), r.Origin, r.Cookie, r.PathValue("id"), reason)
+		if err == nil {
+			h.dropTyped(r, step, back)
+			return redirect(w, r, projectPath(r.PathValue("id")), url.Values{"done": {"completed"}})
+		}
+		var ok bool
+		if said, ok = h.inOffice(w, r, err); !ok {
+			return h.turned(w, r, err, back)
+		}
+	}
+	p, err := h.completePage(r, step)
+	if err != nil {
+		if len(said.Faults) > 0 && said.Status == http.StatusConflict { // somebody else has completed it meanwhile
+			return h.projectPage(w, r, step, "", nil, said)
+		}
+		return h.turned(w, r, err, back)
+	}
+	p.Reason = r.PostForm.Get("reason")
+	return h.completeShown(w, r, step, p, said)
+}
+
+// An ownProject is a project that an ID is for, as its owner, or whoever looks after it,
+// reads of it.
+type ownProject struct {
+	ID, Says string
+	Tone     string
+	Open     bool // the reader may look at the project
+}
+
+// projectsOf are what an ID is for, those that run first.
+func (h *house) projectsOf(r *web.Request, who directory.PersonID) ([]ownProject, error) {
+	if h.Projects == nil {
+		return nil, nil
+	}
+	all, err := h.Projects.Of(r.Context(), who)
+	if err != nil {
+		return nil, err
+	}
+	g, now := h.tongue(r), h.srv.Now()
+	var running, over []ownProject
+	for _, one := range all {
+		env := h.environment(r, one.Environment).Says
+		switch one.State(now) {
+		case project.Running:
+			says := ownProject{ID: one.ID, Says: g.say("project.own", "Name", one.Name, "Environment", env, "Day", g.lastDay(one.Until))}
+			if left, soon := h.daysLeft(r, one.Until); soon {
+				says.Says, says.Tone = says.Says+g.say("project.own_left", "Left", left), "warn"
+			}
+			running = append(running, says)
+		case project.Completed:
+			over = append(over, ownProject{ID: one.ID, Says: g.say("project.own_completed", "Name", one.Name, "Environment", env, "Day", g.day(one.CompletedAt))})
+		default:
+			over = append(over, ownProject{ID: one.ID, Says: g.say("project.own_over", "Name", one.Name, "Environment", env, "Day", g.lastDay(one.Until))})
+		}
+	}
+	return append(running, over...), nil
+}
