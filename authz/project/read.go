@@ -39,10 +39,12 @@ type Shown struct {
 	Now     time.Time // State(Now) is what is shown
 	Members []Member  // with those that were released; of one project alone (Show)
 	Counts  Counts
-	LastUse map[directory.PersonID]time.Time // of Show; nil: the directory did not say
-	MayAct  bool                             // the reader registers, binds and completes there
-	Waiting []Wait
-	StepUp  *account.StepUp // the sign-in that acting takes first; nil: the present one does
+	// Responsible are those who answer for it.
+	Responsible []Ref
+	LastUse     map[directory.PersonID]time.Time // of Show; nil: the directory did not say
+	MayAct      bool                             // the reader registers, binds and completes there
+	Waiting     []Wait
+	StepUp      *account.StepUp // the sign-in that acting takes first; nil: the present one does
 }
 
 // A Query says which projects are listed. Its zero fields do not restrict.
@@ -135,12 +137,16 @@ func (b *Book) ListAs(ctx context.Context, by approval.Approver, q Query) (out [
 	if err != nil {
 		return nil, "", err
 	}
+	leads, err := responsibles(ctx, b.DB, found)
+	if err != nil {
+		return nil, "", err
+	}
 	for _, p := range found {
 		one, err := b.shown(ctx, v, p)
 		if err != nil {
 			return nil, "", err
 		}
-		one.Counts = counts[p.ID]
+		one.Counts, one.Responsible = counts[p.ID], leads[p.ID]
 		out = append(out, one)
 	}
 	return out, next, nil
@@ -227,6 +233,9 @@ func (b *Book) ShowAs(ctx context.Context, by approval.Approver, id string) (Sho
 	out.Counts = counts[id]
 	for i := range out.Members {
 		m := &out.Members[i]
+		if m.Bound() && m.Role == Responsible {
+			out.Responsible = append(out.Responsible, m.Person)
+		}
 		if m.Bound() && m.dealtAt.IsZero() && p.State(v.now) != Running {
 			m.Closed = Pending
 		}

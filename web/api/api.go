@@ -94,6 +94,7 @@ type Services struct {
 	Imports   Imports   // nil: no personnel changes are carried out here
 	Shared    Shared    // nil: no ID is shared
 	Recertify Recertify // nil: nothing is recertified
+	Projects  Projects  // nil: no ID is bound to a project
 	Once      Keeper    // first answers, for Idempotency-Key
 	Seal      Sealer
 }
@@ -141,7 +142,7 @@ type operation struct {
 }
 
 func (v *service) operations() []operation {
-	return slices.Concat(v.ownOperations(), v.keyOperations(), v.peopleOperations(), v.terminalOperations(), v.tokenOperations(), v.lockDownOperations(), v.reportOperations(), v.deskOperations(), v.permitOperations(), v.reviewOperations(), v.sealedOperations(), v.importOperations(), v.sharedOperations(), v.recertifyOperations())
+	return slices.Concat(v.ownOperations(), v.keyOperations(), v.peopleOperations(), v.terminalOperations(), v.tokenOperations(), v.lockDownOperations(), v.reportOperations(), v.deskOperations(), v.permitOperations(), v.reviewOperations(), v.sealedOperations(), v.importOperations(), v.sharedOperations(), v.recertifyOperations(), v.projectOperations())
 }
 
 // ownOperations are about oneself, the policy and the trail.

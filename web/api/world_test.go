@@ -243,7 +243,7 @@ func newWorld(t *testing.T) (*world, *web.Server) {
 		PublicURL: public, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, LoopbackZone: "lgwan",
 		Now: func() time.Time { return w.now }, Policy: func() *policy.Policy { return p }, Guard: w,
 	})
-	Mount(srv, Services{SignIn: keys{w}, Account: w, Charter: w, Trail: w, People: office{w}, LockDown: alarm{w}, Desk: counter{w}, Permits: register{w}, Sealed: safe{w}, Imports: cabinet{w}, Shared: closet{w}, Recertify: table{w}, Reports: shelf{w}, Once: w, Seal: xor{}})
+	Mount(srv, Services{SignIn: keys{w}, Account: w, Charter: w, Trail: w, People: office{w}, LockDown: alarm{w}, Desk: counter{w}, Permits: register{w}, Sealed: safe{w}, Imports: cabinet{w}, Shared: closet{w}, Recertify: table{w}, Projects: bureau{w}, Reports: shelf{w}, Once: w, Seal: xor{}})
 	return w, srv
 }
 

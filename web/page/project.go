@@ -12,6 +12,7 @@ import (
 	"sekisho/authn"
 	"sekisho/authn/signin"
 	"sekisho/authz/project"
+	"sekisho/authz/recertify"
 	"sekisho/authz/report"
 	"sekisho/policy"
 	"sekisho/web"
@@ -144,7 +145,7 @@ func (h *house) memberLine(r *web.Request, of project.Shown, m project.Member) m
 	case !m.Bound():
 		line.State, line.Since = tag{g.say("project.released"), "plain"}, g.day(m.UnboundAt)
 	case held:
-		line.State, line.Why = tag{g.say("project.held"), "bad"}, r.Say(project.HoldWords(why))
+		line.State, line.Why = tag{g.say("project.held"), "bad"}, r.Say(recertify.HoldWords(why))
 		if line.Why == "" {
 			line.Why = g.say("project.held_says")
 		}

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strings"
@@ -62,35 +63,23 @@ func (h *house) completePage(r *web.Request, step signin.Step) (completePage, er
 	if !one.MayAct || !p.Running {
 		return completePage{}, project.ErrNotFound
 	}
+	elsewhere, err := h.Projects.Elsewhere(r.Context(), r.Origin, r.Cookie, one.ID)
+	if err != nil {
+		return completePage{}, err
+	}
 	for _, m := range one.Members {
 		if !m.Bound() {
 			continue
 		}
 		line := h.memberLine(r, one, m)
-		if line.Stays, err = h.keptBy(r, one.ID, m.Person.ID); err != nil {
-			return completePage{}, err
-		}
-		if line.Stays != "" {
+		if other, stays := elsewhere[m.Person.ID]; stays {
+			line.Stays = cmp.Or(other.Name, h.tongue(r).say("project.stays_unseen"))
 			p.Staying = append(p.Staying, line)
 			continue
 		}
 		p.Ending = append(p.Ending, line)
 	}
 	return p, nil
-}
-
-// keptBy names another project that runs and that an ID is bound to; "" for none.
-func (h *house) keptBy(r *web.Request, but string, who directory.PersonID) (string, error) {
-	all, err := h.Projects.Of(r.Context(), who)
-	if err != nil {
-		return "", err
-	}
-	for _, one := range all {
-		if one.ID != but && one.State(h.srv.Now()) == project.Running {
-			return one.Name, nil
-		}
-	}
-	return "", nil
 }
 
 func (h *house) complete(w http.ResponseWriter, r *web.Request) error {

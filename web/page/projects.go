@@ -31,6 +31,9 @@ type Projects interface {
 	May(who approval.Holder) bool
 	// Of are the projects that an ID is bound to, those that are over too.
 	Of(ctx context.Context, who directory.PersonID) ([]project.Project, error)
+	// Elsewhere are those bound to a project whose IDs another one keeps when it ends; the
+	// zero Project for one that is not the reader's to see.
+	Elsewhere(ctx context.Context, o signin.Origin, cookie, id string) (map[directory.PersonID]project.Project, error)
 	// Sections are those in which the reader may register one.
 	Sections(ctx context.Context, o signin.Origin, cookie string) ([]string, error)
 }
@@ -169,7 +172,7 @@ func (h *house) projectState(r *web.Request, s project.State) tag {
 // environment is a word that reads the same to those who cannot tell colours.
 func (h *house) environment(r *web.Request, of policy.Environment) tag {
 	if of.Effective() == policy.Development {
-		return tag{h.tongue(r).say("projects.development"), "live"}
+		return tag{h.tongue(r).say("projects.development"), ""}
 	}
 	return tag{h.tongue(r).say("projects.production"), "plain"}
 }
@@ -260,7 +263,7 @@ func (h *house) newProject(r *web.Request, typed projectForm) (project.New, []Fa
 	g := h.tongue(r)
 	var faults []Fault
 	for _, one := range []struct{ field, value, says string }{
-		{"id", typed.ID, g.say("projects.need_id")}, {"name", typed.Name, g.say("projects.need_name")}, {"section", typed.Section, g.say("projects.need_section")},
+		{"name", typed.Name, g.say("projects.need_name")}, {"id", typed.ID, g.say("projects.need_id")}, {"section", typed.Section, g.say("projects.need_section")},
 		{"environment", typed.Environment, g.say("projects.need_environment")}, {"until", typed.Until, g.say("projects.need_until")},
 	} {
 		if one.value == "" {

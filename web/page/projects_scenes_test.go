@@ -83,10 +83,11 @@ func (b *bureau) Sections(context.Context, signin.Origin, string) ([]string, err
 	return b.sections, b.lookErr
 }
 
-func (b *bureau) Of(_ context.Context, who directory.PersonID) ([]project.Project, error) {
-	if who == "p-both" {
-		return []project.Project{inHand("zaimu-r9").Project, inHand("hoshu-r8").Project}, nil
-	}
+func (b *bureau) Elsewhere(context.Context, signin.Origin, string, string) (map[directory.PersonID]project.Project, error) {
+	return map[directory.PersonID]project.Project{"p-both": inHand("hoshu-r8").Project, "p-hidden": {}}, b.lookErr
+}
+
+func (b *bureau) Of(_ context.Context, _ directory.PersonID) ([]project.Project, error) {
 	return b.own, b.lookErr
 }
 
@@ -109,9 +110,9 @@ func inHand(id string) project.Shown {
 	}
 	released := worker("kato", "加藤", project.Worker, "")
 	released.UnboundAt = t0.AddDate(0, 0, -3)
-	members := []project.Member{worker("gyosha1", "請負 <b> 一郎", project.Responsible, ""), worker("both", "両方 二郎", project.Worker, ""), worker("gyosha3", "=cmd|x", project.Worker, ""), released}
+	members := []project.Member{worker("gyosha1", "請負 <b> 一郎", project.Responsible, ""), worker("both", "両方 二郎", project.Worker, ""), worker("gyosha3", "=cmd|x", project.Worker, ""), worker("hidden", "別課", project.Worker, ""), released}
 	return project.Shown{
-		Project: p, Now: t0, Members: members, Responsible: []project.Ref{members[0].Person}, Counts: project.Counts{Responsible: 1, Workers: 2}, MayAct: true,
+		Project: p, Now: t0, Members: members, Responsible: []project.Ref{members[0].Person}, Counts: project.Counts{Responsible: 1, Workers: 3}, MayAct: true,
 		LastUse: map[directory.PersonID]time.Time{"p-gyosha1": t0.AddDate(0, 0, -1)},
 	}
 }
@@ -182,7 +183,7 @@ var goodProject = []string{"id", "zaimu-r9", "name", "財務会計 再構築", "
 
 func TestProjectPages(t *testing.T) {
 	w := atBureau(newWorld(t))
-	w.get("/projects").is(200).says(`href="/projects" aria-current="true"`, "財務会計 &lt;b&gt; 再構築", "開発・テスト", "運用・保守", "進行中", "期間終了", "完了", "2026年4月10日まで", "あと9日", "請負 &lt;b&gt; 一郎", "3件", "after=zeimu-r7", `href="/projects/new"`)
+	w.get("/projects").is(200).says(`href="/projects" aria-current="true"`, "財務会計 &lt;b&gt; 再構築", "開発・テスト", "運用・保守", "進行中", "期間終了", "完了", "2026年4月10日まで", "あと9日", "請負 &lt;b&gt; 一郎", "4件", "after=zeimu-r7", `href="/projects/new"`)
 	w.get("/projects?section=joho&state=running&q=zai&after=a").is(200)
 	if got := w.project.last(); got != "list zai joho running a 50" {
 		t.Errorf("it asked for %s", got)
@@ -192,7 +193,7 @@ func TestProjectPages(t *testing.T) {
 	w.get("/projects").is(200).keepsSilentOn(`href="/projects/new"`)
 	w.get("/projects/new").is(403).says("室課の情報システム管理者です")
 	w.project.sections = []string{"joho"}
-	w.get("/projects/zaimu-r9").is(200).says("令和8年度 第12号", "例システム &lt;i&gt;", "2026年6月30日まで延ばす", "後から &lt;b&gt;さんを", `href="/approvals/m9"`, "3件", "外したID：1件", "加藤",
+	w.get("/projects/zaimu-r9").is(200).says("令和8年度 第12号", "例システム &lt;i&gt;", "2026年6月30日まで延ばす", "後から &lt;b&gt;さんを", `href="/approvals/m9"`, "4件", "外したID：1件", "加藤",
 		`href="/projects/zaimu-r9/release/gyosha1"`, `href="/projects/zaimu-r9/complete"`, "一度も使われていません")
 	w.get("/projects/zeimu-r7").is(200).says("検収済み &lt;b&gt;", "終了", "閉じられない", "封印した緊急用のID", "情報システム管理者が確かめてください", "閉じている", "ほかの案件で継続", "IDが2件あります").
 		keepsSilentOn("/complete", "/release/", `action="/projects/zeimu-r7`)
@@ -222,7 +223,7 @@ func TestProjectActs(t *testing.T) {
 	if got := w.project.last(); got != "reschedule zaimu-r9 2026-04-06 早まった" {
 		t.Errorf("did %s", got)
 	}
-	w.get("/projects/zaimu-r9/complete").is(200).says("次の2件のIDは、いま終わります", "請負 &lt;b&gt; 一郎", "ほかの案件で使い続けるID：1件", "続く案件：財務会計の保守", "取り消せません")
+	w.get("/projects/zaimu-r9/complete").is(200).says("次の2件のIDは、いま終わります", "請負 &lt;b&gt; 一郎", "ほかの案件で使い続けるID：2件", "続く案件：財務会計の保守", "続く案件：ほかの室課の案件", "取り消せません")
 	w.post("/projects/zaimu-r9/complete", "reason", "検収済み").leadsTo("/projects/zaimu-r9?done=completed")
 	w.post("/projects/zaimu-r9/release/gyosha1", "reason", "交代").leadsTo("/projects/zaimu-r9?done=released")
 	if got := w.project.last(); got != "release zaimu-r9 gyosha1 交代" {

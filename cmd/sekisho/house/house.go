@@ -318,10 +318,11 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	in := counted{h.Signin, h.Web.CountSignIn}
 	api.Mount(h.Web, api.Services{
 		SignIn: in, Account: h.Account, Charter: h.Statutes, Trail: h.Inquiry, People: h.People, LockDown: h.LockDown, Desk: counter, Sealed: h.Sealed, Shared: h.SharedIDs, Reports: h.Reports, Sessions: h.Sessions, Permits: h.Permits, Imports: counter, Recertify: h.Recertify,
-		Once: api.Answers{DB: h.DB, Now: now}, Seal: h.Sealing,
+		Projects: h.Projects,
+		Once:     api.Answers{DB: h.DB, Now: now}, Seal: h.Sealing,
 	})
 	page.Mount(h.Web, page.Services{
-		Steps: in, Presence: in, Factors: h.Account, Account: h.Account, Charter: h.Statutes, People: h.People, Desk: counter, Permits: counter, LockDown: h.LockDown, Sealed: h.Sealed, Reports: h.Reports, Shared: h.SharedIDs, Imports: counter, Recertify: h.Recertify,
+		Steps: in, Presence: in, Factors: h.Account, Account: h.Account, Charter: h.Statutes, People: h.People, Desk: counter, Permits: counter, LockDown: h.LockDown, Sealed: h.Sealed, Reports: h.Reports, Shared: h.SharedIDs, Imports: counter, Recertify: h.Recertify, Projects: h.Projects,
 		More: admits.more, Terminal: h.Signin, Welcome: h.Signin.Welcomes,
 		Drafts: h.Ephemeral,
 	})
