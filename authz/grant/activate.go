@@ -108,6 +108,9 @@ func (b *Book) stillMay(ctx context.Context, by By, v policy.Privilege, l Lease,
 	if err := MayBorrow(b.Policy(), v, by.Holder, now); err != nil {
 		return err
 	}
+	if err := b.keeps(ctx, b.DB, v, by.Holder); err != nil {
+		return err
+	}
 	theirs, err := ofPerson(ctx, b.DB, by.Person.ID, now)
 	if err != nil {
 		return err
@@ -130,6 +133,9 @@ func (b *Book) activate(ctx context.Context, by By, l Lease, of Borrower, v poli
 	var begun Lease
 	err := b.DB.WithTx(ctx, func(tx *store.Tx) error {
 		if err := b.still(ctx, tx, by); err != nil {
+			return err
+		}
+		if err := b.keeps(ctx, tx, v, of); err != nil {
 			return err
 		}
 		l, err := read(ctx, tx, l.ID)
@@ -385,6 +391,9 @@ func (b *Book) Witness(ctx context.Context, by By, id string) (Lease, error) {
 	}
 	me, now := refOf(by), b.Now().Truncate(time.Microsecond)
 	if err := MayBorrow(b.Policy(), v, by.Holder, now); err != nil {
+		return Lease{}, b.refuse(ctx, by, v.ID, err)
+	}
+	if err := b.keeps(ctx, b.DB, v, by.Holder); err != nil {
 		return Lease{}, b.refuse(ctx, by, v.ID, err)
 	}
 	if err := b.proved(by, v.ACR, v.FreshFor); err != nil {

@@ -98,6 +98,9 @@ func (b *Book) Ask(ctx context.Context, by By, w Wish) (Lease, error) {
 		if err := MayAsk(b.Policy(), v, by.Holder, theirs, false, b.Now()); err != nil {
 			return err
 		}
+		if err := b.keeps(ctx, tx, v, by.Holder); err != nil {
+			return err
+		}
 		made, err := insert(ctx, tx, l, b.Now())
 		if err != nil || !made {
 			return errors.Join(err, errors.New("a lease of this id appeared meanwhile"))

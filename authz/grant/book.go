@@ -84,6 +84,8 @@ type House struct {
 	Barred func(ctx context.Context, p directory.Person) (bool, error)
 	// Ties are the projects of those who borrow. nil: there are none.
 	Ties approval.Ties
+	// Leaving are the groups that borrowers are being taken out of. nil: nobody is.
+	Leaving Leaving
 	// Ring has the other gateways look sooner than they would. nil: they look by
 	// themselves.
 	Ring func()

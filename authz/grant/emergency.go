@@ -44,6 +44,9 @@ func (b *Book) Emergency(ctx context.Context, by By, w Wish) (Lease, *elevate.Ac
 		if err := MayAsk(b.Policy(), v, by.Holder, theirs, true, now); err != nil {
 			return err
 		}
+		if err := b.keeps(ctx, tx, v, by.Holder); err != nil {
+			return err
+		}
 		for _, o := range theirs { // what was asked for gives way
 			if s := o.State(now); o.Privilege == v.ID && (s == Pending || s == Approved) {
 				if err := b.giveWay(ctx, tx, by, o, now); err != nil {

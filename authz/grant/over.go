@@ -62,6 +62,9 @@ func (b *Book) Extend(ctx context.Context, by By, id string, d time.Duration, re
 		return Lease{}, err
 	}
 	return b.change(ctx, by, id, "lease.more_asked", reason, func(tx *store.Tx, l Lease) (Lease, error) {
+		if err := b.keeps(ctx, tx, v, by.Holder); err != nil {
+			return l, err
+		}
 		out, err := l.askMore("?", d, now.Add(v.AskEnd), b.Now())
 		if err != nil {
 			return l, err

@@ -17,30 +17,31 @@ type Reason string
 // The reasons.
 const (
 	UnknownPrivilege Reason = "unknown_privilege"
-	NotEligible      Reason = "not_eligible"   // the privilege is not lent to them
-	NotTheirs        Reason = "not_theirs"     // another's lease
-	OwnLease         Reason = "own_lease"      // nobody does this about their own
-	NoPost           Reason = "no_post"        // no post of theirs includes it
-	WrongState       Reason = "wrong_state"    // the lease has gone on, or is over
-	HasOne           Reason = "has_one"        // one at a time
-	CoolingDown      Reason = "cooling_down"   // too soon after the last
-	RecordDue        Reason = "record_due"     // a work record is owed past its date
-	OutOfHours       Reason = "out_of_hours"   //
-	NoEmergency      Reason = "no_emergency"   // not to be taken without approval
-	NoMore           Reason = "no_more"        // its longest time is used up
-	AccountEnds      Reason = "account_ends"   // the person's own validity is over
-	NeedsWitness     Reason = "needs_witness"  // a second person starts it
-	BadMinutes       Reason = "minutes"        // field
-	BadReason        Reason = "reason"         // field
-	BadTicket        Reason = "ticket"         // field
-	BadReport        Reason = "report"         // field
-	OtherRequest     Reason = "other_request"  // the key was used for another request
-	StillUnderWay    Reason = "under_way"      // an activation is under way
-	NotJudged        Reason = "not_to_judge"   // nobody took it without approval
-	SessionOver      Reason = "session_over"   // whoever acts has been signed out
-	DirectoryAway    Reason = "directory_away" // nothing was lent
-	NoAccount        Reason = "no_account"     // no ID is lent with it, or not any more
-	Elsewhere        Reason = "elsewhere"      // it is used in another session
+	NotEligible      Reason = "not_eligible"     // the privilege is not lent to them
+	EligibilityEnds  Reason = "eligibility_ends" // a recertification has decided so
+	NotTheirs        Reason = "not_theirs"       // another's lease
+	OwnLease         Reason = "own_lease"        // nobody does this about their own
+	NoPost           Reason = "no_post"          // no post of theirs includes it
+	WrongState       Reason = "wrong_state"      // the lease has gone on, or is over
+	HasOne           Reason = "has_one"          // one at a time
+	CoolingDown      Reason = "cooling_down"     // too soon after the last
+	RecordDue        Reason = "record_due"       // a work record is owed past its date
+	OutOfHours       Reason = "out_of_hours"     //
+	NoEmergency      Reason = "no_emergency"     // not to be taken without approval
+	NoMore           Reason = "no_more"          // its longest time is used up
+	AccountEnds      Reason = "account_ends"     // the person's own validity is over
+	NeedsWitness     Reason = "needs_witness"    // a second person starts it
+	BadMinutes       Reason = "minutes"          // field
+	BadReason        Reason = "reason"           // field
+	BadTicket        Reason = "ticket"           // field
+	BadReport        Reason = "report"           // field
+	OtherRequest     Reason = "other_request"    // the key was used for another request
+	StillUnderWay    Reason = "under_way"        // an activation is under way
+	NotJudged        Reason = "not_to_judge"     // nobody took it without approval
+	SessionOver      Reason = "session_over"     // whoever acts has been signed out
+	DirectoryAway    Reason = "directory_away"   // nothing was lent
+	NoAccount        Reason = "no_account"       // no ID is lent with it, or not any more
+	Elsewhere        Reason = "elsewhere"        // it is used in another session
 )
 
 // What a refusal is to whoever hears it.

@@ -37,6 +37,9 @@ func (b *Book) Renew(ctx context.Context, by By, id string) (Lease, *elevate.Acc
 		if err := b.still(ctx, tx, by); err != nil {
 			return err
 		}
+		if err := b.keeps(ctx, tx, v, by.Holder); err != nil {
+			return err
+		}
 		if l, err = read(ctx, tx, id); err != nil {
 			return err
 		}

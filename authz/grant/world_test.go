@@ -62,6 +62,7 @@ type world struct {
 	signed   map[string]By
 	death    authztest.Death
 	ties     sync.Map // []authz.Tie by person
+	leaves   sync.Map // []string by person: groups that they are being taken out of
 }
 
 func newWorld(t testing.TB) *world {
@@ -111,7 +112,7 @@ func (w *world) gateway(now clock.Now) (*Book, *elevate.Book, *authztest.Gate) {
 	effects := elevate.New(elevate.House{DB: w.db, Trail: g.Trail, Directory: w.dir, Policy: g.Policy, Forget: g.Watch, Now: now})
 	book := New(House{
 		DB: w.db, Trail: g.Trail, Policy: g.Policy, Version: authztest.Version, Matters: g.Matters, Effects: effects, People: g.Watch,
-		Holders: w.dir, Sessions: g.Sessions, Notices: g.Notices, Sealing: w.ring, Now: now, Stop: w.death.Stop, Ties: w.tied,
+		Holders: w.dir, Sessions: g.Sessions, Notices: g.Notices, Sealing: w.ring, Now: now, Stop: w.death.Stop, Ties: w.tied, Leaving: w.leaving,
 	})
 	book.Open(g.Matters)
 	return book, effects, g
@@ -122,6 +123,13 @@ func (w *world) tied(_ context.Context, _ store.Reader, who directory.PersonID) 
 	held, _ := w.ties.Load(who)
 	ties, _ := held.([]authz.Tie)
 	return ties, nil
+}
+
+// leaving is what a recertification has decided.
+func (w *world) leaving(_ context.Context, _ store.Reader, who directory.PersonID) ([]string, error) {
+	held, _ := w.leaves.Load(who)
+	groups, _ := held.([]string)
+	return groups, nil
 }
 
 // bind ties somebody's ID to a project, and to no other.

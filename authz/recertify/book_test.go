@@ -3,6 +3,7 @@ package recertify
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -201,6 +202,15 @@ func TestEligibility(t *testing.T) {
 		t.Errorf("ended: %+v", res)
 	}
 	w.isLine("tanaka", Leaving, "")
+	takenFrom := func(login string, want ...string) {
+		t.Helper()
+		if got, err := TakenFrom(t.Context(), w.db, w.person(login).ID); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s is taken out of %v, %v; want %v", login, got, err, want)
+		}
+	}
+	takenFrom("tanaka", w.line("tanaka").Object) // from the decision on, and not from when the directory follows
+	takenFrom("suzuki")
+	takenFrom("sato") // what the policy gives is the policy's
 	w.isLine("sato", Owed, "")
 	if w.told("kato", notice.RecertifyLeft) != 1 {
 		t.Error("the administrators were not told of what the policy gives")
@@ -216,6 +226,7 @@ func TestEligibility(t *testing.T) {
 	w.clock.Advance(15 * time.Minute)
 	w.tick()
 	w.isLine("tanaka", Ended, "")
+	takenFrom("tanaka") // who is put into it anew may borrow
 	if got := w.server.Members(dba); len(got) != 2 || w.entries("recertify.effect_confirmed", "tanaka") != 1 {
 		t.Errorf("the group has %v", got)
 	}

@@ -11,6 +11,7 @@ import (
 	"sekisho/authn/account"
 	"sekisho/authn/signin"
 	"sekisho/authz/approval"
+	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/store"
 )
@@ -382,6 +383,18 @@ func (b *Book) eachFor(ctx context.Context, by approval.Approver, round string, 
 		}
 		q.After = some[len(some)-1].ID
 	}
+}
+
+// TakenFrom are the groups that somebody is being taken out of: it is decided, and the
+// directory has yet to follow. A group that it keeps them in all the same counts until
+// they are out of it, or a section confirms it at a later round.
+func TakenFrom(ctx context.Context, in store.Reader, who directory.PersonID) ([]string, error) {
+	return store.All(ctx, in, "groups that somebody is taken out of", func(r store.Row) (dn string, err error) {
+		err = r.Scan(&dn)
+		return dn, err
+	}, `SELECT object FROM recertify_line l
+	    WHERE  due_at > 0 AND person_id = $1 AND state IN ('agreed', 'ending', 'owed') AND object LIKE '%=%' AND object NOT LIKE '`+RuleObject+`%'
+	    AND    NOT EXISTS (SELECT 1 FROM recertify_line n WHERE n.campaign IN (SELECT id FROM recertify_campaign) AND n.id = l.id AND n.state = 'confirmed' AND n.decided_at > l.decided_at)`, string(who))
 }
 
 // Levels are what is told of the rounds as a whole.

@@ -241,7 +241,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	h.Leases = grant.New(grant.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Version: h.Charter.Version, Matters: h.Approvals, Effects: h.Effects, People: h.Watch,
 		Holders: h.Directory, Sessions: h.Sessions, Notices: h.Notices, Sealing: h.Sealing, Now: now, Ring: h.Sessions.Ring, Barred: h.Orders.HitsPerson,
-		Ties: h.ties, Stop: cfg.Stop,
+		Ties: h.ties, Leaving: recertify.TakenFrom, Stop: cfg.Stop,
 	})
 	h.Leases.Open(h.Approvals)
 	h.SharedIDs = sharing.New(sharing.House{
