@@ -113,6 +113,9 @@ type House struct {
 	// Leases are what a person holds now in a session, as far as an application is told
 	// of it. nil: nothing is lent.
 	Leases func(ctx context.Context, n session.Session, p directory.Person, app policy.Application) ([]Lease, error)
+	// Answers says whether somebody may answer for what a client does by itself, for whom
+	// nobody signs in whom Admit could be asked about. nil: whoever may use anything does.
+	Answers func(ctx context.Context, owner directory.Person, app policy.Application) (bool, error)
 }
 
 // A Provider answers applications.

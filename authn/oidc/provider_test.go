@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"context"
 	"errors"
 	"net/url"
 	"strings"
@@ -217,6 +218,41 @@ func TestServiceWhoseOwnerCannotBeAsked(t *testing.T) {
 	w.set(func() { w.away, w.who.Account.Disabled = nil, true })
 	if w.active(tok.AccessToken) {
 		t.Error("the owner is disabled, and it is good")
+	}
+}
+
+// TestServiceOfTheOtherEnvironment: a program that acts by itself does so while whoever
+// answers for it is of its environment (article 68-2): no token is given, and those that
+// were given are good no more. That nobody could say is not said as a no.
+func TestServiceOfTheOtherEnvironment(t *testing.T) {
+	w := newWorld(t)
+	w.rules.Clients[0].Service = policy.Service{Owner: "tanaka", Scopes: []string{"read"}}
+	w.rules.Clients[0].Environment = policy.Development
+	var (
+		may = true
+		bad error
+	)
+	w.Answers = func(_ context.Context, owner directory.Person, app policy.Application) (bool, error) {
+		if owner.Login != "tanaka" || app.Environment != policy.Development {
+			t.Errorf("asked about %s at %+v", owner.Login, app)
+		}
+		return may, bad
+	}
+	ask := func() (Tokens, error) { return w.Token(ctx, w.call(), url.Values{"grant_type": {GrantClient}}) }
+	tok, err := ask()
+	if err != nil || !w.active(tok.AccessToken) {
+		t.Fatal("not good to begin with:", err)
+	}
+	may = false
+	if _, err := ask(); code(err) != "unauthorized_client" {
+		t.Errorf("of the other environment: %v", err)
+	}
+	if w.active(tok.AccessToken) {
+		t.Error("what was given before is good still")
+	}
+	bad = errors.New("the store is away")
+	if _, err := ask(); err == nil || code(err) != "" {
+		t.Errorf("nobody could say: %v", err)
 	}
 }
 

@@ -446,5 +446,12 @@ func (p *Provider) answersFor(ctx context.Context, c policy.Client, now time.Tim
 		return false, err
 	}
 	closed, err := closed(ctx, p.DB, owner.ID, now)
-	return err == nil && owner.MaySignIn(now) && !closed, err
+	if err != nil || closed || !owner.MaySignIn(now) {
+		return false, err
+	}
+	app, ok := p.Policy().ClientApplication(c)
+	if !ok || p.Answers == nil {
+		return ok, nil
+	}
+	return p.Answers(ctx, owner, app)
 }

@@ -301,13 +301,13 @@ func (s *Service) TryAccess(ctx context.Context, o signin.Origin, cookie string,
 		out.Facts.Person.Account.Disabled = true // Sekisho's own record closes every door
 	}
 	out.Facts.Checked = out.Facts.Outside // whoever signs in there confirms the terminal
-	switch {
-	case t.Permits:
-		out.Facts.Permits = everyPermit(pol, out.Facts)
-	case s.Permits != nil:
+	if s.Permits != nil {
 		if err := s.Permits.Fill(ctx, &out.Facts); err != nil {
 			return out, err
 		}
+	}
+	if t.Permits { // no permit is instead of what else the person is, such as their projects
+		out.Facts.Permits = everyPermit(pol, out.Facts)
 	}
 	out.Openings = authz.Survey(pol, out.Facts)
 	return out, nil

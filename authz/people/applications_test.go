@@ -218,6 +218,19 @@ func TestTryAccess(t *testing.T) {
 		t.Errorf("%d entries about oneself", n)
 	}
 
+	// An ID of development, whose projects count though every permit is supposed.
+	w.policy.Applications[1].Environment = policy.Development
+	tied := authz.Tie{Project: "kyuyo", Environment: policy.Development, Until: w.clock.Now().Add(time.Hour)}
+	before := w.Service
+	w.Service = people.New(people.House{In: w.in, Account: w.Account, Directory: w.dir, Stock: w.Stock, Permits: projects{tie: tied}})
+	for _, permits := range []bool{false, true} {
+		got := try(people.Trial{Login: "tanaka", Zone: policy.LGWAN, Methods: code, Permits: permits})
+		if got["bunsho"] != authz.WrongEnvironment || got["chizu"] != authz.WrongEnvironment || got["kyuyo"] != authz.Allowed {
+			t.Errorf("an ID of development, permits supposed: %t: %v", permits, got)
+		}
+	}
+	w.Service, w.policy.Applications[1].Environment = before, ""
+
 	// Both zones served: what crosses needs a permit, and says so.
 	w.policy.Zones = append(w.policy.Zones, policy.Zone{ID: policy.MyNumber, SignInACR: policy.AAL1, IdleEnd: time.Hour, AbsoluteEnd: time.Hour, CounterIdleEnd: time.Minute})
 	if got := try(people.Trial{Login: "tanaka", Zone: policy.LGWAN, Methods: code}); got["juki"] != authz.NoCrossing {
@@ -243,6 +256,18 @@ func TestTryAccess(t *testing.T) {
 	if got := try(people.Trial{Login: "suzuki", Zone: policy.LGWAN, Methods: code}); got["bunsho"] != authz.Closed {
 		t.Errorf("a dormant ID: %q", got["bunsho"])
 	}
+}
+
+// projects are a register of permits in which there are none, and whoever asks is bound to
+// a project.
+type projects struct {
+	people.Permits
+	tie authz.Tie
+}
+
+func (p projects) Fill(_ context.Context, f *authz.Facts) error {
+	f.Ties = append(f.Ties, p.tie)
+	return nil
 }
 
 func second[T any](_ T, err error) error { return err }

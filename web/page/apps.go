@@ -18,6 +18,7 @@ type appsPage struct {
 	Zone, From, Strength string
 	Outside              bool
 	Open, Step, Others   []openingLine
+	Apart                []openingLine // of the other environment
 }
 
 // An openingLine is one application as somebody meets it.
@@ -75,6 +76,8 @@ func (h *house) applications(w http.ResponseWriter, r *web.Request) error {
 			p.Open = append(p.Open, line)
 		case o.Verdict.Reason == authz.NotYours:
 			p.Others = append(p.Others, line)
+		case o.Verdict.Reason == authz.WrongEnvironment:
+			p.Apart = append(p.Apart, line)
 		default:
 			p.Step = append(p.Step, line)
 		}

@@ -68,6 +68,15 @@ func init() {
 			w.withApplications().signedIn().from = "198.51.100.7"
 			return w.get("/me/applications")
 		}},
+		{"apps-environment", 200, func(w *world) *answer {
+			w.withApplications().signedIn()
+			for i := range w.policy.Applications {
+				if id := w.policy.Applications[i].ID; id == "kyuyo" || id == "zaimu" {
+					w.policy.Applications[i].Environment = policy.Development
+				}
+			}
+			return w.get("/me/applications")
+		}},
 		{"apps-none", 200, func(w *world) *answer {
 			w.signedIn().policy.Applications = nil
 			return w.get("/me/applications")
@@ -137,6 +146,13 @@ func TestMyApplications(t *testing.T) {
 	}
 	page.says("情報セキュリティ管理者に申し出て")
 
+	// What is of the other environment is named beside, once with what to do about it.
+	for i := range w.policy.Applications {
+		if w.policy.Applications[i].ID == "zaimu" {
+			w.policy.Applications[i].Environment = policy.Development
+		}
+	}
+	w.get("/me/applications").is(200).says("別の環境（運用／開発・テスト）のシステム", "開発・テスト用の環境です", "第68条第2項", "財務会計").keepsSilentOn("/handover?app=zaimu")
 	// A permit that would help is asked for where that can be done.
 	w.get("/me/applications").says(`/permits/new?application=web&amp;kind=zone_crossing`)
 	// Who is not signed in signs in first, and comes back.

@@ -289,7 +289,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	admits := admitter{rules, h.Orders.InForce, lent, h.fill, h.Permits.Used}
 	h.OpenID = oidc.New(oidc.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Sessions: h.Sessions, People: h.Watch, Finder: h.Directory, Keys: h.Tokens,
-		Requests: h.Ephemeral, Admit: admits, Leases: lent.told, Issuer: issuer, TokenURL: issuer + openid.TokenPath, Now: now,
+		Requests: h.Ephemeral, Admit: admits, Leases: lent.told, Answers: h.answers, Issuer: issuer, TokenURL: issuer + openid.TokenPath, Now: now,
 	})
 
 	// What administrators do to others.

@@ -54,6 +54,18 @@ func (h *House) ties(ctx context.Context, in store.Reader, who directory.PersonI
 	return f.Ties, err
 }
 
+// answers says whether an ID is of the environment in which a client acts by itself, and
+// good for anything there (articles 67-2(1), 68-2).
+func (h *House) answers(ctx context.Context, owner directory.Person, app policy.Application) (bool, error) {
+	now := h.Clock.Now()
+	ties, err := h.Projects.Ties(ctx, owner.ID)
+	if err != nil {
+		return false, err
+	}
+	_, refused := authz.TiedBy(ties, now).Refuses(app.Environment, now)
+	return !refused, nil
+}
+
 // permitted are the permits as those who try access see them: as the doors do.
 type permitted struct {
 	*permit.Book
