@@ -99,6 +99,11 @@ const (
 	RecertifyLeft  Kind = "recertify_left"  // to who administers: a person does what does not end by itself. Detail: account, what, why
 	RecertifyHeld  Kind = "recertify_held"  // to those above: so many IDs are not closed by themselves. Detail: campaign, campaign_en, held (how many), id (of the round)
 
+	// Of a project (案件) that IDs are bound to. Detail project is its name, id its id.
+	ProjectEnding Kind = "project_ending" // to who administers its section and is responsible for it. Detail: project, id, until, people (how many IDs)
+	ProjectOver   Kind = "project_over"   // to whose ID it has closed, and who answers for that. Detail: account, project, id
+	ProjectEnded  Kind = "project_ended"  // to who administers its section and is responsible for it, and above where some are held. Detail: project, id, closed, held (how many), accounts, left (logins that are held)
+
 	// Of leave (育休, 休職). Detail from and until are RFC 3339; until is empty where it has no end.
 	LeaveRecorded Kind = "leave_recorded" // Detail: by, from, until
 	LeaveEnded    Kind = "leave_ended"    // Detail: by
@@ -172,6 +177,9 @@ var details = map[Kind][]string{
 	RecertifyLeft:  {"account", "what", "why"},
 	RecertifyHeld:  {"campaign", "campaign_en", "held", "id"},
 	LeaveEnded:     {"by"},
+	ProjectEnding:  {"project", "id", "until", "people"},
+	ProjectOver:    {"account", "project", "id"},
+	ProjectEnded:   {"project", "id", "closed", "held", "accounts", "left"},
 
 	PersonnelMoved:  {"section", "until"},
 	PersonnelEnded:  {"until"},

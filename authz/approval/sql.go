@@ -195,6 +195,12 @@ func matters(ctx context.Context, in store.Reader, where string, args ...any) ([
 	return store.All(ctx, in, "matters", scan, `SELECT `+columns+` FROM approval_matter WHERE `+where, args...)
 }
 
+// WaitingOn are the matters of a kind about a subject that wait at a time, as in sees
+// them, the oldest first.
+func WaitingOn(ctx context.Context, in store.Reader, k Kind, subject string, now time.Time) ([]Matter, error) {
+	return matters(ctx, in, `kind = $1 AND subject = $2 AND state = 'pending' AND lapses_at > $3 ORDER BY asked_at, id`, string(k), subject, store.Micros(now))
+}
+
 // AskedSince are the matters of a kind that were asked for at a time or later, in that
 // order.
 func AskedSince(ctx context.Context, in store.Reader, k Kind, from time.Time) ([]Matter, error) {

@@ -19,12 +19,11 @@ func (b *Book) Known(ctx context.Context, in store.Reader) ([]Project, error) {
 
 // Refusals of Tie, for who carries out a file: what was planned is not so any more.
 var (
-	ErrOver         = errors.New("the project is over")
-	ErrOtherOf      = errors.New("the ID is bound to a running project of the other environment")
-	ErrKind         = errors.New("an ID that several people use, or that is lent, is bound to no project")
-	ErrPowerful     = errors.New("an ID that approves or administers is bound to no project")
-	ErrOutOfReach   = errors.New("the ID is of a section that is not the project's, nor below it")
-	errBoundAlready = errors.New("the ID is bound to the project already")
+	ErrOver       = errors.New("the project is over")
+	ErrOtherOf    = errors.New("the ID is bound to a running project of the other environment")
+	ErrKind       = errors.New("an ID that several people use, or that is lent, is bound to no project")
+	ErrPowerful   = errors.New("an ID that approves or administers is bound to no project")
+	ErrOutOfReach = errors.New("the ID is of a section that is not the project's, nor below it")
 )
 
 // Tie binds an ID to a project in the caller's transaction, as a file of personnel changes
@@ -92,7 +91,7 @@ func (b *Book) Untie(ctx context.Context, tx *store.Tx, projectID string, who di
 			continue
 		}
 		one.UnboundBy, one.Why = by, why
-		return b.released(ctx, tx, p, one.Member, all, approval.Approver{})
+		return b.released(ctx, tx, p, one.Member, all, approval.Approver{}, "")
 	}
 	return nil
 }

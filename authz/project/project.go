@@ -71,6 +71,7 @@ type Project struct {
 
 	settledAt time.Time
 	warnedFor time.Time
+	admins    []directory.PersonID // who hears of it; read before a transaction, not stored
 }
 
 // State is the project's at a time. It depends on nothing that has run.

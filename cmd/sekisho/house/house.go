@@ -113,6 +113,7 @@ type House struct {
 	effects  *effectLevels
 	sweeps   *sweepLevels
 	rounds   *roundLevels
+	projects *projectLevels
 	ceiling  atomic.Int64 // see Signin's House.Ceiling
 	denied   denials
 	keys     *custodian
@@ -233,7 +234,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 		DB: h.DB, Trail: h.Trail, Policy: rules, Presence: h.Approvals, Directory: h.Directory, Notices: h.Notices, Now: now,
 	})
 	h.watchers, h.effects = &watchers{h: h}, newEffectLevels(h.Registry)
-	h.sweeps, h.rounds = newSweepLevels(h.Registry), newRoundLevels(h.Registry)
+	h.sweeps, h.rounds, h.projects = newSweepLevels(h.Registry), newRoundLevels(h.Registry), newProjectLevels(h.Registry)
 	h.Effects = elevate.New(elevate.House{
 		DB: h.DB, Trail: h.Trail, Directory: h.Directory, Policy: rules, Forget: h.Watch, Now: now, Log: h.log, Tell: h.watchers.tell,
 		Stop: cfg.Stop,
