@@ -153,9 +153,9 @@ func (p Project) about(action string, who Ref, by approval.Approver, reason stri
 }
 
 // refuse enters on the trail that something was refused, once a minute for each person,
-// project and reason, and answers it. What was entered wrongly is no breach.
+// project and reason, and answers it. What was merely mistyped is no breach.
 func (b *Book) refuse(ctx context.Context, by approval.Approver, p Project, why *Refusal) error {
-	if why.Is == Invalid {
+	if why.Is == Invalid && len(why.Articles) == 0 {
 		return why
 	}
 	e := p.entry("project.refused", by, why.Reason)
