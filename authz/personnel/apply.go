@@ -74,6 +74,10 @@ type found struct {
 	// was written ahead, which may be weeks earlier.
 	Applied bool     `json:"applied,omitempty"`
 	Places  []string `json:"places,omitempty"`
+	// What the ID was bound to, and its own end beside that; Own is read where the change
+	// says one.
+	Bound []boundAs `json:"bound,omitempty"`
+	Own   time.Time `json:"own,omitzero"`
 }
 
 // Tick carries out all that is due now, at a bounded rate. While some steps are in the
@@ -286,6 +290,7 @@ func (b *Book) look(ctx context.Context, jobs []*job) {
 		}
 	})
 	each(joining, func(j *job) { j.problem = b.lookForJoiner(ctx, j) })
+	b.stillRun(ctx, jobs)
 }
 
 // write has the directory be as intended steps say, and reads it back. It ends before the
@@ -341,6 +346,7 @@ func (b *Book) settled(ctx context.Context, jobs []*job) (failed int, err error)
 			of.Changed(ctx)
 		}
 	}
+	b.seenTied(ctx, jobs)
 	if err := b.Sessions.Poll(ctx); err != nil {
 		b.Log.WarnContext(ctx, "noting sessions that ended by personnel changes; memory is not used until it is noted", "error", err)
 	}
@@ -360,7 +366,7 @@ var (
 func hopeless(problem error) bool {
 	var refused *directory.Refused
 	return errors.Is(problem, errTaken) || errors.Is(problem, errGone) || errors.Is(problem, directory.ErrMalformed) || errors.Is(problem, directory.ErrProtected) ||
-		errors.Is(problem, directory.ErrAmbiguous) || errors.Is(problem, lifecycle.ErrLeaveApart) || errors.Is(problem, lifecycle.ErrDeleting) || errors.As(problem, &refused)
+		errors.Is(problem, directory.ErrAmbiguous) || errors.Is(problem, lifecycle.ErrLeaveApart) || errors.Is(problem, lifecycle.ErrDeleting) || errors.As(problem, &refused) || refusesTie(problem)
 }
 
 // lookForJoiner finds somebody who is to join: nobody, or whom a gateway has made that
@@ -400,6 +406,10 @@ func (b *Book) intend(ctx context.Context, jobs []*job) (ours []*job, err error)
 		if err != nil {
 			return err
 		}
+		bound, ends, err := b.tiesOf(ctx, tx, jobs)
+		if err != nil {
+			return err
+		}
 		for _, j := range jobs {
 			err := tx.ExecOne(ctx, `UPDATE personnel_step SET state = 'intended', due_at = $1, tries = tries + 1 WHERE import = $2 AND n = $3 AND step = $4 AND due_at = $5 AND state IN ('waiting', 'intended')`,
 				until, j.importID, j.n, j.step, j.due)
@@ -410,9 +420,10 @@ func (b *Book) intend(ctx context.Context, jobs []*job) (ours []*job, err error)
 				return err
 			}
 			if j.problem == nil && (j.found == nil || j.step == stepApply && !j.found.Applied) {
-				was := found{Record: recordOf(b.Policy(), j.who), New: j.who.ID == "", Applied: j.step == stepApply, Places: places[j.who.ID]}
+				was := found{Record: recordOf(b.Policy(), j.who), New: j.who.ID == "", Applied: j.step == stepApply, Places: places[j.who.ID], Bound: bound[j.who.ID]}
+				was.Own = ends[j.who.ID].OwnEnd(was.Expires)
 				if j.found != nil { // of what the import has written ahead, what was so before
-					was.Expires = j.found.Expires
+					was.Expires, was.Own = j.found.Expires, j.found.Own
 				}
 				text, err := json.Marshal(was)
 				if err != nil {

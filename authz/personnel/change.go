@@ -97,14 +97,32 @@ type Change struct {
 	LeaveUntil time.Time `json:"leave_until,omitzero"`
 	LeaveOver  bool      `json:"leave_over,omitempty"`
 	Prime      string    `json:"prime,omitempty"`
-	Project    string    `json:"project,omitempty"`
 	Owner      string    `json:"owner,omitempty"`
 	Due        time.Time `json:"due"`
 	// EndsAhead: the end is written as soon as the import is approved, so that it holds
 	// at its minute whether or not anything runs then.
 	EndsAhead bool      `json:"ends_ahead,omitempty"`
 	Holdings  []Holding `json:"holdings,omitempty"` // that end with it
-	Warnings  []Warning `json:"warnings,omitempty"`
+	// Projects are those that the ID has from then on, and Released those that it has no
+	// more; Says tells whether that is another than before.
+	Projects     []Tied             `json:"projects,omitempty"`
+	Released     []Tied             `json:"released,omitempty"`
+	SaysProjects bool               `json:"says_projects,omitempty"`
+	Turns        policy.Environment `json:"turns,omitempty"` // the ID is of it from then on, and was of the other
+	// Own is the ID's own end, where the line says it or its projects: the account ends
+	// with the last of them, if that is sooner.
+	Own      time.Time `json:"own,omitzero"`
+	SaysOwn  bool      `json:"says_own,omitempty"`
+	Warnings []Warning `json:"warnings,omitempty"`
+}
+
+// bound is the change with what it makes of the ID's projects.
+func (c Change) bound(b binding, own time.Time, l Line) Change {
+	c.Projects, c.Released, c.SaysProjects, c.Turns = b.after, b.released, b.changed, b.turns
+	if len(b.after)+len(b.released) > 0 && (l.Says("ends") || l.Says("project")) {
+		c.Own, c.SaysOwn = own, true
+	}
+	return c
 }
 
 // moved reports whether somebody leaves their section for another.
@@ -129,12 +147,12 @@ func (c Change) gives() bool {
 	case Joins, Returns, Moves:
 		return true
 	}
-	return len(c.Gained) > 0 || len(c.Concurrent) > 0 || later(c.After.Expires, c.Before.Expires) || c.Before.Number != c.After.Number || c.Before.Mail != c.After.Mail
+	return c.SaysProjects || c.SaysOwn && later(c.Own, c.Before.Expires) || len(c.Gained) > 0 || len(c.Concurrent) > 0 || later(c.After.Expires, c.Before.Expires) || c.Before.Number != c.After.Number || c.Before.Mail != c.After.Mail
 }
 
 // takes is gives for the change turned round.
 func (c Change) takes() bool {
-	return c.Act == Leaves || c.Act == Moves || len(c.Lost) > 0 || later(c.Before.Expires, c.After.Expires)
+	return c.SaysProjects || c.Act == Leaves || c.Act == Moves || len(c.Lost) > 0 || later(c.Before.Expires, c.After.Expires)
 }
 
 // about reports whether a change is about an ID of a human being, or one they answer for.
@@ -156,19 +174,27 @@ type Warning string
 
 // The warnings.
 const (
-	KeepsPosts  Warning = "keeps_posts"  // the section changes, and the file does not speak of posts
-	StandsIn    Warning = "stands_in"    // the policy names them as a deputy or on duty
-	Powerful    Warning = "powerful"     // they gain a post that approves or administers
-	NoMail      Warning = "no_mail"      // notices reach nobody
-	OwnerLeaves Warning = "owner_leaves" // whoever answers for the ID leaves
+	KeepsPosts   Warning = "keeps_posts"   // the section changes, and the file does not speak of posts
+	StandsIn     Warning = "stands_in"     // the policy names them as a deputy or on duty
+	Powerful     Warning = "powerful"      // they gain a post that approves or administers
+	NoMail       Warning = "no_mail"       // notices reach nobody
+	OwnerLeaves  Warning = "owner_leaves"  // whoever answers for the ID leaves
+	Turns        Warning = "turns"         // the ID is of the other environment from then on
+	Released     Warning = "released"      // the ID has no project any more
+	ProjectEnds  Warning = "project_ends"  // its project ends before the end that the line says
+	KeepsProject Warning = "keeps_project" // the section changes, and the project stays
 )
 
 var warningWords = map[Warning]policy.Words{
-	KeepsPosts:  {JA: "所属が変わるのに役割の列がないため、いまの役割が残ります。", EN: "The section changes and the file does not speak of posts, so the present ones stay."},
-	StandsIn:    {JA: "方針の代理者又は当番に、この人の名があります。方針を直してください。", EN: "The policy names them as a deputy or on duty; mend it."},
-	Powerful:    {JA: "承認又は管理の役割が新しく付きます。", EN: "They gain a post that approves or administers."},
-	NoMail:      {JA: "メールアドレスがないため、通知が届きません。", EN: "There is no mail address, so no notice reaches them."},
-	OwnerLeaves: {JA: "責任を持つ職員が退職します。新しい管理者を決めてください。", EN: "Whoever answers for it leaves; name another owner."},
+	KeepsPosts:   {JA: "所属が変わるのに役割の列がないため、いまの役割が残ります。", EN: "The section changes and the file does not speak of posts, so the present ones stay."},
+	StandsIn:     {JA: "方針の代理者又は当番に、この人の名があります。方針を直してください。", EN: "The policy names them as a deputy or on duty; mend it."},
+	Powerful:     {JA: "承認又は管理の役割が新しく付きます。", EN: "They gain a post that approves or administers."},
+	NoMail:       {JA: "メールアドレスがないため、通知が届きません。", EN: "There is no mail address, so no notice reaches them."},
+	Turns:        {JA: "開発のIDか運用のIDかが変わるため、開いているセッション、貸し出された特権、許可が終わります。", EN: "The ID turns to the other environment: its sessions, leases and permits end."},
+	Released:     {JA: "案件から外れ、案件の終わりでは止まらなくなります。使える期間と範囲が広がる変更です。", EN: "It is released from its project, and no project's end stops it any more: this widens what it may do, and for how long."},
+	ProjectEnds:  {JA: "案件の終わりのほうが早いため、IDはその日で止まります。", EN: "Its project ends sooner, and the ID with it."},
+	KeepsProject: {JA: "所属が変わるのに案件の列がないため、前の所属の案件に結び付いたままです。", EN: "The section changes and the file does not speak of projects, so it stays bound to one of the former section."},
+	OwnerLeaves:  {JA: "責任を持つ職員が退職します。新しい管理者を決めてください。", EN: "Whoever answers for it leaves; name another owner."},
 }
 
 // Words are what a warning says.

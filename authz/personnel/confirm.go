@@ -151,7 +151,7 @@ func (c Change) detail(into map[string]string) {
 		}
 		return strings.Join(out, " ")
 	}
-	for key, v := range map[string]string{"section": c.After.Section, "gained": words(c.Gained), "lost": words(c.Lost), "kind": string(c.Kind), "concurrent": strings.Join(c.Concurrent, " "), "owner": c.Owner, "project": c.Project, "prime": c.Prime} {
+	for key, v := range map[string]string{"section": c.After.Section, "gained": words(c.Gained), "lost": words(c.Lost), "kind": string(c.Kind), "concurrent": strings.Join(c.Concurrent, " "), "owner": c.Owner, "projects": idsOf(c.Projects), "released": idsOf(c.Released), "environment": string(c.Turns), "prime": c.Prime} {
 		if v != "" {
 			into[key] = v
 		}

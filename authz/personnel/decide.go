@@ -3,6 +3,7 @@ package personnel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -108,6 +109,13 @@ func (i Import) facts(p *policy.Policy) []approval.Fact {
 		if n := i.Counts[a]; n > 0 {
 			out = append(out, approval.Fact{Label: a.Words(), Value: strconv.Itoa(n)})
 		}
+	}
+	for _, n := range i.Projects {
+		says := n.Tied.Words()
+		count := func(lang string) string {
+			return fmt.Sprintf(policy.Words{JA: "%s：結び付く %d、外れる %d", EN: "%s: %d bound, %d released"}.In(lang), says.In(lang), n.Bound, n.Released)
+		}
+		out = append(out, approval.Fact{Label: policy.Words{JA: "案件", EN: "Project"}, Value: count("ja"), Says: policy.Words{JA: count("ja"), EN: count("en")}})
 	}
 	for _, v := range i.Vacant {
 		post, _ := p.Post(v.Post)

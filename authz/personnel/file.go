@@ -77,7 +77,8 @@ type Line struct {
 	Returns    bool // from leave
 	Company    string
 	Prime      string // whom a subcontractor works for
-	Project    string
+	Project    string // the projects that the ID is for, as the file names them
+	NoProject  bool   // it is for none, from then on
 	Owner      string // the number of whoever answers for a shared ID or a program
 	Mail       string
 	// Days of Japan's calendar, as the instant at which they begin. Those that end

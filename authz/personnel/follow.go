@@ -42,6 +42,9 @@ func (b *Book) follows(ctx context.Context, tx *store.Tx, j *job) error {
 			return err
 		}
 	}
+	if err := b.tie(ctx, tx, j); err != nil {
+		return err
+	}
 	if b.Life == nil {
 		return nil
 	}
@@ -107,8 +110,11 @@ func (b *Book) handedOver(ctx context.Context, tx *store.Tx, j *job) error {
 // unfollows turns round what follows turned.
 func (b *Book) unfollows(ctx context.Context, tx *store.Tx, j *job) error {
 	c, now := j.change, b.Now()
-	if j.who.ID == "" || !j.found.Applied {
+	if j.who.ID == "" {
 		return nil
+	}
+	if err := b.untie(ctx, tx, j); err != nil || !j.found.Applied {
+		return err
 	}
 	if j.found.New {
 		return b.Sessions.EndAll(ctx, tx, j.who.ID, j.who.Login, "", "undone")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sekisho/authz/lifecycle"
+	"sekisho/authz/project"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/store"
@@ -58,14 +59,17 @@ type Import struct {
 
 // A Summary is what an import comes to.
 type Summary struct {
-	People    int         `json:"people"`
-	Counts    map[Act]int `json:"counts"`
-	Unchanged int         `json:"unchanged"`
-	Vacant    []Vacancy   `json:"vacant,omitempty"`
+	People    int            `json:"people"`
+	Counts    map[Act]int    `json:"counts"`
+	Unchanged int            `json:"unchanged"`
+	Vacant    []Vacancy      `json:"vacant,omitempty"`
+	Projects  []ProjectCount `json:"projects,omitempty"`
 }
 
 // Summary is what the plan comes to.
-func (p Plan) Summary() Summary { return Summary{p.People, p.Counts, p.Unchanged, p.Vacant} }
+func (p Plan) Summary() Summary {
+	return Summary{p.People, p.Counts, p.Unchanged, p.Vacant, p.Projects}
+}
 
 // Undoable is until when an import can be undone; zero where it cannot.
 func (i Import) Undoable(r policy.PersonnelRules) time.Time {
@@ -177,6 +181,11 @@ func (s Standing) Problem() policy.Words {
 		{directory.ErrAmbiguous, policy.Words{JA: "同じ名前のIDがディレクトリに複数あります。ディレクトリの管理者に知らせてください。", EN: "Several IDs of the directory have this name. Tell its administrator."}},
 		{lifecycle.ErrLeaveApart, policy.Words{JA: "いまの休業・休職と期間が続いていません。人のページで直してください。", EN: "The leave does not adjoin the present one; mend it on the person's page."}},
 		{lifecycle.ErrDeleting, policy.Words{JA: "このIDは削除されるところです。", EN: "The ID is about to be deleted."}},
+		{project.ErrOver, policy.Words{JA: "案件が計画の後に終わったか、完了しました。続く案件を書いて、もう一度取り込んでください。", EN: "The project has ended or was completed since. Import the line again with the one that follows."}},
+		{project.ErrOtherOf, policy.Words{JA: "このIDは、計画の後にもう一方の環境の案件に結び付けられました。", EN: "The ID was bound to a project of the other environment since."}},
+		{project.ErrKind, policy.Words{JA: "共用のIDと貸し出すIDは、案件に結び付けられません。", EN: "An ID that several people use, or that is lent, is bound to no project."}},
+		{project.ErrPowerful, policy.Words{JA: "承認又は管理の役割を持つIDは、案件に結び付けられません。", EN: "An ID that approves or administers is bound to no project."}},
+		{project.ErrOutOfReach, policy.Words{JA: "案件は、この人の所属のものではありません。", EN: "The project is not of this person's section."}},
 		{directory.ErrAway, policy.Words{JA: "ディレクトリに届きません。届くまで、関所が繰り返します。", EN: "The directory is away. It is tried until it is back."}},
 	} {
 		if strings.Contains(s.Error, known.problem.Error()) {

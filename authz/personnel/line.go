@@ -163,10 +163,16 @@ func (m *maker) joins(l Line) {
 	if l.ofNobody() {
 		after.Number = l.Owner
 	}
-	if !l.Ends.IsZero() {
-		after.Expires = After(l.Ends)
+	b, ok := m.bind(l, "", login, Record{}, after)
+	if !ok {
+		return
 	}
-	m.add(m.finish(l, Change{Act: Joins, Login: login, After: after}))
+	var own time.Time
+	if !l.Ends.IsZero() {
+		own = After(l.Ends)
+	}
+	after.Expires = sooner(own, b.last)
+	m.add(m.finish(l, Change{Act: Joins, Login: login, After: after}.bound(b, own, l)))
 }
 
 // groups are those that carry the posts a line leaves somebody with.
@@ -219,11 +225,13 @@ func (m *maker) changed(l Line, who directory.Person) Change {
 	} else if who.Kind == directory.KindContractor {
 		l.Kind = Contractor
 	}
+	was := m.known.Ends[who.ID].OwnEnd(before.Expires)
+	own := was
 	switch {
 	case !l.Ends.IsZero():
-		after.Expires = After(l.Ends)
+		own = After(l.Ends)
 	case l.EndsNever:
-		after.Expires = time.Time{}
+		own = time.Time{}
 	}
 	after.Groups = m.groups(l, before)
 	c := Change{Person: who.ID, Login: who.Login, Before: before}
@@ -238,6 +246,14 @@ func (m *maker) changed(l Line, who directory.Person) Change {
 		c.Act = Leaves
 		c.Due = latest(m.effective, after.Expires)
 	} else {
+		b, ok := m.bind(l, who.ID, who.Login, before, after)
+		if !ok {
+			return c
+		}
+		if l.Says("ends") || l.Says("project") {
+			after.Expires = sooner(own, b.last)
+		}
+		c = c.bound(b, own, l)
 		after.Disabled = false
 		if before.Disabled && m.stillOver(l, after.Expires) {
 			return c
@@ -247,7 +263,7 @@ func (m *maker) changed(l Line, who directory.Person) Change {
 			c.Act = Returns
 		case before.Section != after.Section:
 			c.Act = Moves
-		case !before.Expires.Equal(after.Expires):
+		case !before.Expires.Equal(after.Expires) || !was.Equal(own):
 			c.Act = Renewed
 		case !before.same(after):
 			c.Act = Changes
@@ -278,7 +294,7 @@ func latest(a, b time.Time) time.Time {
 
 // finish fills in what does not depend on whether somebody was there before.
 func (m *maker) finish(l Line, c Change) Change {
-	c.Line, c.Number, c.Name, c.Kana, c.Kind, c.Prime, c.Project, c.Owner = l.N, c.After.Number, c.After.Name, l.Kana, l.Kind, l.Prime, l.Project, l.Owner
+	c.Line, c.Number, c.Name, c.Kana, c.Kind, c.Prime, c.Owner = l.N, c.After.Number, c.After.Name, l.Kana, l.Kind, l.Prime, l.Owner
 	if c.Due.IsZero() {
 		c.Due = latest(m.effective, l.Starts)
 	}
@@ -300,9 +316,9 @@ func (m *maker) finish(l Line, c Change) Change {
 		return c
 	}
 	c.EndsAhead = m.ahead(l, c)
-	if c.EndsLeases() || c.EndsPermits() {
+	if c.EndsLeases() || c.EndsPermits() || c.Turns != "" {
 		for _, h := range m.known.Holdings[c.Person] {
-			if strings.HasPrefix(h.Kind, "lease") && c.EndsLeases() || strings.HasPrefix(h.Kind, "permit") && c.EndsPermits() {
+			if c.Turns != "" || strings.HasPrefix(h.Kind, "lease") && c.EndsLeases() || strings.HasPrefix(h.Kind, "permit") && c.EndsPermits() {
 				c.Holdings = append(c.Holdings, h)
 			}
 		}
@@ -343,7 +359,7 @@ func (m *maker) beside(l Line, c *Change) {
 			c.Act = OnLeave
 		case c.LeaveOver:
 			c.Act = Returns
-		case c.SaysConcurrent:
+		case c.SaysConcurrent, c.SaysProjects:
 			c.Act = Changes
 		}
 	}
@@ -357,7 +373,11 @@ func (m *maker) ahead(l Line, c Change) bool {
 	if c.Person == "" || c.Before.Disabled || before.Equal(after) || !c.Due.After(m.now) {
 		return false
 	}
-	if !after.IsZero() && (before.IsZero() || after.Before(before)) {
+	shortens := later(before, after)
+	if c.SaysProjects && !(shortens && after.Equal(c.Own)) {
+		return false // it follows from projects, which end at their minute by themselves
+	}
+	if shortens {
 		return true
 	}
 	return !before.IsZero() && before.After(m.now) && !l.Starts.After(before)
@@ -376,5 +396,19 @@ func (m *maker) warn(l Line, c *Change) {
 	}
 	if c.Act == Joins && c.After.Mail == "" && !l.ofNobody() {
 		add(NoMail)
+	}
+	if c.Turns != "" {
+		add(Turns)
+	}
+	if len(c.Released) > 0 && !slices.ContainsFunc(c.Projects, func(t Tied) bool { return c.Due.Before(t.Until) }) {
+		add(Released)
+	}
+	if c.SaysOwn && l.Says("ends") && later(c.Own, c.After.Expires) {
+		add(ProjectEnds)
+	}
+	if c.Act != Leaves && c.moved() && slices.ContainsFunc(c.Projects, func(t Tied) bool {
+		return !t.New && !m.p.InSection(c.After.Section, []string{m.projects.byID[fold(t.ID)].Section})
+	}) {
+		add(KeepsProject)
 	}
 }

@@ -30,6 +30,7 @@ import (
 	"sekisho/authn/notice"
 	"sekisho/authz/approval"
 	"sekisho/authz/lifecycle"
+	"sekisho/authz/project"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/audit"
@@ -86,6 +87,21 @@ type Notices interface {
 	Add(ctx context.Context, tx *store.Tx, n notice.Notice) error
 }
 
+// Projects are those that IDs are bound to; project.Book is one. What is done twice by it
+// is done once.
+type Projects interface {
+	Known(ctx context.Context, in store.Reader) ([]project.Project, error)
+	Bound(ctx context.Context, in store.Reader) (map[directory.PersonID][]project.Member, error)
+	BoundOf(ctx context.Context, in store.Reader, people []directory.PersonID) (map[directory.PersonID][]project.Member, error)
+	Ends(ctx context.Context, in store.Reader) (map[directory.PersonID]project.End, error)
+	EndsOf(ctx context.Context, in store.Reader, people []directory.PersonID) (map[directory.PersonID]project.End, error)
+	Tie(ctx context.Context, tx *store.Tx, projectID string, who directory.Person, role project.Role, by, imported string) error
+	TieOver(ctx context.Context, tx *store.Tx, projectID string, who directory.Person, role project.Role, by, imported string) error
+	Untie(ctx context.Context, tx *store.Tx, projectID string, who directory.PersonID, by, why string) error
+	SetEnd(ctx context.Context, tx *store.Tx, who project.Ref, e project.End) error
+	Seen(ctx context.Context, people ...directory.PersonID)
+}
+
 // House is what the book is built on.
 type House struct {
 	DB        *store.DB
@@ -96,6 +112,7 @@ type House struct {
 	Leases    Leases  // nil: nothing is lent
 	Permits   Permits // nil: nothing is permitted
 	Life      Life
+	Projects  Projects // nil: there are none
 	Matters   *approval.Book
 	Notices   Notices                                    // nil: nobody is told
 	Own       string                                     // the name that Sekisho itself binds with; "": not known
@@ -259,6 +276,16 @@ func (b *Book) known(ctx context.Context, now time.Time) (Known, error) {
 	for _, v := range places {
 		k.Places[directory.PersonID(v[0])] = append(k.Places[directory.PersonID(v[0])], v[1])
 	}
+	if err != nil || b.Projects == nil {
+		return k, err
+	}
+	if k.Projects, err = b.Projects.Known(ctx, b.DB); err != nil {
+		return k, err
+	}
+	if k.Bound, err = b.Projects.Bound(ctx, b.DB); err != nil {
+		return k, err
+	}
+	k.Ends, err = b.Projects.Ends(ctx, b.DB)
 	return k, err
 }
 
@@ -268,6 +295,9 @@ func (s Summary) numbers(into map[string]string) {
 		into[string(a)] = strconv.Itoa(n)
 	}
 	into["unchanged"], into["people"] = strconv.Itoa(s.Unchanged), strconv.Itoa(s.People)
+	for _, n := range s.Projects {
+		into["project."+n.ID] = fmt.Sprintf("+%d -%d", n.Bound, n.Released)
+	}
 }
 
 // entry begins an entry on the trail.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"sekisho/authz/project"
 	"sekisho/directory"
 	"sekisho/policy"
 )
@@ -25,23 +26,29 @@ type Known struct {
 	Former   map[string]bool                  // logins that were somebody's who is deleted, in canonical spelling
 	Places   map[directory.PersonID][]string
 	Own      string // the name that Sekisho itself binds with
+	// Projects are all that are registered, Bound who is bound to which, and Ends what is
+	// remembered of the ends of their accounts.
+	Projects []project.Project
+	Bound    map[directory.PersonID][]project.Member
+	Ends     map[directory.PersonID]project.End
 }
 
 // A Plan is what an import would do.
 type Plan struct {
-	Effective time.Time     `json:"effective"`
-	People    int           `json:"people"` // IDs in use now
-	Counts    map[Act]int   `json:"counts"`
-	Changes   []Change      `json:"changes"`
-	Vacant    []Vacancy     `json:"vacant,omitempty"`
-	Unchanged int           `json:"unchanged"`
-	Stop      *policy.Words `json:"stop,omitempty"` // why it may not be carried out
+	Effective time.Time      `json:"effective"`
+	People    int            `json:"people"` // IDs in use now
+	Counts    map[Act]int    `json:"counts"`
+	Changes   []Change       `json:"changes"`
+	Vacant    []Vacancy      `json:"vacant,omitempty"`
+	Unchanged int            `json:"unchanged"`
+	Projects  []ProjectCount `json:"projects,omitempty"` // those that IDs are bound to, or released from
+	Stop      *policy.Words  `json:"stop,omitempty"`     // why it may not be carried out
 }
 
 // Make says what a file would do on a day, given what is known. It is pure. Faults
 // name every line that cannot be carried out; then there is no plan.
 func Make(p *policy.Policy, lines []Line, k Known, effective, now time.Time) (Plan, error) {
-	m := maker{p: p, known: k, effective: effective, now: now, byNumber: map[string][]int{}, byLogin: map[string]int{}, byMail: map[string]int{}, seen: map[directory.PersonID]int{}, logins: map[string]int{}}
+	m := maker{p: p, known: k, effective: effective, now: now, byNumber: map[string][]int{}, byLogin: map[string]int{}, byMail: map[string]int{}, seen: map[directory.PersonID]int{}, logins: map[string]int{}, projects: projectsOf(k.Projects)}
 	for i, who := range k.People {
 		if who.Number != "" {
 			m.byNumber[fold(who.Number)] = append(m.byNumber[fold(who.Number)], i)
@@ -66,7 +73,7 @@ func Make(p *policy.Policy, lines []Line, k Known, effective, now time.Time) (Pl
 		return Plan{}, m.faults[:min(len(m.faults), MostFaults)]
 	}
 	m.owners()
-	m.plan.Vacant = m.vacant()
+	m.plan.Vacant, m.plan.Projects = m.vacant(), counted(m.plan.Changes)
 	m.plan.Stop = m.stop()
 	return m.plan, nil
 }
@@ -80,6 +87,7 @@ type maker struct {
 	byMail         map[string]int
 	seen           map[directory.PersonID]int // the line of each person
 	logins         map[string]int             // of who joins
+	projects       projects
 	plan           Plan
 	faults         Faults
 }

@@ -102,6 +102,18 @@ func told(c Change) string {
 	if c.LeaveOver {
 		s += " leave over"
 	}
+	if c.SaysProjects {
+		s += fmt.Sprintf(" projects [%s] -[%s]", idsOf(c.Projects), idsOf(c.Released))
+	}
+	if c.Turns != "" {
+		s += " turns " + string(c.Turns)
+	}
+	if c.SaysOwn {
+		s += " own never"
+		if !c.Own.IsZero() {
+			s = strings.TrimSuffix(s, "never") + c.Own.In(japan).Format("2006-01-02")
+		}
+	}
 	for _, h := range c.Holdings {
 		s += " ends " + h.Kind
 	}
@@ -306,6 +318,8 @@ func TestGains(t *testing.T) {
 		{"a number", Change{Act: Changes, After: Record{Number: "9"}}, true, false},
 		{"leaves", Change{Act: Leaves, Lost: cio, After: Record{Expires: soon}}, false, true},
 		{"leave", Change{Act: OnLeave}, false, false},
+		{"a project", Change{Act: Changes, SaysProjects: true}, true, true},
+		{"a contract that outlasts the project", Change{Act: Renewed, SaysOwn: true, Own: late, Before: Record{Expires: soon}, After: Record{Expires: soon}}, true, false},
 	} {
 		if tt.c.gives() != tt.gives || tt.c.takes() != tt.takes {
 			t.Errorf("%s: gives %t, takes %t", tt.name, tt.c.gives(), tt.c.takes())

@@ -117,7 +117,10 @@ func (t *taker) identity(l *Line, cells map[string]string) {
 		l.Mail = v
 		t.once(t.mails, l.N, "mail", directory.Canonical(v), "このアドレスは", "This address is")
 	}
-	l.Company, l.Prime, l.Project, l.Owner = cells["company"], cells["prime"], cells["project"], norm.NFKC.String(cells["owner"])
+	l.Company, l.Prime, l.Owner = cells["company"], cells["prime"], norm.NFKC.String(cells["owner"])
+	if l.Project = cells["project"]; slices.Contains(none, fold(l.Project)) {
+		l.Project, l.NoProject = "", true
+	}
 }
 
 // office reads where somebody works, and as what.

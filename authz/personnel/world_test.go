@@ -14,6 +14,7 @@ import (
 	"sekisho/authz/approval"
 	"sekisho/authz/authztest"
 	"sekisho/authz/lifecycle"
+	"sekisho/authz/project"
 	"sekisho/directory"
 	"sekisho/directory/embedded"
 	"sekisho/directory/embedded/embeddedtest"
@@ -37,7 +38,7 @@ var members = []member{
 	{"kobayashi", "soumu", []policy.PostID{policy.Staff, policy.SecurityOfficer}, nil}, {"yoshida", "soumu", []policy.PostID{policy.Staff, policy.CIO}, nil},
 	{"tanaka", "jinji", []policy.PostID{policy.Staff, policy.SystemOperator}, nil}, {"suzuki", "zaisei", []policy.PostID{policy.Staff}, nil},
 	{"kinnen", "jinji", []policy.PostID{policy.Staff}, map[string][]string{"pwdEndTime": {"20260331150000Z"}}},
-	{"ito", "joho", []policy.PostID{policy.Staff}, nil}, {"modori", "joho", nil, map[string][]string{"pwdAccountLockedTime": {"000001010000Z"}}},
+	{"chosa", "joho", []policy.PostID{policy.Staff, policy.SystemAdministrator}, nil}, {"ito", "joho", []policy.PostID{policy.Staff}, nil}, {"modori", "joho", nil, map[string][]string{"pwdAccountLockedTime": {"000001010000Z"}}},
 }
 
 // changes is a file about them: one of each act.
@@ -64,6 +65,7 @@ type world struct {
 	matters  *approval.Book
 	watch    *standing.Watch
 	gate     *authztest.Gate
+	projects *project.Book
 	ring     *secret.KeyRing
 	death    authztest.Death
 
@@ -97,8 +99,11 @@ func (w *world) gateway(dir Directory) *Book {
 	g := w.gate
 	w.watch, w.sessions, w.matters = g.Watch, g.Sessions, g.Matters
 	life := lifecycle.New(lifecycle.House{DB: w.db, Trail: g.Trail, Policy: g.Policy, Directory: w.dir, Sessions: g.Sessions, Matters: g.Matters, Notices: g.Notices, Forget: g.Watch, Now: g.Now})
+	w.projects = project.Open(project.House{
+		DB: w.db, Trail: g.Trail, Policy: g.Policy, Directory: w.dir, IDs: life, Sessions: g.Sessions, Matters: g.Matters, Notices: g.Notices, Forget: g.Watch, Fresh: func() bool { return false }, Now: g.Now,
+	})
 	return New(House{
-		DB: w.db, Trail: g.Trail, Policy: g.Policy, Directory: dir, Sessions: g.Sessions, Life: life, Matters: g.Matters, Notices: g.Notices, Forget: g.Watch, Fresh: func() bool { return false }, Now: g.Now, Stop: w.death.Stop,
+		DB: w.db, Trail: g.Trail, Policy: g.Policy, Directory: dir, Sessions: g.Sessions, Life: life, Projects: w.projects, Matters: g.Matters, Notices: g.Notices, Forget: g.Watch, Fresh: func() bool { return false }, Now: g.Now, Stop: w.death.Stop,
 	})
 }
 

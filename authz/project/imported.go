@@ -31,6 +31,16 @@ var (
 // over is good again by it. Bound already, in whatever role, it has the role that is said:
 // done twice, it is done once. The caller calls Seen after the commit.
 func (b *Book) Tie(ctx context.Context, tx *store.Tx, projectID string, who directory.Person, role Role, by, imported string) error {
+	return b.tieTo(ctx, tx, projectID, who, role, by, imported, false)
+}
+
+// TieOver is Tie also where the project is over by now, for an ID that is there for its
+// sake alone: it is good for nothing then, and not for everything.
+func (b *Book) TieOver(ctx context.Context, tx *store.Tx, projectID string, who directory.Person, role Role, by, imported string) error {
+	return b.tieTo(ctx, tx, projectID, who, role, by, imported, true)
+}
+
+func (b *Book) tieTo(ctx context.Context, tx *store.Tx, projectID string, who directory.Person, role Role, by, imported string, over bool) error {
 	now := b.Now().UTC().Truncate(time.Microsecond)
 	p, err := hold(ctx, tx, projectID, now)
 	if err != nil {
@@ -49,7 +59,7 @@ func (b *Book) Tie(ctx context.Context, tx *store.Tx, projectID string, who dire
 		}
 	}
 	switch {
-	case p.State(now) != Running:
+	case p.State(now) != Running && !over:
 		return fmt.Errorf("%w: %s", ErrOver, p.ID)
 	case who.Kind == directory.KindShared || who.Kind == directory.KindLent:
 		return ErrKind

@@ -263,17 +263,17 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Sessions: h.Sessions, Leases: lost, Permits: h.Permits, Matters: h.Approvals,
 		Notices: h.Notices, Factors: []lifecycle.Keeper{h.TOTP, h.Passkeys, h.Cards}, Sealed: h.Sealed, Own: cfg.Directory.BindDN, Forget: h.Watch, Now: now, Log: h.log,
 	})
+	h.Projects = project.Open(project.House{
+		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, IDs: h.Lifecycle, Sessions: h.Sessions, Leases: lost, Permits: h.Permits,
+		Matters: h.Approvals, Notices: h.Notices, Forget: h.Watch, Fresh: h.Sessions.InStep, Now: now, Log: h.log, Stop: cfg.Stop,
+	})
 	h.Personnel = personnel.New(personnel.House{
-		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Sessions: h.Sessions, Leases: lost, Permits: h.Permits, Life: h.Lifecycle,
+		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Sessions: h.Sessions, Leases: lost, Permits: h.Permits, Life: h.Lifecycle, Projects: h.Projects,
 		Matters: h.Approvals, Notices: h.Notices, Own: cfg.Directory.BindDN, Forget: h.Watch, Fresh: h.Sessions.InStep, Now: now, Log: h.log, Stop: cfg.Stop,
 	})
 	h.Recertify = recertify.New(recertify.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, IDs: h.Lifecycle, Permits: h.Permits, Matters: h.Approvals, Sessions: h.Sessions,
 		Notices: h.Notices, Forget: h.Watch, Now: now, Log: h.log, Stop: cfg.Stop,
-	})
-	h.Projects = project.Open(project.House{
-		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, IDs: h.Lifecycle, Sessions: h.Sessions, Leases: lost, Permits: h.Permits,
-		Matters: h.Approvals, Notices: h.Notices, Forget: h.Watch, Fresh: h.Sessions.InStep, Now: now, Log: h.log, Stop: cfg.Stop,
 	})
 	h.Sessions.PollWith(h.Leases, h.Permits, h.Personnel, h.Projects)
 	counter := desk.New(desk.House{
