@@ -196,6 +196,10 @@ func (c peopleImportCmd) show(t *terminal, i personnel.Import, p personnel.Plan,
 	for _, ch := range p.Changes {
 		fmt.Fprintf(t.out, "%-10s %-16s %-14s %s\n", ch.Act.Words().In(t.lang), ch.Login, ch.Name, planWords(ch, rules, t.lang))
 	}
+	for _, n := range p.Projects {
+		says := n.Tied.Words()
+		t.line("案件 %[1]s：結び付く %[3]d、外れる %[4]d", "project %[2]s: %[3]d bound, %[4]d released", says.JA, says.EN, n.Bound, n.Released)
+	}
 	for _, v := range p.Vacant {
 		post, _ := rules.Post(v.Post)
 		where := policy.Words{JA: "全体", EN: "in the whole prefecture"}
@@ -273,6 +277,16 @@ func planWords(c personnel.Change, rules *policy.Policy, lang string) string {
 			until = date(c.LeaveUntil)
 		}
 		add("休業 %s から %s まで", "on leave from %s to %s", c.LeaveFrom.In(japan).Format(time.DateOnly), until)
+	}
+	for _, p := range c.Projects {
+		if says := p.Words().In(lang); p.New {
+			add("案件に結び付く: %s", "bound to the project %s", says)
+		} else {
+			add("案件: %s", "project: %s", says)
+		}
+	}
+	for _, p := range c.Released {
+		add("案件から外れる: %s", "released from the project %s", p.Words().In(lang))
 	}
 	for _, h := range c.Holdings {
 		switch h.Kind {

@@ -50,6 +50,28 @@ type actCount struct {
 	Count int    `json:"count"`
 }
 
+type boundCount struct {
+	Project  string `json:"project"`
+	Bound    int    `json:"bound"`
+	Released int    `json:"released"`
+}
+
+type tiedItem struct {
+	Project     string             `json:"project"`
+	Name        string             `json:"name"`
+	Environment policy.Environment `json:"environment"`
+	Until       *time.Time         `json:"until"`
+	Bound       bool               `json:"bound"` // by this line
+}
+
+func tiedOf(all []personnel.Tied) []tiedItem {
+	out := []tiedItem{}
+	for _, t := range all {
+		out = append(out, tiedItem{t.ID, t.Name, t.Environment, stamp(t.Until), t.New})
+	}
+	return out
+}
+
 type vacancyItem struct {
 	Post    policy.PostID `json:"post"`
 	Section *string       `json:"section"` // null: in the whole prefecture
@@ -71,6 +93,7 @@ type importItem struct {
 	Counts      []actCount    `json:"counts"`
 	Unchanged   int           `json:"unchanged"`
 	Vacant      []vacancyItem `json:"vacant"` // posts that nobody will hold
+	Projects    []boundCount  `json:"projects"`
 	Lines       int           `json:"lines"`
 	Done        int           `json:"done"`
 	Failed      int           `json:"failed"`
@@ -81,12 +104,15 @@ func importOf(i desk.Import) importItem {
 	out := importItem{
 		ID: i.ID, State: string(i.State), File: i.File, SHA256: i.Digest, Requester: i.By, ProposedAt: stamp(i.ProposedAt), EffectiveAt: stamp(i.Effective),
 		ApprovedAt: stamp(i.ApprovedAt), EndedAt: stamp(i.EndedAt), UndoUntil: stamp(i.UndoUntil), UndoAsked: orNull(i.UndoBy), UndoID: orNull(i.UndoMatter), Counts: []actCount{},
-		Unchanged: i.Unchanged, Vacant: []vacancyItem{}, Lines: i.Lines, Done: i.Done, Failed: i.Failed, NextAt: stamp(i.Next),
+		Unchanged: i.Unchanged, Vacant: []vacancyItem{}, Projects: []boundCount{}, Lines: i.Lines, Done: i.Done, Failed: i.Failed, NextAt: stamp(i.Next),
 	}
 	for _, a := range personnel.Acts() {
 		if n := i.Counts[a]; n > 0 {
 			out.Counts = append(out.Counts, actCount{string(a), n})
 		}
+	}
+	for _, n := range i.Projects {
+		out.Projects = append(out.Projects, boundCount{n.ID, n.Bound, n.Released})
 	}
 	for _, at := range i.Vacant {
 		out.Vacant = append(out.Vacant, vacancyItem{at.Post, orNull(at.Section)})
@@ -107,6 +133,9 @@ type importLine struct {
 	Due      *time.Time      `json:"due_at"`
 	Ends     *time.Time      `json:"ends_at"`
 	Handover *time.Time      `json:"handover_until"`
+	Projects []tiedItem      `json:"projects"`
+	Released []tiedItem      `json:"released"`    // projects that the ID has no more
+	Turns    *string         `json:"environment"` // that the ID is of from then on; null: as it was
 	Warnings []string        `json:"warnings"`
 	State    string          `json:"state"` // waiting, intended, done, failed or dropped
 	Error    *string         `json:"error"`
@@ -154,7 +183,7 @@ func (v *service) importLines(w http.ResponseWriter, r *web.Request) error {
 		one := importLine{
 			N: l.N, Line: l.Line, Act: string(l.Act), Login: l.Login, Name: l.Name, Before: orNull(l.Before.Section), Section: l.After.Section,
 			Gained: append([]policy.PostID{}, l.Gained...), Lost: append([]policy.PostID{}, l.Lost...), Due: stamp(l.Due), Ends: stamp(l.After.Expires), Handover: stamp(l.Handover),
-			Warnings: []string{}, State: l.Step, Error: orNull(l.Error),
+			Projects: tiedOf(l.Projects), Released: tiedOf(l.Released), Turns: orNull(string(l.Turns)), Warnings: []string{}, State: l.Step, Error: orNull(l.Error),
 		}
 		for _, warning := range l.Warnings {
 			one.Warnings = append(one.Warnings, string(warning))

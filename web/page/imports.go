@@ -120,6 +120,7 @@ type changesPage struct {
 	ProposedAt template.HTML
 	Next       template.HTML // when the next line is due; "" for none
 	Vacant     []string
+	Projects   []string // how many are bound to each, and released
 	Found      []changeLine
 	More       string // the rest of the lines
 	Draft      bool   // the reader brought it, and may propose it
@@ -193,6 +194,9 @@ func (h *house) changesPage(w http.ResponseWriter, r *web.Request, step signin.S
 		}
 		p.Vacant = append(p.Vacant, postNames(r, []policy.PostID{v.Post})[0]+" "+where)
 	}
+	for _, n := range i.Projects {
+		p.Projects = append(p.Projects, g.say("imports.project_count", "Project", r.Say(n.Words()), "Bound", strconv.Itoa(n.Bound), "Released", strconv.Itoa(n.Released)))
+	}
 	for _, l := range lines {
 		p.Found = append(p.Found, h.changeLine(r, l))
 	}
@@ -250,6 +254,16 @@ func (h *house) changeLine(r *web.Request, l personnel.Standing) changeLine {
 	}
 	if !l.LeaveFrom.IsZero() {
 		say(g.say("imports.leave", "Day", g.day(l.LeaveFrom)))
+	}
+	for _, p := range l.Projects {
+		if p.New {
+			say(g.say("imports.project_new", "Project", r.Say(p.Words())))
+		} else {
+			say(g.say("imports.project", "Project", r.Say(p.Words())))
+		}
+	}
+	for _, p := range l.Released {
+		say(g.say("imports.project_released", "Project", r.Say(p.Words())))
 	}
 	for _, held := range l.Holdings {
 		say(h.alsoEnds(r, held))

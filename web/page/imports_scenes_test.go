@@ -79,11 +79,15 @@ func (c *cabinet) DiscardImport(_ context.Context, _ signin.Origin, _, id string
 	return c.actErr
 }
 
+// zeimu is a project that a file binds to.
+var zeimu = personnel.Tied{ID: "zei-r8", Name: "税務システム刷新 <b>", Environment: policy.Development, Until: t0.AddDate(0, 8, 0), New: true}
+
 // filed is an import of every sort of line.
 func filed(state personnel.State) *cabinet {
 	i := desk.Import{Import: personnel.Import{
 		ID: "import-1", File: `異動 <b>.csv`, Digest: strings.Repeat("0f", 32), By: "oda", ProposedAt: t0, Effective: t0.AddDate(0, 0, 3), State: state,
-		Summary: personnel.Summary{Counts: map[personnel.Act]int{personnel.Joins: 1, personnel.Moves: 1, personnel.Leaves: 1}, Vacant: []personnel.Vacancy{{Post: policy.CIO}, {Post: policy.SecurityManager, Section: "joho"}}},
+		Summary: personnel.Summary{Counts: map[personnel.Act]int{personnel.Joins: 1, personnel.Moves: 1, personnel.Leaves: 1}, Vacant: []personnel.Vacancy{{Post: policy.CIO}, {Post: policy.SecurityManager, Section: "joho"}},
+			Projects: []personnel.ProjectCount{{Tied: zeimu, Bound: 2, Released: 1}}},
 	}, Progress: personnel.Progress{Lines: 3, Done: 1, Failed: 1, Next: t0.AddDate(0, 0, 3)}}
 	line := func(n int, act personnel.Act, step, problem string, change func(*personnel.Change)) personnel.Standing {
 		s := personnel.Standing{N: n, Step: step, Error: problem, Change: personnel.Change{Act: act, Login: fmt.Sprint("who", n), Name: "山田 <i>", Person: "p", Before: personnel.Record{Section: "jinji"}, After: personnel.Record{Section: "jinji"}}}
@@ -100,6 +104,15 @@ func filed(state personnel.State) *cabinet {
 		}),
 		line(3, personnel.Leaves, "failed", "the login is somebody else's by now", func(c *personnel.Change) { c.SaysConcurrent = true }),
 		line(4, personnel.Changes, "dropped", "", func(*personnel.Change) {}),
+		line(5, personnel.Renewed, "waiting", "", func(c *personnel.Change) {
+			juki := zeimu
+			juki.ID, juki.Name, juki.New = "juki", "住基システム改修", false
+			c.Projects, c.SaysProjects, c.Turns, c.After.Expires = []personnel.Tied{zeimu, juki}, true, policy.Development, zeimu.Until
+			c.Warnings = []personnel.Warning{personnel.Turns, personnel.ProjectEnds}
+		}),
+		line(6, personnel.Renewed, "waiting", "", func(c *personnel.Change) {
+			c.Released, c.SaysProjects, c.Turns, c.Warnings = []personnel.Tied{zeimu}, true, policy.Production, []personnel.Warning{personnel.Turns, personnel.Released}
+		}),
 	}, returns: []personnel.Return{
 		{N: 3, Login: "who3", Name: "=山田", Section: "jinji", Due: t0.Add(15 * time.Hour), Things: []personnel.Thing{{Kind: "card", ID: "S-1"}, {Kind: "token", ID: "T-2", Back: t0, By: "kato"}}},
 		{N: 5, Login: "who5", Name: "森", Due: t0},
@@ -193,7 +206,9 @@ func TestImportSaysWhatEnds(t *testing.T) {
 	w.policy.Privileges = []policy.Privilege{{ID: "db-admin", Name: policy.Words{JA: "データベース管理", EN: "Database administration"}}}
 	w.policy.Permits = []policy.PermitKind{{ID: "remote_access", Name: policy.Words{JA: "リモートアクセス", EN: "Remote access"}}}
 	w.get("/imports/import-1").is(200).says("終わる特権：データベース管理", "終わる許可：リモートアクセス", "取り下げられる申請：gone").keepsSilentOn("db-admin", "remote_access")
+	w.get("/imports/import-1").is(200).says("案件に結び付く：税務システム刷新", "案件：住基システム改修", "案件から外れる：税務システム刷新", "結び付くID 2、外れるID 1", "開いているセッション", "広がる変更")
 	w.lang = "en"
+	w.get("/imports/import-1").is(200).says("Bound to the project 税務システム刷新", "Released from the project 税務システム刷新", "2 bound, 1 released", "sessions, leases and permits end", "this widens")
 	w.get("/imports/import-1").is(200).says("Ends the privilege Database administration", "Ends the permit Remote access", "Cancels the request gone")
 }
 
