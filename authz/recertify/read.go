@@ -3,6 +3,7 @@ package recertify
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -249,6 +250,9 @@ type Query struct {
 type Seen struct {
 	Line
 	No *Refusal // why they do not decide it; nil: they may
+	// UsedSince is when the ID was last used since the round began, in a round that is
+	// open still; zero: it was not, as far as Sekisho has seen.
+	UsedSince time.Time
 }
 
 // A Sheet is one page of a round's lines.
@@ -303,8 +307,12 @@ func (b *Book) sheetFor(ctx context.Context, by approval.Approver, round string,
 		found = found[:q.Limit]
 		out.Next = found[q.Limit-1].ID
 	}
+	since, err := b.usedSince(ctx, r, found)
+	if err != nil {
+		return Sheet{}, err
+	}
 	for _, l := range found {
-		one := Seen{Line: l}
+		one := Seen{Line: l, UsedSince: since[l.Person.ID]}
 		switch {
 		case l.State != Waits:
 			one.No = decidedRefusal(l)
@@ -316,6 +324,26 @@ func (b *Book) sheetFor(ctx context.Context, by approval.Approver, round string,
 		out.Lines = append(out.Lines, one)
 	}
 	return out, nil
+}
+
+// usedSince is when those whom lines are about were last used since the round began, as
+// Sekisho itself has seen and other systems have told: the directory, which may know of
+// more, is not asked for a page. Of a permit the room of permits knows.
+func (b *Book) usedSince(ctx context.Context, r Round, all []Line) (map[directory.PersonID]time.Time, error) {
+	if !r.State.takes() || r.Kind == policy.RecertifyPermits || len(all) == 0 {
+		return nil, nil
+	}
+	var people []directory.Person
+	asked := map[directory.PersonID]bool{}
+	for _, l := range all {
+		if !asked[l.Person.ID] {
+			asked[l.Person.ID] = true
+			people = append(people, directory.Person{ID: l.Person.ID, Login: l.Person.Login})
+		}
+	}
+	out, err := b.IDs.LastUses(ctx, people)
+	maps.DeleteFunc(out, func(_ directory.PersonID, at time.Time) bool { return !at.After(r.BeganAt) })
+	return out, err
 }
 
 // found are the lines that a query means, and one more where there is one.

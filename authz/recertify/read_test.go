@@ -150,3 +150,37 @@ func TestALargeSectionIsQuick(t *testing.T) {
 	}
 	t.Errorf("a page took %v at best", best)
 }
+
+// TestUsedSince: a line says when its ID was used after the round began, while it is
+// decided whether it is needed.
+func TestUsedSince(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, policy.RecertifyIDs, member{login: "tanaka"}, member{login: "suzuki"})
+	w.as("tanaka")
+	w.on("2026-04-01")
+	w.tick()
+	w.clock.Advance(25 * time.Hour)
+	w.as("suzuki")
+	since := func() map[string]time.Time {
+		t.Helper()
+		s, err := w.sheetFor(t.Context(), w.as("nakamura"), w.round().ID, Query{})
+		w.must(err)
+		out := map[string]time.Time{}
+		for _, l := range s.Lines {
+			out[l.Person.Login] = l.UsedSince
+		}
+		return out
+	}
+	got := since()
+	if at := got["suzuki"]; !at.Equal(w.clock.Now()) || w.line("suzuki").LastUse.Equal(at) {
+		t.Errorf("suzuki has used it at %v, and the line says %v", w.clock.Now(), at)
+	}
+	if !got["tanaka"].IsZero() || !got["yoshida"].IsZero() || w.line("tanaka").LastUse.IsZero() {
+		t.Errorf("who did not use it since: %v", got)
+	}
+	w.confirmAll()
+	w.pass("2026-04-16")
+	if got := since(); !got["suzuki"].IsZero() {
+		t.Errorf("of a round that is over: %v", got)
+	}
+}

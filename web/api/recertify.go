@@ -105,6 +105,7 @@ type lineItem struct {
 	Purpose    string              `json:"purpose"`
 	Until      *time.Time          `json:"until"`
 	LastUsedAt *time.Time          `json:"last_used_at"` // when the round began; null: never, as far as is known
+	UsedSince  *time.Time          `json:"used_since"`   // since it began, in a round that is open; null: not as far as is known
 	State      recertify.LineState `json:"state"`
 	Reason     *string             `json:"reason"` // why it is void or held
 	DecidedBy  *string             `json:"decided_by"`
@@ -140,7 +141,7 @@ func (v *service) roundLines(w http.ResponseWriter, r *web.Request) error {
 	for _, l := range sheet.Lines {
 		item := lineItem{
 			ID: l.ID, Login: l.Person.Login, Name: l.Person.Name, Section: l.Person.Section, Kind: string(l.Kind), Company: l.Company, Posts: orEmpty(l.Posts),
-			What: l.Object, About: orEmpty(l.About), Purpose: l.Line.Why, Until: stamp(l.Until), LastUsedAt: stamp(l.LastUse), State: l.State, Reason: orNull(l.Reason),
+			What: l.Object, About: orEmpty(l.About), Purpose: l.Line.Why, Until: stamp(l.Until), LastUsedAt: stamp(l.LastUse), UsedSince: stamp(l.UsedSince), State: l.State, Reason: orNull(l.Reason),
 			DecidedBy: orNull(l.DecidedBy.Login), DecidedAt: stamp(l.DecidedAt), Comment: orNull(l.Comment), MayDecide: l.No == nil,
 		}
 		if l.No != nil {

@@ -44,7 +44,7 @@ func (w table) Sheet(_ context.Context, _ signin.Origin, _, round string, q rece
 	own := onTable()
 	own.ID, own.State, own.Reason, own.DecidedBy, own.DecidedAt = "l2", recertify.Held, "sealed", recertify.Ref{Login: "yamada"}, t0
 	return recertify.Sheet{Shown: inRound(), Next: "l2", Lines: []recertify.Seen{
-		{Line: onTable()}, {Line: own, No: &recertify.Refusal{Reason: "decided", Is: recertify.Conflict, Says: policy.Words{JA: "もう決まっています。", EN: "It is decided already."}}},
+		{Line: onTable(), UsedSince: t0}, {Line: own, No: &recertify.Refusal{Reason: "decided", Is: recertify.Conflict, Says: policy.Words{JA: "もう決まっています。", EN: "It is decided already."}}},
 	}}, w.act()
 }
 
@@ -85,7 +85,7 @@ func TestRecertifications(t *testing.T) {
 
 	_, body = call(t, srv, "GET", recertifications+"/r1", "k.live", "")
 	line, held := first(body, 0), first(body, 1)
-	if body["next"] != "l2" || line["login"] != "suzuki" || line["may_decide"] != true || line["why"] != nil || line["what"] != "cn=dba" || fmt.Sprint(line["about"]) != "[db-admin]" || line["last_used_at"] == nil {
+	if body["next"] != "l2" || line["login"] != "suzuki" || line["may_decide"] != true || line["why"] != nil || line["what"] != "cn=dba" || fmt.Sprint(line["about"]) != "[db-admin]" || line["last_used_at"] == nil || line["used_since"] != "2026-04-01T09:00:00Z" {
 		t.Errorf("%v", line)
 	}
 	if held["may_decide"] != false || held["why"] == nil || held["reason"] != "sealed" || held["decided_by"] != "yamada" {

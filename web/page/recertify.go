@@ -299,6 +299,9 @@ func (h *house) roundLine(r *web.Request, round recertify.Round, l recertify.See
 	if !l.LastUse.IsZero() {
 		line.Used = g.day(l.LastUse)
 	}
+	if !l.UsedSince.IsZero() {
+		line.Used = g.say("recertify.used_since", "Day", g.day(l.UsedSince))
+	}
 	if round.Kind == policy.RecertifyPermits {
 		line.Sub = g.say("recertify.through", "Day", g.day(l.Until.Add(-time.Second)))
 	}

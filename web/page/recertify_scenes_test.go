@@ -87,6 +87,8 @@ func atTable(w *world, kind string) *world {
 	own := seat("l2", "sasaki", "佐々木 健", recertify.Waits)
 	own.No = &recertify.Refusal{Reason: "own", Is: recertify.Forbidden, Says: policy.Words{JA: "自分のものは、自分では確認できません。", EN: "Nobody confirms what is their own."}}
 	company := seat("l3", "gyosha1", "=cmd|x", recertify.Waits)
+	first := seat("l1", "tanaka", "田中 <b> 太郎", recertify.Waits)
+	first.UsedSince = t0.AddDate(0, 0, -1)
 	company.Kind, company.Company, company.LastUse = directory.KindContractor, "例システム <i>", time.Time{}
 	decided := seat("l4", "mori", "森", recertify.Confirmed)
 	decided.DecidedBy, decided.DecidedAt, decided.Comment = sasakiRef, t0, "継続"
@@ -97,7 +99,6 @@ func atTable(w *world, kind string) *world {
 	second := seat("l7", "haken", "派遣", recertify.ToEnd)
 	second.No.Says = policy.Words{JA: "山本さんが終わらせると決め、二人目の確認を待っています。", EN: "Yamamoto would end this, and a second person is asked."}
 	second.DecidedBy, second.DecidedAt, second.Comment = sasakiRef, t0, "廃止"
-	first := seat("l1", "tanaka", "田中 <b> 太郎", recertify.Waits)
 	switch kind {
 	case policy.RecertifyEligibility:
 		first.Object, first.About = "cn=dba,ou=groups", []string{"db-admin"}
@@ -145,7 +146,7 @@ func TestRecertifyPages(t *testing.T) {
 	w := atTable(newWorld(t), policy.RecertifyIDs)
 	w.get("/recertify").is(200).says(`href="/recertify" aria-current="true"`, "IDの棚卸し &lt;b&gt;", "あなたの確認を待っているものが2件", `href="/recertify/r1"`, "決定待ち", `href="/recertify/r2"`, `section=joho`)
 	w.get("/me").is(200).says(`href="/recertify"`, "棚卸し：確認するものが")
-	w.get("/recertify/r1").is(200).says("田中 &lt;b&gt; 太郎", `id="l-l1" name="line"`, `id="l-l3"`, "自分のものは、自分では確認できません", "例システム &lt;i&gt;", "封印した緊急用のID", "新しい室課が次の回に", "一度も使われていません", "継続", "after=l6").
+	w.get("/recertify/r1").is(200).says("田中 &lt;b&gt; 太郎", `id="l-l1" name="line"`, `id="l-l3"`, "自分のものは、自分では確認できません", "例システム &lt;i&gt;", "封印した緊急用のID", "新しい室課が次の回に", "一度も使われていません", "継続", "after=l6", "（始まった後）").
 		keepsSilentOn(`id="l-l2"`, `id="l-l4"`)
 	if got := w.round.did[len(w.round.did)-1]; got != "sheet r1 /open/true/" {
 		t.Errorf("it asked for %s", got)
