@@ -20,7 +20,7 @@ func ofShared(err error) (Problem, bool) {
 	case errors.As(err, &no) && no.Reason == "unknown":
 		return Problem{Code: CodeNotFound, Detail: no.Says}, true
 	case errors.As(err, &no):
-		return Problem{Code: CodeForbidden, Detail: no.Says, Articles: no.Articles}, true
+		return Problem{Code: CodeForbidden, Detail: no.Says, Articles: no.Articles, Next: otherID(no.Reason)}, true
 	case errors.Is(err, shared.ErrNotFound):
 		return Problem{Code: CodeNotFound}, true
 	}

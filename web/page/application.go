@@ -110,6 +110,7 @@ func (h *house) appRules(r *web.Request, a people.AppSeen, served bool) []ruleLi
 	rules := []ruleLine{
 		{g.say("app.zone_alone"), r.Say(authz.ZoneName(pol, app.Zone)), ""},
 		{g.say("app.class"), className(r, app.Class), ""},
+		{g.say("app.environment"), environmentSays(g, app.Environment), ""},
 	}
 	if !served {
 		return rules
@@ -124,6 +125,17 @@ func (h *house) appRules(r *web.Request, a people.AppSeen, served bool) []ruleLi
 		rules = append(rules, ruleLine{g.say("app.host"), app.Host, ""})
 	}
 	return rules
+}
+
+// environmentSays is what a system is for, and to which IDs it opens (article 68-2).
+func environmentSays(g *tongue, e policy.Environment) string {
+	switch e.Effective() {
+	case policy.Development:
+		return g.say("app.environment_development")
+	case policy.EitherEnvironment:
+		return g.say("app.environment_either")
+	}
+	return g.say("app.environment_production")
 }
 
 // places are the networks there are, each with what the zones' rules say.
