@@ -83,6 +83,7 @@ func (h *house) counters(r *web.Request, step signin.Step, here string) []room {
 		{"recertify", g.say("recertify.title"), h.recertifies(r, step)}, {"live", g.say("live.title"), all}, {"findings", g.say("findings.title"), all},
 		{"lockdown", g.say("lock.title"), h.LockDown != nil && guards(r.Policy().PostsOf(step.Person.Groups))},
 		{"reports", g.say("reports.title"), len(h.readable(r, step)) > 0},
+		{"trail", g.say("trail.short"), h.Trail != nil && searches(r, step)},
 		{"sealed", g.say("sealed.title"), h.Sealed != nil && keeps(r.Policy(), r.Policy().PostsOf(step.Person.Groups))},
 	} {
 		if one.all || one.name == here {

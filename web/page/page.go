@@ -49,6 +49,7 @@ type Services struct {
 	Imports  Imports // nil: no personnel changes are carried out here
 	Shared   Shared
 	Reports  Reports // nil: there are none
+	Trail    Trail   // nil: it is not looked through on pages
 	// Recertify is where sections confirm what their people need. nil: they do not.
 	Recertify Recertify
 	// Projects are those that IDs are bound to. nil: there are none.
@@ -155,6 +156,9 @@ func Mount(srv *web.Server, s Services) {
 	}
 	if s.Reports != nil {
 		h.mountReports()
+	}
+	if s.Trail != nil {
+		h.mountTrail()
 	}
 	if s.Recertify != nil {
 		h.mountRecertify()

@@ -62,6 +62,7 @@ type world struct {
 	shelf   *shelf
 	imports *cabinet
 	project *bureau
+	trail   *ledger
 
 	permits *tollbooth
 }
@@ -213,7 +214,7 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, services: &services{}, clock: clock.NewFake(t0), policy: samplePolicy(), lang: "ja", office: &office{}, desk: &counter{}, permits: &tollbooth{}, alarm: &alarm{}, safe: &safe{}, closet: &closet{}, shelf: &shelf{}, imports: &cabinet{}, round: &roundtable{}, project: &bureau{}}
+	w := &world{t: t, services: &services{}, clock: clock.NewFake(t0), policy: samplePolicy(), lang: "ja", office: &office{}, desk: &counter{}, permits: &tollbooth{}, alarm: &alarm{}, safe: &safe{}, closet: &closet{}, shelf: &shelf{}, imports: &cabinet{}, trail: &ledger{}, round: &roundtable{}, project: &bureau{}}
 	w.enrolment = totp.Enrolment{
 		ID: "e1", Secret: secret.NewText([]byte("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")),
 		URI: secret.NewText([]byte("otpauth://totp/Rei:tanaka?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Rei")),
@@ -224,7 +225,7 @@ func newWorld(t testing.TB) *world {
 		PublicURL: public, Now: w.clock.Now, Policy: func() *policy.Policy { return w.policy },
 		Guard: w.services, LoopbackZone: policy.LGWAN, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
-	Mount(w.srv, Services{Steps: w.services, Presence: w.services, Factors: ways{w.services}, Account: w.services, Charter: w.services, Terminal: w.services, People: w.office, Desk: w.desk, Permits: w.permits, LockDown: w.alarm, Sealed: w.safe, Shared: w.closet, Reports: w.shelf, Imports: w.imports, Recertify: w.round, Projects: w.project, Drafts: ephemeral.NewMemory(w.clock.Now, 100)})
+	Mount(w.srv, Services{Steps: w.services, Presence: w.services, Factors: ways{w.services}, Account: w.services, Charter: w.services, Terminal: w.services, People: w.office, Desk: w.desk, Permits: w.permits, LockDown: w.alarm, Sealed: w.safe, Shared: w.closet, Reports: w.shelf, Imports: w.imports, Trail: w.trail, Recertify: w.round, Projects: w.project, Drafts: ephemeral.NewMemory(w.clock.Now, 100)})
 	return w
 }
 

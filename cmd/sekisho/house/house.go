@@ -324,7 +324,8 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	})
 	page.Mount(h.Web, page.Services{
 		Steps: in, Presence: in, Factors: h.Account, Account: h.Account, Charter: h.Statutes, People: h.People, Desk: counter, Permits: counter, LockDown: h.LockDown, Sealed: h.Sealed, Reports: h.Reports, Shared: h.SharedIDs, Imports: counter, Recertify: h.Recertify, Projects: h.Projects,
-		More: admits.more, Terminal: h.Signin, Welcome: h.Signin.Welcomes,
+		Trail: h.Inquiry,
+		More:  admits.more, Terminal: h.Signin, Welcome: h.Signin.Welcomes,
 		Drafts: h.Ephemeral,
 	})
 	h.Gate = gate.Mount(h.Web, gate.Services{
