@@ -156,7 +156,7 @@ func (d Evidence) Report(lang string) Report {
 		if n < 0 {
 			return ""
 		}
-		return int(n)
+		return Ref{strconv.FormatInt(n, 10), ToEntry, strconv.FormatInt(n, 10)}
 	}
 	for _, e := range d.Articles {
 		at, of := Ref{label(e.Article), ToArticle, string(e.Article)}, Filter{"article": string(e.Article)}
@@ -174,7 +174,7 @@ func (d Evidence) Report(lang string) Report {
 			samples.Rows = append(samples.Rows, []any{label(e.Article), Ref{strconv.FormatInt(s.Index, 10), ToEntry, strconv.FormatInt(s.Index, 10)}, s.Time, s.Actor, s.Action, s.Object, s.Outcome, s.Entry.Reason, s.Hash.String()})
 		}
 		for _, t := range e.Tallies {
-			entries.Rows = append(entries.Rows, []any{at, t.Action, Coded{outcomeWords[t.Outcome].In(lang), t.Outcome}, t.N, int(t.First), int(t.Last)})
+			entries.Rows = append(entries.Rows, []any{at, t.Action, Coded{outcomeWords[t.Outcome].In(lang), t.Outcome}, Sought{t.N, d.Period, t.Action, string(e.Article), t.Outcome}, number(t.First), number(t.Last)})
 		}
 	}
 	return Report{

@@ -18,6 +18,27 @@ type cellForm struct {
 	ID    string   `json:"id,omitempty"`
 	Says  string   `json:"s,omitempty"`
 	Count int      `json:"k,omitempty"`
+	// Of a Lead, and of a Sought.
+	Sheet  string      `json:"sheet,omitempty"`
+	In     *periodForm `json:"in,omitempty"`
+	Sought *Sought     `json:"sought,omitempty"`
+}
+
+// periodForm is a stretch of time in microseconds.
+type periodForm struct{ From, To int64 }
+
+func periodOf(p Period) *periodForm {
+	if p.IsZero() {
+		return nil
+	}
+	return &periodForm{store.Micros(p.From), store.Micros(p.To)}
+}
+
+func (f *periodForm) period() Period {
+	if f == nil {
+		return Period{}
+	}
+	return Period{store.FromMicros(f.From), store.FromMicros(f.To)}
 }
 
 func formOf(v any) (cellForm, error) {
@@ -39,6 +60,12 @@ func formOf(v any) (cellForm, error) {
 			of = Filter{}
 		}
 		return cellForm{Of: &of, Count: v.N}, nil
+	case Lead:
+		out, err := formOf(v.Figure)
+		out.Sheet, out.In = v.Sheet, periodOf(v.In)
+		return out, err
+	case Sought:
+		return cellForm{Sought: &v, Count: v.N}, nil
 	case Ref:
 		return cellForm{To: v.To, ID: v.ID, Says: v.Says}, nil
 	}
@@ -55,6 +82,10 @@ func (c cellForm) cell() any {
 		return store.FromMicros(*c.T)
 	case c.Code != nil:
 		return Coded{c.Says, *c.Code}
+	case c.Sought != nil:
+		return *c.Sought
+	case c.Of != nil && (c.Sheet != "" || c.In != nil):
+		return Lead{Figure{c.Count, *c.Of}, c.Sheet, c.In.period()}
 	case c.Of != nil:
 		return Figure{c.Count, *c.Of}
 	case c.To != "":

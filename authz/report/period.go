@@ -17,6 +17,22 @@ func (p Period) String() string {
 	return p.From.In(japan).Format("2006-01-02 15:04") + " – " + p.To.In(japan).Format("2006-01-02 15:04 JST")
 }
 
+// Query is the period as somebody would ask for it, so that ParsePeriod reads it back to
+// the microsecond: by days where it begins and ends with one.
+func (p Period) Query() (from, to string) {
+	write := func(t time.Time, last bool) string {
+		local := t.In(japan)
+		if local.Hour() != 0 || local.Minute() != 0 || local.Second() != 0 || local.Nanosecond() != 0 {
+			return t.UTC().Format(time.RFC3339Nano)
+		}
+		if last {
+			local = local.AddDate(0, 0, -1)
+		}
+		return local.Format(time.DateOnly)
+	}
+	return write(p.From, false), write(p.To, true)
+}
+
 // Of is what of a stretch of time lies in the period; false where nothing does.
 func (p Period) Of(from, until time.Time) (time.Duration, bool) {
 	if from.Before(p.From) {

@@ -92,7 +92,8 @@ func (u Use) within(at Period, now time.Time) time.Duration {
 // A Week is how long privilege was held in the seven days from a Monday in Japan.
 type Week struct {
 	Monday    time.Time
-	Uses      int // that were active in it
+	In        Period // what of it is in the report's period
+	Uses      int    // that were active in it
 	Emergency int
 	Held      time.Duration
 }
@@ -104,13 +105,14 @@ func weeksOf(uses []Use, at Period, now time.Time) []Week {
 	monday := time.Date(local.Year(), local.Month(), local.Day()-(int(local.Weekday())+6)%7, 0, 0, 0, 0, japan)
 	var out []Week
 	for ; monday.Before(at.To) && !monday.After(now); monday = monday.AddDate(0, 0, 7) {
-		w, whole := Week{Monday: monday}, Period{monday, monday.AddDate(0, 0, 7)}
+		whole := Period{monday, monday.AddDate(0, 0, 7)}
 		if whole.From.Before(at.From) {
 			whole.From = at.From
 		}
 		if whole.To.After(at.To) {
 			whole.To = at.To
 		}
+		w := Week{Monday: monday, In: Period{whole.From.UTC(), whole.To.UTC()}}
 		for _, u := range uses {
 			if d := u.within(whole, now); !u.StartedAt.IsZero() && d > 0 {
 				w.Uses++
@@ -329,8 +331,16 @@ func (d Privilege) Report(lang string) Report {
 	weeks := Sheet{ID: "weeks", Name: policy.Words{JA: "週ごとの貸出時間", EN: "Hours lent each week"}, Bar: 1, Columns: []Column{
 		column("week", "週の始まり（月曜）", "week from Monday"), column("hours", "時間", "hours"), column("uses", "件数", "uses"), column("emergency", "緊急", "emergency"),
 	}}
+	// What was held in a week is what the report of that week says was held in it.
+	held := func(n int, w Week, emergency string) Lead {
+		of := Filter{"held": "yes"}
+		if emergency != "" {
+			of["emergency"] = emergency
+		}
+		return Lead{Figure: Figure{n, of}, In: w.In}
+	}
 	for _, w := range d.Weeks {
-		weeks.Rows = append(weeks.Rows, []any{w.Monday.In(japan).Format(time.DateOnly), hours(w.Held), w.Uses, w.Emergency})
+		weeks.Rows = append(weeks.Rows, []any{w.Monday.In(japan).Format(time.DateOnly), hours(w.Held), held(w.Uses, w, ""), held(w.Emergency, w, "yes")})
 	}
 	sum := func(id string, name policy.Words, key, ja, en string, all []Sum, says func(string) string) Sheet {
 		s := Sheet{ID: id, Name: name, Bar: 1, Columns: []Column{
@@ -369,12 +379,16 @@ func (d Privilege) Report(lang string) Report {
 		column("state", "状態", "state"), column("emergency", "緊急", "emergency"), column("reason", "理由", "reason"), column("asked_at", "申請した日時", "asked for"),
 		column("started_at", "始まり", "began"), column("ended_at", "終わり", "ended"), column("minutes", "分", "minutes"), column("decided_by", "承認した人", "decided by"),
 		column("owed", "記録の未提出", "record owed"), column("record", "作業記録", "work record"), column("record_due", "記録の期限", "record due"),
-		column("extensions", "延長（分、判断した人）", "more time (minutes, decided by)"),
+		column("extensions", "延長（分、判断した人）", "more time (minutes, decided by)"), column("held", "期間内の利用", "held in the period"),
 	}}
 	for _, u := range d.Uses {
 		emergency, owed := Coded{yesNo[u.Emergency].In(lang), "no"}, Coded{"", "no"}
 		if u.Emergency {
 			emergency.Code = "yes"
+		}
+		within := Coded{"", "no"}
+		if u.Held > 0 {
+			within = Coded{yesNo[true].In(lang), "yes"}
 		}
 		record := recordOf(u.Lease, d.AsOf)
 		if record == RecordOwed || record == RecordOverdue {
@@ -388,7 +402,7 @@ func (d Privilege) Report(lang string) Report {
 		entries.Rows = append(entries.Rows, []any{
 			Ref{short(u.ID), ToLease, u.ID}, u.By.Login, u.By.Name, Coded{sectionName(d.policy, u.By.Section, lang), u.By.Section}, Coded{nameOf(u.Lease.Privilege), u.Lease.Privilege},
 			Coded{leaseWords[state].In(lang), string(state)}, emergency, u.Reason, u.AskedAt, u.StartedAt, u.Until, int(u.Held.Minutes()), said(u.Decisions),
-			owed, Coded{recordWords[record].In(lang), string(record)}, due, u.more(),
+			owed, Coded{recordWords[record].In(lang), string(record)}, due, u.more(), within,
 		})
 	}
 	return Report{
@@ -402,141 +416,3 @@ func (d Privilege) Report(lang string) Report {
 
 // short is as much of an id as a person compares.
 func short(id string) string { return id[:min(len(id), 8)] }
-
-// PrivilegeAnswer is the report for programs.
-type PrivilegeAnswer struct {
-	AsOf       *time.Time       `json:"as_of"`
-	From       *time.Time       `json:"from"`
-	To         *time.Time       `json:"to"`
-	Weeks      []WeekAnswer     `json:"weeks"`
-	Privileges []SumAnswer      `json:"privileges"`
-	Sections   []SumAnswer      `json:"sections"`
-	Standing   []StandingAnswer `json:"standing"`
-	Cut        bool             `json:"findings_cut"` // there are more findings of such privilege
-	Items      []UseAnswer      `json:"items"`        // the newest first
-	Next       *string          `json:"next"`         // give it as after= for the rest; null at the end
-}
-
-// A WeekAnswer is one week's.
-type WeekAnswer struct {
-	Monday    string `json:"monday"` // the day in Japan
-	Seconds   int64  `json:"seconds"`
-	Uses      int    `json:"uses"`
-	Emergency int    `json:"emergency"`
-}
-
-// A SumAnswer is one privilege's or section's.
-type SumAnswer struct {
-	ID        string `json:"id"`
-	Name      string `json:"name"`
-	Seconds   int64  `json:"seconds"`
-	Asked     int    `json:"asked"`
-	Used      int    `json:"used"`
-	Active    int    `json:"active"`
-	Emergency int    `json:"emergency"`
-	Denied    int    `json:"denied"`
-	Owed      int    `json:"records_owed"`
-}
-
-// A StandingAnswer is privilege that somebody had without a lease.
-type StandingAnswer struct {
-	Login     string     `json:"login"`
-	Subject   string     `json:"subject"` // DN
-	Section   string     `json:"section"`
-	Privilege string     `json:"privilege"`
-	Place     string     `json:"place"` // DN
-	FoundAt   *time.Time `json:"found_at"`
-	RemovedAt *time.Time `json:"removed_at"`
-	ClosedAt  *time.Time `json:"closed_at"` // null: it is still so
-}
-
-// A UseAnswer is one lease.
-type UseAnswer struct {
-	ID        string           `json:"id"`
-	Privilege string           `json:"privilege"`
-	Login     string           `json:"login"`
-	Name      string           `json:"name"`
-	Section   string           `json:"section"`
-	Reason    string           `json:"reason"`
-	State     string           `json:"state"`
-	Emergency bool             `json:"emergency"`
-	AskedAt   *time.Time       `json:"asked_at"`
-	StartedAt *time.Time       `json:"started_at"`
-	EndedAt   *time.Time       `json:"ended_at"` // or when it ends by itself; null: it was never active
-	Seconds   int64            `json:"seconds"`  // active within the period
-	Decisions []DecisionAnswer `json:"decisions"`
-	More      []MoreAnswer     `json:"extensions"` // more time that was asked for
-	Record    string           `json:"record"`     // none, owed, overdue, written or countersigned
-	RecordDue *time.Time       `json:"record_due"`
-}
-
-// A MoreAnswer is more time that somebody asked for.
-type MoreAnswer struct {
-	AskedAt   *time.Time       `json:"asked_at"`
-	Minutes   int              `json:"minutes"`
-	Reason    string           `json:"reason"`
-	State     string           `json:"state"` // pending, approved, denied, cancelled or lapsed
-	Decisions []DecisionAnswer `json:"decisions"`
-}
-
-// A DecisionAnswer is one person's word.
-type DecisionAnswer struct {
-	By       string     `json:"by"`
-	Post     string     `json:"post"`
-	How      string     `json:"how"`
-	Approved bool       `json:"approved"`
-	At       *time.Time `json:"at"`
-}
-
-func decisionsOf(made []approval.Decision) []DecisionAnswer {
-	out := []DecisionAnswer{}
-	for _, m := range made {
-		out = append(out, DecisionAnswer{m.By.Login, string(m.Post), string(m.How), m.Yes, stamp(m.At)})
-	}
-	return out
-}
-
-func seconds(d time.Duration) int64 { return int64(d / time.Second) }
-
-// Answer is the report for programs.
-func (d Privilege) Answer(after string, most int) any {
-	out := PrivilegeAnswer{
-		AsOf: stamp(d.AsOf), From: stamp(d.Period.From), To: stamp(d.Period.To), Cut: d.Cut,
-		Weeks: []WeekAnswer{}, Privileges: []SumAnswer{}, Sections: []SumAnswer{}, Standing: []StandingAnswer{}, Items: []UseAnswer{},
-	}
-	for _, w := range d.Weeks {
-		out.Weeks = append(out.Weeks, WeekAnswer{w.Monday.In(japan).Format(time.DateOnly), seconds(w.Held), w.Uses, w.Emergency})
-	}
-	sum := func(s Sum, name string) SumAnswer {
-		return SumAnswer{s.ID, name, seconds(s.Held), s.Asked, s.Used, s.Living, s.Emergency, s.Denied, s.Owed}
-	}
-	for _, s := range d.Kinds {
-		v, _ := d.policy.Privilege(s.ID)
-		out.Privileges = append(out.Privileges, sum(s, v.Name.JA))
-	}
-	for _, s := range d.Sections {
-		out.Sections = append(out.Sections, sum(s, sectionName(d.policy, s.ID, "ja")))
-	}
-	for _, s := range d.Standing {
-		out.Standing = append(out.Standing, StandingAnswer{s.Login, s.Subject, s.Section, s.Finding.Privilege, s.Place, stamp(s.FoundAt), stamp(s.RemovedAt), stamp(s.ClosedAt)})
-	}
-	some, next := page(d.Uses, after, most, func(u Use) string { return u.ID })
-	out.Next = next
-	for _, u := range some {
-		due, _ := u.Owed(d.AsOf)
-		more := []MoreAnswer{}
-		for _, e := range u.More {
-			more = append(more, MoreAnswer{stamp(e.AskedAt), e.minutes(), e.Reason, string(e.State(d.AsOf)), decisionsOf(e.Decisions)})
-		}
-		out.Items = append(out.Items, UseAnswer{
-			u.ID, u.Lease.Privilege, u.By.Login, u.By.Name, u.By.Section, u.Reason, string(u.State(d.AsOf)), u.Emergency, stamp(u.AskedAt), stamp(u.StartedAt), stamp(u.Until),
-			seconds(u.Held), decisionsOf(u.Decisions), more, string(recordOf(u.Lease, d.AsOf)), stamp(due),
-		})
-	}
-	return out
-}
-
-// Has reports whether an entry is in it.
-func (d Privilege) Has(id string) bool {
-	return has(d.Uses, id, func(u Use) string { return u.ID })
-}

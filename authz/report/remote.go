@@ -195,13 +195,13 @@ func (d Remote) Report(lang string) Report {
 			return Figure{n, of}
 		}
 		sections.Rows = append(sections.Rows, []any{
-			section(s.Section), f(s.Permits), f(s.Live, "state", string(permit.Approved)), f(s.Pending, "state", string(permit.Pending)), f(s.Over, "over", "yes"), f(s.Never, "never_used", "yes"), s.Visit,
+			section(s.Section), f(s.Permits), f(s.Live, "state", string(permit.Approved)), f(s.Pending, "state", string(permit.Pending)), f(s.Over, "over", "yes"), f(s.Never, "never_used", "yes"), Lead{Figure: f(s.Visit), Sheet: "sessions"},
 		})
 	}
 	holders := Sheet{ID: "holders", Name: policy.Words{JA: "だれがいつまで", EN: "Who may come until when"}, Bar: -1, From: 2, Until: 3, Columns: []Column{
 		column("login", "許可を受けた人", "holder"), column("section", "室課", "section"), column("starts_at", "始まり", "from"), column("ends_at", "終わり", "until"), column("permit", "許可", "permit"),
 	}}
-	visits := Sheet{ID: "sessions", Name: policy.Words{JA: "外部からの接続の記録", EN: "Sessions from outside"}, Bar: -1, Columns: []Column{
+	visits := Sheet{ID: "sessions", Lists: true, Name: policy.Words{JA: "外部からの接続の記録", EN: "Sessions from outside"}, Bar: -1, Columns: []Column{
 		column("login", "ログイン名", "login"), column("name", "氏名", "name"), column("section", "室課", "section"), column("address", "接続元", "from"), column("gear", "機器", "gear"),
 		column("terminal", "端末機", "terminal"), column("started_at", "始まり", "began"), column("last_used_at", "最後の利用", "last used"), column("ended_at", "終わり", "ended"),
 	}}

@@ -31,6 +31,22 @@ type Figure struct {
 	Of Filter
 }
 
+// A Lead is a figure whose entries are elsewhere than among the last of the same report:
+// on another sheet of it, by its id, or in the same report of another time.
+type Lead struct {
+	Figure
+	Sheet string
+	In    Period
+}
+
+// A Sought counts sealed entries of the trail: those that a search for this finds, which
+// only grow where the time goes on.
+type Sought struct {
+	N                        int
+	In                       Period
+	Action, Article, Outcome string
+}
+
 // A Place is where something has a page of its own.
 type Place string
 
@@ -53,13 +69,16 @@ type Ref struct {
 // A Filter finds rows: each of its columns, by key, has the code that it says.
 type Filter map[string]string
 
-// A Sheet is a table. A cell is a string, an int, a float64, a Coded, a Figure, a Ref or
-// a time.Time, whose zero is an empty cell.
+// A Sheet is a table. A cell is a string, an int, a float64, a Coded, a Figure, a Lead, a
+// Sought, a Ref or a time.Time, whose zero is an empty cell.
 type Sheet struct {
 	ID      string
 	Name    policy.Words
 	Columns []Column
 	Rows    [][]any
+	// Lists says that its rows are a list too, and not figures: where entries are found
+	// by something that it has a column for, it shows what that finds of it.
+	Lists bool
 	// Bar is the column whose numbers are drawn as bars; -1 for none.
 	Bar int
 	// From and Until are the columns of a stretch of time that is drawn; -1 for none.
@@ -69,6 +88,16 @@ type Sheet struct {
 
 // Stretches reports whether the rows are stretches of time.
 func (s Sheet) Stretches() bool { return s.Until > s.From }
+
+// Has reports whether a sheet has every column that a filter asks about.
+func (s Sheet) Has(f Filter) bool {
+	for key := range f {
+		if !slices.ContainsFunc(s.Columns, func(c Column) bool { return c.Key == key }) {
+			return false
+		}
+	}
+	return true
+}
 
 // Where is the sheet with the rows that a filter finds. A column that it does not have
 // finds none.
@@ -214,6 +243,10 @@ func Text(v any) string {
 		return v.Says
 	case Figure:
 		return strconv.Itoa(v.N)
+	case Lead:
+		return strconv.Itoa(v.N)
+	case Sought:
+		return strconv.Itoa(v.N)
 	case int:
 		return strconv.Itoa(v)
 	case float64:
@@ -286,7 +319,7 @@ func (r Report) WriteHTML(to io.Writer, lang string) error {
 			for i, v := range row {
 				cells[i].Text = Text(v)
 				switch v.(type) {
-				case int, float64, Figure:
+				case int, float64, Figure, Lead, Sought:
 					cells[i].Number = true
 				}
 				if i == s.Bar {
@@ -304,6 +337,10 @@ func (r Report) WriteHTML(to io.Writer, lang string) error {
 func Number(v any) float64 {
 	switch v := v.(type) {
 	case Figure:
+		return float64(v.N)
+	case Lead:
+		return float64(v.N)
+	case Sought:
 		return float64(v.N)
 	case int:
 		return float64(v)

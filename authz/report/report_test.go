@@ -13,6 +13,7 @@ import (
 	"sekisho/authz/lifecycle"
 	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/policy/audit"
 )
 
 var t0 = time.Date(2026, 4, 1, 3, 0, 0, 0, time.UTC)
@@ -229,5 +230,87 @@ func TestKeptAnswer(t *testing.T) {
 		if a := d.Answer(after, 0).(KeptAnswer); len(a.Items) != want || a.Items == nil {
 			t.Errorf("after %q: %d entries", after, len(a.Items))
 		}
+	}
+}
+
+// TestPeriodIsAskedForAgain: what a link says of a period is read back as that period.
+func TestPeriodIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	day := func(text string) time.Time { at, _, _ := parseTime(text); return at }
+	for _, tt := range []struct {
+		p        Period
+		from, to string
+	}{
+		{Period{day("2026-03-02"), day("2026-03-09")}, "2026-03-02", "2026-03-08"},
+		{Period{day("2026-03-02"), t0}, "2026-03-02", t0.Format(time.RFC3339)},
+		{Period{t0.Add(time.Microsecond), t0.Add(time.Hour)}, t0.Add(time.Microsecond).Format(time.RFC3339Nano), t0.Add(time.Hour).Format(time.RFC3339)},
+	} {
+		from, to := tt.p.Query()
+		if from != tt.from || to != tt.to {
+			t.Errorf("%v is asked for from %s to %s, want %s and %s", tt.p, from, to, tt.from, tt.to)
+		}
+		if got, err := ParsePeriod(from, to, t0); err != nil || !got.From.Equal(tt.p.From) || !got.To.Equal(tt.p.To) {
+			t.Errorf("%s to %s is read as %v, %v", from, to, got, err)
+		}
+	}
+}
+
+// TestLeadsAreTrue: where a figure leads, there are as many entries as it says: uses of a
+// week in the report of that week, sessions of a section on their sheet, and entries of
+// the trail in a search.
+func TestLeadsAreTrue(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).filled()
+	seen := map[string]int{}
+	follow := func(v any) {
+		switch v := v.(type) {
+		case Lead:
+			name, at := OfRemote, Period{}
+			if !v.In.IsZero() {
+				from, to := v.In.Query()
+				var err error
+				at, err = ParsePeriod(from, to, t0)
+				w.must(err)
+				name = OfPrivilege
+			} else {
+				var err error
+				at, err = ParsePeriod("", "", t0)
+				w.must(err)
+			}
+			d, err := w.Make(t.Context(), name, at, Everything)
+			w.must(err)
+			r := d.Report("ja")
+			s := r.Entries()
+			for _, one := range r.Sheets {
+				if one.ID == v.Sheet {
+					s = one
+				}
+			}
+			if n := len(s.Where(v.Of).Rows); !s.Has(v.Of) || n != v.N {
+				t.Errorf("%+v leads to %d rows", v, n)
+			}
+			seen[string(name)] += v.N
+		case Sought:
+			found, err := w.Trail.Search(t.Context(), audit.Filter{From: v.In.From, To: v.In.To, Action: v.Action, Article: v.Article, Outcome: v.Outcome})
+			w.must(err)
+			if len(found) != v.N {
+				t.Errorf("%+v leads to %d entries", v, len(found))
+			}
+			seen["trail"] += v.N
+		}
+	}
+	for _, name := range []Name{OfPrivilege, OfRemote, OfEvidence} {
+		for _, s := range w.make(name, Everything).Report("ja").Sheets {
+			for _, row := range s.Rows {
+				for _, cell := range row {
+					follow(cell)
+				}
+			}
+		}
+	}
+	// l1, l2 and what is held across the period's beginning, which is an emergency once;
+	// two sessions; eleven entries under two articles.
+	if seen["privilege"] < 4 || seen["remote"] != 2 || seen["trail"] != 22 {
+		t.Errorf("followed %v", seen)
 	}
 }

@@ -155,8 +155,8 @@ func cell(w *bufio.Writer, column, row, style int, v any) {
 	switch v := v.(type) {
 	case nil:
 		return
-	case Figure:
-		number = strconv.Itoa(v.N)
+	case Figure, Lead, Sought:
+		number = Text(v)
 	case int:
 		number = strconv.Itoa(v)
 	case int64:

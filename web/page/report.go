@@ -11,6 +11,7 @@ import (
 
 	"sekisho/authn"
 	"sekisho/authn/signin"
+	"sekisho/authz/inquiry"
 	"sekisho/authz/report"
 	"sekisho/policy"
 	"sekisho/web"
@@ -58,9 +59,9 @@ type reportFile struct{ Path, Name string }
 
 type reportSheet struct {
 	ID, Name string
-	Entries  bool
-	Count    int // rows, also those that are not shown
-	Left     int // rows that are not shown
+	Entries  bool // it is a list, of which is said how long it is
+	Count    int  // rows, also those that are not shown
+	Left     int  // rows that are not shown
 	Columns  []string
 	Rows     [][]reportCell
 	Axis     []string // of stretches of time
@@ -155,6 +156,9 @@ func (h *house) fillReport(r *web.Request, p *reportPage, rep report.Report, fil
 	if p.Period && p.To == "" {
 		p.To = rep.Period.To.Add(-time.Microsecond).In(japan).Format(time.DateOnly)
 	}
+	// A link may name a moment, which a field for days does not show.
+	p.From, _, _ = typedMoment(p.From, "")
+	p.To, _, _ = typedMoment(p.To, "")
 	for _, n := range rep.Notes {
 		p.Notes = append(p.Notes, r.Say(n))
 	}
@@ -164,6 +168,9 @@ func (h *house) fillReport(r *web.Request, p *reportPage, rep report.Report, fil
 	p.Choices = choicesOf(r, rep.Entries(), filter)
 	from, _ := strconv.Atoi(q.Get("after"))
 	for i, s := range rep.Sheets {
+		if s.Lists && s.Has(filter) {
+			s = s.Where(filter)
+		}
 		if len(s.Rows) == 0 && i < len(rep.Sheets)-1 {
 			continue
 		}
@@ -184,6 +191,7 @@ func (h *house) fillReport(r *web.Request, p *reportPage, rep report.Report, fil
 			one.Count, one.Left = len(s.Rows), max(0, len(s.Rows)-figuresShown)
 			s.Rows = s.Rows[:len(s.Rows)-one.Left]
 		}
+		one.Entries = one.Entries || s.Lists
 		h.fillSheet(r, p, &one, s)
 		p.Sheets = append(p.Sheets, one)
 	}
@@ -255,6 +263,17 @@ func (h *house) fillSheet(r *web.Request, p *reportPage, out *reportSheet, s rep
 				if v.N > 0 {
 					cells[i].Path = leadsTo(p.Path, r.URL.Query(), v.Of)
 				}
+			case report.Lead:
+				cells[i].Number = true
+				// What another time's report says now is not what a kept one said then.
+				if v.N > 0 && (v.In.IsZero() || !p.Kept) {
+					cells[i].Path = leadsElsewhere(p.Path, r.URL.Query(), v)
+				}
+			case report.Sought:
+				cells[i].Number = true
+				if v.N > 0 && p.Searches {
+					cells[i].Path = soughtAt(v)
+				}
 			case int, float64:
 				cells[i].Number = true
 			case report.Ref:
@@ -291,13 +310,30 @@ func leadsTo(path string, q url.Values, of report.Filter) string {
 	return path + "?" + out.Encode() + "#entries"
 }
 
+// leadsElsewhere is where the entries of a figure are that are on another sheet, or in the
+// report of another time.
+func leadsElsewhere(path string, q url.Values, v report.Lead) string {
+	if !v.In.IsZero() {
+		from, to := v.In.Query()
+		q = url.Values{"from": {from}, "to": {to}}
+	}
+	path = leadsTo(path, q, v.Of)
+	if v.Sheet != "" {
+		path = strings.TrimSuffix(path, "#entries") + "#" + v.Sheet
+	}
+	return path
+}
+
+// soughtAt is where the entries of the trail are found that a figure counts.
+func soughtAt(v report.Sought) string {
+	from, to := v.In.Query()
+	return "/trail?" + url.Values{"from": {from}, "to": {to}, "action": {v.Action}, "article": {v.Article}, "outcome": {v.Outcome}}.Encode()
+}
+
 // searches reports whether the reader may search the trail. It chooses doors, and the
 // door asks again.
 func searches(r *web.Request, step signin.Step) bool {
-	return slices.ContainsFunc(r.Policy().PostsOf(step.Person.Groups), func(id policy.PostID) bool {
-		post, ok := r.Policy().Post(id)
-		return ok && post.Audits
-	})
+	return inquiry.May(r.Policy(), r.Policy().PostsOf(step.Person.Groups)) == nil
 }
 
 // placeOf is the page of something that a report, at a path, names.
@@ -312,11 +348,7 @@ func placeOf(v report.Ref, path string, q url.Values) string {
 	case report.ToArticle:
 		return leadsTo(path, q, report.Filter{"article": v.ID})
 	case report.ToEntry:
-		n, err := strconv.ParseInt(v.ID, 10, 64)
-		if err != nil {
-			return ""
-		}
-		return "/api/v1/audit?limit=1&after=" + strconv.FormatInt(n+1, 10)
+		return "/trail/" + url.PathEscape(v.ID)
 	}
 	return ""
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -173,7 +174,7 @@ func TestEvidenceLeads(t *testing.T) {
 	entries := &w.shelf.rep.Sheets[3]
 	entries.Columns = []report.Column{{Key: "article", Says: policy.Words{JA: "条", EN: "article"}}, {Key: "index", Says: policy.Words{JA: "番号", EN: "number"}}}
 	entries.Rows = [][]any{{report.Ref{Says: "第62条", To: report.ToArticle, ID: "62"}, report.Ref{Says: "7", To: report.ToEntry, ID: "7"}}}
-	const trail = `href="/api/v1/audit?limit=1&amp;after=8"`
+	const trail = `href="/trail/7"`
 	for _, path := range []string{"/reports/evidence", "/kept-reports/k1"} {
 		w.signedIn("auditor")
 		body := w.get(path).is(200).body
@@ -183,10 +184,40 @@ func TestEvidenceLeads(t *testing.T) {
 			}
 		}
 		w.signedIn("cio")
-		if body := w.get(path).is(200).body; strings.Contains(body, "/api/v1/audit") || !strings.Contains(body, `>7`) {
+		if body := w.get(path).is(200).body; strings.Contains(body, `href="/trail`) || !strings.Contains(body, `>7`) {
 			t.Errorf("%s leads the CIO to where they are refused", path)
 		}
 	}
+}
+
+// TestFiguresLeadToTheTrail: a figure that counts entries leads to the search that finds
+// them, for who may search; one of a week leads to the report of that week, but from a
+// report that is kept as it was; one of another list leads there, narrowed.
+func TestFiguresLeadToTheTrail(t *testing.T) {
+	w := atShelf(newWorld(t))
+	in := report.Period{From: time.Date(2026, 3, 1, 15, 0, 0, 0, time.UTC), To: t0}
+	figures := &w.shelf.rep.Sheets[0]
+	figures.Columns = append(figures.Columns, report.Column{Key: "n"}, report.Column{Key: "uses"}, report.Column{Key: "sessions"})
+	figures.Rows = [][]any{{
+		report.Coded{Says: "課", Code: "joho"}, 1.0, report.Figure{}, report.Sought{N: 12, In: in, Action: "sign_in.password", Article: "62-1", Outcome: "refused"},
+		report.Lead{Figure: report.Figure{N: 34, Of: report.Filter{"held": "yes"}}, In: in}, report.Lead{Figure: report.Figure{N: 56, Of: report.Filter{"section": "joho"}}, Sheet: "sessions"},
+	}}
+	visits := report.Sheet{ID: "sessions", Lists: true, Bar: -1, Name: policy.Words{JA: "接続"}, Columns: []report.Column{{Key: "login"}, {Key: "section"}}, Rows: [][]any{
+		{"here", report.Coded{Says: "課", Code: "joho"}}, {"elsewhere", report.Coded{Says: "他課", Code: "jinji"}},
+	}}
+	w.shelf.rep.Sheets = slices.Insert(w.shelf.rep.Sheets, 1, visits)
+	const (
+		trail = `href="/trail?action=sign_in.password&amp;article=62-1&amp;from=2026-03-02&amp;outcome=refused&amp;to=2026-04-01T00%3A05%3A00Z"`
+		week  = `href="/reports/privilege?from=2026-03-02&amp;held=yes&amp;to=2026-04-01T00%3A05%3A00Z#entries"`
+	)
+	w.get("/reports/privilege?from=2026-03-01").is(200).says(trail, week, `href="/reports/privilege?from=2026-03-01&amp;section=joho#sessions"`, ">here<", ">elsewhere<")
+	w.get("/reports/privilege?section=joho").is(200).says(">here<").keepsSilentOn(">elsewhere<")
+	w.get("/reports/privilege?state=denied").is(200).says(">elsewhere<") // it has no such column
+	w.get("/kept-reports/k1").is(200).says(trail, `href="/kept-reports/k1?section=joho#sessions"`, ">34").keepsSilentOn("held=yes")
+	// A moment that a link names is a day in the form, which asks for it again.
+	w.get("/reports/privilege?from=2026-03-01T15%3A00%3A00Z").is(200).says(`name="from" type="date" value="2026-03-02"`)
+	w.signedIn("cio")
+	w.get("/reports/privilege").is(200).says(week, ">12").keepsSilentOn(`href="/trail`)
 }
 
 func TestReportFiles(t *testing.T) {

@@ -163,7 +163,7 @@ func TestTrailSaysWhatIsWrong(t *testing.T) {
 		for _, lang := range languages {
 			w := atTrail(newWorld(t))
 			w.lang = lang
-			a := w.get("/trail?" + query).is(422).says(`href="#`+field+`"`, `id="`+field+`-wrong-0"`).keepsSilentOn("<b>", "lease.<wbr>activated")
+			a := w.get("/trail?"+query).is(422).says(`href="#`+field+`"`, `id="`+field+`-wrong-0"`).keepsSilentOn("<b>", "lease.<wbr>activated")
 			if len(w.trail.asked) > 0 {
 				t.Errorf("%s is asked: %+v", query, w.trail.asked)
 			}
