@@ -2,8 +2,6 @@ package inquiry
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,7 +97,7 @@ func ends() map[string][]string {
 }
 
 // TestEveryActionHasWords: whatever the house enters on the trail, people can read, in both
-// languages; and there are no words for what nobody does.
+// languages.
 func TestEveryActionHasWords(t *testing.T) {
 	t.Parallel()
 	grown, known := ends(), map[string]bool{}
@@ -122,11 +120,6 @@ func TestEveryActionHasWords(t *testing.T) {
 	}
 	if len(known) < 200 {
 		t.Errorf("only %d actions were found: the test no longer sees them", len(known))
-	}
-	for _, action := range slices.Sorted(maps.Keys(acts)) {
-		if !known[action] {
-			t.Errorf("nothing enters %s any more", action)
-		}
 	}
 	said := map[string]string{}
 	seen := 0

@@ -8,7 +8,8 @@ import (
 	"sekisho/policy"
 )
 
-// Words are what an act is called by people; "" in both languages where nobody has
+// Words are what an act is called by people, also one of a former version that nobody does
+// any more, for the trail is kept for years; "" in both languages where nobody has
 // given it words, and its code must do. Whether it went well is the outcome's to say.
 func Words(action string) policy.Words { return acts[action] }
 
@@ -61,6 +62,7 @@ var nouns = map[string]policy.Words{
 	"permit":         {JA: "許可", EN: "Permit"},
 	"person":         {JA: "人とID", EN: "Person"},
 	"policy":         {JA: "方針", EN: "Policy"},
+	"project":        {JA: "案件", EN: "Project"},
 	"recertify":      {JA: "棚卸し", EN: "Recertification"},
 	"recovery":       {JA: "回復コード", EN: "Recovery code"},
 	"remote":         {JA: "機器を通る外部からの接続", EN: "Access from outside through gear"},
@@ -220,6 +222,23 @@ var acts = map[string]policy.Words{
 	"policy.exported":               {JA: "方針を書き出した", EN: "Exported the policy"},
 	"policy.installed":              {JA: "最初の方針を入れた", EN: "Installed the first policy"},
 	"policy.proposed":               {JA: "方針の変更を提案した", EN: "Proposed a policy"},
+	"project.bound":                 {JA: "IDを案件に結び付けた", EN: "Bound an ID to a project"},
+	"project.completed":             {JA: "案件を完了とした", EN: "A project was completed"},
+	"project.end_failed":            {JA: "案件のIDの終わりの日を定められなかった", EN: "The end of a project's ID could not be set"},
+	"project.end_set":               {JA: "案件のIDの終わりの日を定めた", EN: "Set the end of a project's ID"},
+	"project.ended":                 {JA: "案件の期間が終わった", EN: "A project's time is over"},
+	"project.extended":              {JA: "案件の期間を延ばした", EN: "A project was extended"},
+	"project.id_closed":             {JA: "終わった案件のIDを閉じた", EN: "Closed the ID of a project that is over"},
+	"project.id_held":               {JA: "案件のIDを閉じるのを控えた", EN: "Held back from closing a project's ID"},
+	"project.refused":               {JA: "案件の操作を拒否した", EN: "An act on a project was refused"},
+	"project.registered":            {JA: "案件を登録した", EN: "Registered a project"},
+	"project.released":              {JA: "IDを案件から外した", EN: "Released an ID from a project"},
+	"project.shortened":             {JA: "案件の期間を縮めた", EN: "A project was shortened"},
+	"project.void":                  {JA: "案件についての申請が無効になった", EN: "A request about a project became void"},
+	"project.warned":                {JA: "案件の終わりが近いことを知らせた", EN: "Warned that a project ends soon"},
+	"recertify.agreed":              {JA: "多くを終わらせることに二人目が同意した", EN: "A second person agreed to ending much"},
+	"recertify.asked":               {JA: "多くを終わらせる前に二人目に求めた", EN: "Asked a second person before ending much"},
+	"recertify.returned":            {JA: "終わらせる判断を差し戻した", EN: "A line was given back to whoever reviews"},
 	"recertify.closed":              {JA: "棚卸しを終えた", EN: "A recertification closed"},
 	"recertify.confirmed":           {JA: "必要だと確認した", EN: "Confirmed that something is needed"},
 	"recertify.decided":             {JA: "止めた棚卸しの扱いが決まった", EN: "It was decided how a halted recertification goes on"},
