@@ -21,7 +21,11 @@ func ofPermit(err error) (Problem, bool) {
 	switch {
 	case errors.As(err, &way):
 		v := authz.Verdict{Reason: authz.Reason(way.Reason), Ask: authz.PermitKind(way.Ask)}
-		return Problem{Code: CodeForbidden, Detail: way.Says, Articles: way.Articles, Next: Next{Next: v.Next(&policy.Policy{}, policy.Application{})}}, true
+		p := Problem{Code: CodeForbidden, Detail: way.Says, Articles: way.Articles, Next: Next{Next: v.Next(&policy.Policy{}, policy.Application{})}}
+		if v.Reason == authz.ProjectOver { // who has another ID signs in with that
+			p.Title, p.Next.URL = policy.Words{JA: "このIDの案件は終わりました", EN: "The project of this ID is over"}, "/signin"
+		}
+		return p, true
 	case errors.As(err, &bad):
 		p := Problem{Code: CodeInvalid, Articles: bad.Articles}
 		for _, f := range bad.Faults {

@@ -224,6 +224,7 @@ type Card struct {
 	StepUp    *account.StepUp
 	Permit    string         // that it asks for; "" where it is about something else
 	Import    string         // of personnel changes that it is about; "" likewise
+	Project   string         // that it is about; "" likewise
 	Confirms  []Confirmation // what a yes confirms
 	Term      policy.Words   // from when until when; empty where Lasts says it
 }

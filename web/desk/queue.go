@@ -12,6 +12,7 @@ import (
 	"sekisho/authz/grant"
 	"sekisho/authz/permit"
 	"sekisho/authz/personnel"
+	"sekisho/authz/project"
 	"sekisho/policy"
 )
 
@@ -153,6 +154,9 @@ func (d *Desk) card(ctx context.Context, r reader, id string) (Card, error) {
 		}
 		if c.Kind == personnel.Carry || c.Kind == personnel.Undo {
 			out.Import = c.Subject
+		}
+		if c.Kind == project.Widening {
+			out.Project = c.Subject
 		}
 		for _, p := range c.Last {
 			out.Uses = append(out.Uses, Use{ID: p.ID, At: p.At, Reason: p.Reason, State: State(p.State)})

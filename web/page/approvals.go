@@ -11,6 +11,7 @@ import (
 
 	"sekisho/authn"
 	"sekisho/authn/signin"
+	"sekisho/authz/project"
 	"sekisho/policy"
 	"sekisho/web"
 	"sekisho/web/desk"
@@ -53,6 +54,7 @@ type matterCard struct {
 	Comment        string
 	Permit         string // the page of what is asked for
 	Import         string // the page of the personnel changes it is about
+	Project        string // the page of the project it is about
 	Term           string // from when until when
 	Confirms       []choice
 	Together       bool // it may be decided with others
@@ -333,6 +335,9 @@ func (h *house) matterCard(r *web.Request, c desk.Card, back string) matterCard 
 	if c.Import != "" {
 		m.Import = "/imports/" + url.PathEscape(c.Import)
 	}
+	if c.Project != "" && h.Projects != nil {
+		m.Project = projectPath(c.Project)
+	}
 	for _, f := range c.Facts {
 		value := f.Value
 		if says := r.Say(f.Says); says != "" {
@@ -371,6 +376,8 @@ func (h *house) matterKind(r *web.Request, kind string) string {
 		return g.say("approvals.kind_restore")
 	case "personnel", "personnel_undo":
 		return g.say("approvals.kind_personnel")
+	case string(project.Widening):
+		return g.say("approvals.kind_project")
 	case "sweep", "deletion":
 		return g.say("approvals.kind_unused")
 	}

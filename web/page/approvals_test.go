@@ -7,6 +7,7 @@ import (
 	"sekisho/authz/grant"
 	"sekisho/authz/lifecycle"
 	"sekisho/authz/personnel"
+	"sekisho/authz/project"
 	"sekisho/policy"
 	"sekisho/web/desk"
 )
@@ -47,7 +48,7 @@ func TestMatterKinds(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []approval.Kind{
 		approval.Elevation, approval.Credential, approval.PolicyChange, approval.Restoration, grant.KindExtension,
-		personnel.Carry, personnel.Undo, lifecycle.GoOn, lifecycle.Deletion,
+		personnel.Carry, personnel.Undo, lifecycle.GoOn, lifecycle.Deletion, project.Widening,
 	} {
 		w := asApprover(newWorld(t))
 		m := matter("m1")

@@ -9,11 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"sekisho/authn"
 	"sekisho/authn/signin"
+	"sekisho/authz"
 	"sekisho/authz/approval"
 	"sekisho/authz/project"
 	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/web/desk"
 )
 
 // The real book fits.
@@ -168,6 +171,10 @@ func init() {
 		{"project-complete", 200, func(w *world) *answer { return atBureau(w).get("/projects/zaimu-r9/complete") }},
 		{"project-complete-empty", 422, func(w *world) *answer { return atBureau(w).post("/projects/zaimu-r9/complete", "reason", " ") }},
 		{"project-release", 200, func(w *world) *answer { return atBureau(w).get("/projects/zaimu-r9/release/gyosha1") }},
+		{"signin-project-over", 403, func(w *world) *answer {
+			w.at(authn.SecondFactor).err = projectOver
+			return w.post("/signin/totp", "code", "123456")
+		}},
 		{"me-project", 200, func(w *world) *answer {
 			atBureau(w).project.own = []project.Project{inHand("zaimu-r9").Project}
 			return w.get("/me")
@@ -177,6 +184,31 @@ func init() {
 			return w.get("/people/suzuki")
 		}},
 	}...)
+}
+
+// projectOver is how a sign-in with an ID ends whose projects are over.
+var projectOver = func() error {
+	v := authz.Enter(policy.Standard(), authz.Facts{SignedIn: true, Person: directory.Person{ID: "p1", Kind: directory.KindContractor}, Ties: []authz.Tie{{}}, Now: t0})
+	return &signin.NoPassage{Reason: string(v.Reason), Says: v.Says, Articles: v.Articles}
+}()
+
+// TestProjectIsOverAtTheDoor: whoever signs in with an ID whose projects are over reads
+// why, whom to tell, and where to sign in with another.
+func TestProjectIsOverAtTheDoor(t *testing.T) {
+	w := newWorld(t)
+	w.at(authn.SecondFactor).err = projectOver
+	w.post("/signin/totp", "code", "123456").is(403).says("<h1>このIDの案件は終わりました</h1>", "その案件は終わっています", "案件を担当する情報システム管理者に伝えてください", `href="/signin"`, "第67条第2項第1号")
+	w.lang = "en"
+	w.post("/signin/totp", "code", "123456").is(403).says("<h1>The project of this ID is over</h1>", "tell the system administrator who answers for it")
+}
+
+// TestProjectToApprove: who decides about a project is led to it.
+func TestProjectToApprove(t *testing.T) {
+	w := asApprover(newWorld(t))
+	m := matter("m1")
+	m.Kind, m.Lease, m.Project = string(project.Widening), "", "zaimu-r9"
+	w.desk.waiting = desk.Waiting{Decide: []desk.Card{m}}
+	w.get("/approvals").is(200).says(`href="/projects/zaimu-r9"`, `<p class="kind">案件</p>`)
 }
 
 var goodProject = []string{"id", "zaimu-r9", "name", "財務会計 再構築", "section", "joho", "environment", "development", "contract", "第12号", "company", "例システム", "from", "2026-04-01", "until", "2027-03-31"}
