@@ -77,6 +77,22 @@ var doors = slices.Concat(openIDDoors, []door{
 	{"POST /recertifications/decide", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
 		return c.Do(t, "POST", "/api/v1/recertifications/none/decide", map[string]any{"lines": []string{"x"}, "answer": "confirm"}).Status == 404
 	}},
+	// tanaka has no projects to look after: the door is open where that is the answer.
+	{"GET /projects", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		a := c.Do(t, "GET", "/api/v1/projects", nil)
+		return a.Status == 403 && strings.Contains(string(a.Body), "67-1")
+	}},
+	{"POST /projects", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		a := c.Do(t, "POST", "/api/v1/projects", map[string]any{"id": "a", "name": "a", "section": "jinji", "environment": "development", "until": "2000-01-01"})
+		return a.Status == 403 && strings.Contains(string(a.Body), "67-2(1)")
+	}},
+	{"POST /projects/complete", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		return c.Do(t, "POST", "/api/v1/projects/none/complete", map[string]any{"reason": "x"}).Status == 404
+	}},
+	{"the page of projects", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		a := c.Do(t, "GET", "/projects", nil, "Accept", "text/html")
+		return a.Status == 403 && strings.Contains(string(a.Body), "67")
+	}},
 	{"what is lent to me", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
 		return c.Do(t, "GET", "/leases", nil).Status == 200
 	}},
