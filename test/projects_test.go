@@ -82,7 +82,7 @@ func TestProjectFromStartToEnd(t *testing.T) {
 		t.Errorf("signing in with an ID that is over: %d %s", a.Status, a.Body)
 	}
 	harness.Until(t, "its ID to be closed", func() bool { return strings.Contains(sato.page(ourPage, http.StatusOK), ">終了</span>") })
-	if page := sato.page("/people/hayashi", http.StatusOK); !strings.Contains(page, `href="`+ourPage+`"`) || !strings.Contains(page, "に完了となりました") {
+	if page := sato.page("/people/hayashi", http.StatusOK); !strings.Contains(page, `href="`+ourPage+`"`) || !strings.Contains(page, "環境は開発・テスト、完了") {
 		t.Errorf("the page of whose ID it was: %s", page)
 	}
 	again := keysIn(t, d, d.Person(t, "sato"))

@@ -97,6 +97,7 @@ type actPage struct {
 	AsksLogin      bool
 	AsksCodes      bool
 	Reason         string
+	Hint           string // to the reason; "": what is usual
 	From, Until    string
 	Login          string
 	Today          string // the first day that can be the last

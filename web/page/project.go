@@ -283,7 +283,7 @@ func (h *house) releasePage(r *web.Request, step signin.Step) (actPage, error) {
 	return actPage{
 		Rooms: h.rooms(r, step, "projects"), Title: g.say("project.release"), Subject: g.say("act.person", "Name", m.Person.Name, "Login", m.Person.Login, "Section", sectionName(r, m.Person.Section)),
 		What: g.say("project.release_of", "Name", one.Name), Then: []string{g.say("project.release_then"), g.say("project.release_last"), g.say("project.release_other"), g.say("act.then_record")},
-		Articles: []policy.Article{"67-2(1)", "68-2"}, Action: r.URL.EscapedPath(), Back: projectPath(one.ID), Button: g.say("project.release"), AsksReason: true, NeedsReason: true,
+		Articles: []policy.Article{"67-2(1)", "68-2"}, Action: r.URL.EscapedPath(), Back: projectPath(one.ID), Button: g.say("project.release"), AsksReason: true, NeedsReason: true, Hint: g.say("project.release_reason"),
 	}, nil
 }
 

@@ -114,9 +114,10 @@ func (h *house) complete(w http.ResponseWriter, r *web.Request) error {
 // An ownProject is a project that an ID is for, as its owner, or whoever looks after it,
 // reads of it.
 type ownProject struct {
-	ID, Says string
+	ID, Name string
+	Sub      string // for whoever looks after the ID
+	Says     string // for its owner
 	Tone     string
-	Open     bool // the reader may look at the project
 }
 
 // projectsOf are what an ID is for, those that run first.
@@ -130,19 +131,27 @@ func (h *house) projectsOf(r *web.Request, who directory.PersonID) ([]ownProject
 	}
 	g, now := h.tongue(r), h.srv.Now()
 	var running, over []ownProject
-	for _, one := range all {
-		env := h.environment(r, one.Environment).Says
-		switch one.State(now) {
+	for _, p := range all {
+		env, state := h.environment(r, p.Environment).Says, p.State(now)
+		one := ownProject{ID: p.ID, Name: p.Name}
+		day := g.lastDay(p.Until)
+		switch state {
 		case project.Running:
-			says := ownProject{ID: one.ID, Says: g.say("project.own", "Name", one.Name, "Environment", env, "Day", g.lastDay(one.Until))}
-			if left, soon := h.daysLeft(r, one.Until); soon {
-				says.Says, says.Tone = says.Says+g.say("project.own_left", "Left", left), "warn"
+			one.Says = g.say("project.own", "Name", p.Name, "Environment", env, "Day", day)
+			if left, soon := h.daysLeft(r, p.Until); soon {
+				one.Says, one.Tone = one.Says+g.say("project.own_left", "Left", left), "warn"
 			}
-			running = append(running, says)
 		case project.Completed:
-			over = append(over, ownProject{ID: one.ID, Says: g.say("project.own_completed", "Name", one.Name, "Environment", env, "Day", g.day(one.CompletedAt))})
+			day = g.day(p.CompletedAt)
+			one.Says = g.say("project.own_completed", "Name", p.Name, "Environment", env, "Day", day)
 		default:
-			over = append(over, ownProject{ID: one.ID, Says: g.say("project.own_over", "Name", one.Name, "Environment", env, "Day", g.lastDay(one.Until))})
+			one.Says = g.say("project.own_over", "Name", p.Name, "Environment", env, "Day", day)
+		}
+		one.Sub = g.say("project.of_id", "Environment", env, "State", h.projectState(r, state).Says, "Day", day)
+		if state == project.Running {
+			running = append(running, one)
+		} else {
+			over = append(over, one)
 		}
 	}
 	return append(running, over...), nil

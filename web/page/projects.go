@@ -172,7 +172,7 @@ func (h *house) projectState(r *web.Request, s project.State) tag {
 // environment is a word that reads the same to those who cannot tell colours.
 func (h *house) environment(r *web.Request, of policy.Environment) tag {
 	if of.Effective() == policy.Development {
-		return tag{h.tongue(r).say("projects.development"), ""}
+		return tag{h.tongue(r).say("projects.development"), "plain"}
 	}
 	return tag{h.tongue(r).say("projects.production"), "plain"}
 }

@@ -197,7 +197,7 @@ var projectOver = func() error {
 func TestProjectIsOverAtTheDoor(t *testing.T) {
 	w := newWorld(t)
 	w.at(authn.SecondFactor).err = projectOver
-	w.post("/signin/totp", "code", "123456").is(403).says("<h1>このIDの案件は終わりました</h1>", "その案件は終わっています", "案件を担当する情報システム管理者に伝えてください", `href="/signin"`, "第67条第2項第1号")
+	w.post("/signin/totp", "code", "123456").is(403).says("<h1>このIDの案件は終わりました</h1>", "その案件は終わっています", "案件を担当する情報システム管理者に伝えてください", `<a class="button" href="/signin">別のIDでサインインする</a>`, "第67条第2項第1号").keepsSilentOn("サインインを続ける")
 	w.lang = "en"
 	w.post("/signin/totp", "code", "123456").is(403).says("<h1>The project of this ID is over</h1>", "tell the system administrator who answers for it")
 }
@@ -326,7 +326,7 @@ func TestOwnProjects(t *testing.T) {
 
 	w = atBureau(newWorld(t))
 	w.project.own = []project.Project{w.project.shown[3].Project, w.project.shown[0].Project}
-	w.get("/people/suzuki").is(200).says(`<a href="/projects/zaimu-r9">`, "に完了となりました")
+	w.get("/people/suzuki").is(200).says(`<a href="/projects/zaimu-r9">財務会計 &lt;b&gt; 再構築</a>`, "環境は開発・テスト、進行中（2026年4月10日）", "環境は開発・テスト、完了（2026年4月1日）")
 }
 
 // TestLastDay: the days are those of Japan's calendar, on both sides of its midnight.

@@ -97,6 +97,7 @@ func (h *house) ways(r *web.Request, p web.Problem, step signin.Step) []link {
 		ways = append(ways, link{g.say("refusal.reopen"), r.URL.Path})
 	}
 	switch path, under := stepPath[step.State]; {
+	case under && p.Next.URL == "/signin": // to go on with this ID leads nowhere
 	case under:
 		ways = append(ways, link{g.say("refusal.go_on"), path})
 	case step.State == authn.SignedIn:
@@ -118,6 +119,8 @@ func moveName(g *tongue, m authz.Move) string {
 		return g.say("move.sign_in_stronger")
 	case authz.SignInAgain:
 		return g.say("move.sign_in_again")
+	case authz.AskAdministrator: // about this ID; there may be another
+		return g.say("move.other_id")
 	}
 	return g.say("refusal.sign_in")
 }
