@@ -27,7 +27,7 @@ func TestProjectFromStartToEnd(t *testing.T) {
 	sato := officeIn(t, d, "sato")
 	day := func(days int) string { return policy.DayInJapan(worker.Now(t).AddDate(0, 0, days)) }
 
-	if page := sato.page("/projects", http.StatusOK); !strings.Contains(page, "登録された案件はありません") || !strings.Contains(page, `href="/projects/new"`) {
+	if page := sato.page("/projects", http.StatusOK); !strings.Contains(page, "No project is registered.") || !strings.Contains(page, `href="/projects/new"`) {
 		t.Errorf("before there is one: %s", page)
 	}
 	sato.page("/projects/new", http.StatusOK)
@@ -36,7 +36,7 @@ func TestProjectFromStartToEnd(t *testing.T) {
 		t.Errorf("an id that is none: %d %s", a.Status, a.Body)
 	}
 	sato.does("/projects/new", "id", "zaimu-r9", "name", ourName, "section", "joho", "environment", "development", "company", "例電算株式会社", "until", day(60))
-	if page := sato.does(ourPage+"/bind", "login", "hayashi", "role", "responsible", "reason", "契約のとおり"); !strings.Contains(page, "林 大輔") || strings.Contains(page, "責任者がいません") {
+	if page := sato.does(ourPage+"/bind", "login", "hayashi", "role", "responsible", "reason", "契約のとおり"); !strings.Contains(page, "林 大輔") || strings.Contains(page, "Nobody is responsible for it") {
 		t.Errorf("bound: %s", page)
 	}
 	// hayashi was of production: what they had open there ended.
@@ -52,7 +52,7 @@ func TestProjectFromStartToEnd(t *testing.T) {
 	projectIsSeen(t, d)
 
 	// To go on takes a second person.
-	if page := sato.does(ourPage+"/reschedule", "until", day(90), "reason", "受入試験の延長"); !strings.Contains(page, "二人目の承認を待っています") {
+	if page := sato.does(ourPage+"/reschedule", "until", day(90), "reason", "受入試験の延長"); !strings.Contains(page, "waits for a second person") {
 		t.Errorf("asked for: %s", page)
 	}
 	manager := officeIn(t, d, "yamamoto")
@@ -63,15 +63,15 @@ func TestProjectFromStartToEnd(t *testing.T) {
 	}
 	path, _, _ := strings.Cut(strings.TrimPrefix(queue[at:], `action="`), `"`)
 	manager.does(path, "answer", "yes", "comment", "了解")
-	if page := sato.page(ourPage, http.StatusOK); !strings.Contains(page, "あと90日") || strings.Contains(page, "二人目の承認を待っています") {
+	if page := sato.page(ourPage, http.StatusOK); !strings.Contains(page, "90 days left") || strings.Contains(page, "waits for a second person") {
 		t.Errorf("extended: %s", page)
 	}
 
 	// The end says beforehand whose ID it takes.
-	if page := sato.page(ourPage+"/complete", http.StatusOK); !strings.Contains(page, "次の1件のIDは、いま終わります") || !strings.Contains(page, "林 大輔") {
+	if page := sato.page(ourPage+"/complete", http.StatusOK); !strings.Contains(page, "This ID ends now") || !strings.Contains(page, "林 大輔") {
 		t.Errorf("before the end: %s", page)
 	}
-	if page := sato.does(ourPage+"/complete", "reason", ourReason); !strings.Contains(page, "完了としました") || !strings.Contains(page, ourReason) || strings.Contains(page, ourPage+"/complete") {
+	if page := sato.does(ourPage+"/complete", "reason", ourReason); !strings.Contains(page, "The project is completed.") || !strings.Contains(page, ourReason) || strings.Contains(page, ourPage+"/complete") {
 		t.Errorf("completed: %s", page)
 	}
 	if a := worker.Do(t, "GET", "/api/v1/session", nil); a.Status != http.StatusUnauthorized {
@@ -81,8 +81,8 @@ func TestProjectFromStartToEnd(t *testing.T) {
 	if _, a := harness.NewClient(d.URL).Password(t, hayashi.Login, hayashi.Password); a.Status != http.StatusUnauthorized {
 		t.Errorf("signing in with an ID that is over: %d %s", a.Status, a.Body)
 	}
-	harness.Until(t, "its ID to be closed", func() bool { return strings.Contains(sato.page(ourPage, http.StatusOK), ">終了</span>") })
-	if page := sato.page("/people/hayashi", http.StatusOK); !strings.Contains(page, `href="`+ourPage+`"`) || !strings.Contains(page, "環境は開発・テスト、完了") {
+	harness.Until(t, "its ID to be closed", func() bool { return strings.Contains(sato.page(ourPage, http.StatusOK), ">Closed</span>") })
+	if page := sato.page("/people/hayashi", http.StatusOK); !strings.Contains(page, `href="`+ourPage+`"`) || !strings.Contains(page, "Development, Completed") {
 		t.Errorf("the page of whose ID it was: %s", page)
 	}
 	again := keysIn(t, d, d.Person(t, "sato"))
