@@ -222,7 +222,7 @@ func TestServiceWhoseOwnerCannotBeAsked(t *testing.T) {
 }
 
 // TestServiceOfTheOtherEnvironment: a program that acts by itself does so while whoever
-// answers for it is of its environment (article 68-2): no token is given, and those that
+// answers for it may (article 68-1): no token is given, and those that
 // were given are good no more. That nobody could say is not said as a no.
 func TestServiceOfTheOtherEnvironment(t *testing.T) {
 	w := newWorld(t)

@@ -54,16 +54,17 @@ func (h *House) ties(ctx context.Context, in store.Reader, who directory.PersonI
 	return f.Ties, err
 }
 
-// answers says whether an ID is of the environment in which a client acts by itself, and
-// good for anything there (articles 67-2(1), 68-2).
+// answers says whether somebody may answer for a program that acts by itself.
 func (h *House) answers(ctx context.Context, owner directory.Person, app policy.Application) (bool, error) {
-	now := h.Clock.Now()
 	ties, err := h.Projects.Ties(ctx, owner.ID)
-	if err != nil {
-		return false, err
-	}
-	_, refused := authz.TiedBy(ties, now).Refuses(app.Environment, now)
-	return !refused, nil
+	return err == nil && answersIn(authz.TiedBy(ties, h.Clock.Now()), app.Environment), err
+}
+
+// answersIn says whether whoever is tied so may answer for a program of an environment. Who
+// answers is not who works there: an administrator of production answers for what is being
+// made, too, and nobody of development for what acts in production (article 68-1).
+func answersIn(owner authz.Tied, of policy.Environment) bool {
+	return owner.Of == policy.Production || owner.Of != "" && of.Opens(owner.Of)
 }
 
 // permitted are the permits as those who try access see them: as the doors do.
