@@ -104,10 +104,10 @@ func newCheckpoint(b *testing.B, apps, stored, lent int) *checkpoint {
 	trail := trails.New(c.db, now)
 	watch := standing.NewWatch(c.db, registry{}, now)
 	c.sessions = session.New(c.db, ring, trail, watch, current, now)
-	orders := lockdown.New(c.db, current, now, c.sessions.InStep)
+	orders := lockdown.New(c.db, current, now, c.sessions.InStepAt)
 	book := grant.New(grant.House{DB: c.db, Trail: trail, Policy: current, Now: now})
 	permits := permit.New(permit.House{DB: c.db, Trail: trail, Policy: current, Now: now})
-	watch.Heed(c.sessions.InStep, c.sessions.Ring)
+	watch.Heed(c.sessions.InStepAt, c.sessions.Ring)
 	c.sessions.Obey(orders.Bar, orders.Spared)
 	c.sessions.Require(permits.Bar, "63-1", "26no2-2")
 	c.sessions.PollWith(watch, orders, book, permits)
@@ -124,7 +124,7 @@ func newCheckpoint(b *testing.B, apps, stored, lent int) *checkpoint {
 		Now: clock.NewFloor(now).Now, Policy: current, Guard: nobody{},
 	})
 	gate.Mount(c.srv, gate.Services{
-		Sessions: c.sessions, People: watch, SignIn: nobody{}, Keys: keys, LockDowns: orders.InForce, Leases: house.Lent(book, c.sessions), Used: permits.Used,
+		Sessions: c.sessions, People: watch, SignIn: nobody{}, Keys: keys, LockDowns: orders.InForceAt, Leases: house.Lent(book, c.sessions), Used: permits.Used,
 		Fill: func(ctx context.Context, f authz.Facts) (authz.Facts, error) {
 			err := permits.Fill(ctx, &f)
 			return f, err

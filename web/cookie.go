@@ -185,6 +185,9 @@ func oneCookie(headers []string, name string) string {
 		for len(line) > 0 {
 			var part string
 			part, line, _ = strings.Cut(line, ";")
+			if !strings.Contains(part, name) { // nearly all of what a browser sends
+				continue
+			}
 			k, v, ok := strings.Cut(part, "=")
 			if !ok || strings.TrimSpace(k) != name {
 				continue
@@ -199,12 +202,17 @@ func oneCookie(headers []string, name string) string {
 		return ""
 	}
 	for i := range len(value) {
-		switch c := value[i]; {
-		case c >= '0' && c <= '9', c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z':
-		case c == '-', c == '_', c == '.', c == '=', c == '+', c == '/', c == '~', c == ':':
-		default:
+		if !cookieBytes[value[i]] {
 			return ""
 		}
 	}
 	return value
 }
+
+// cookieBytes are what a value of ours may be made of.
+var cookieBytes = func() (ours [256]bool) {
+	for _, c := range []byte("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_.=+/~:") {
+		ours[c] = true
+	}
+	return ours
+}()

@@ -97,6 +97,11 @@ func (s *Server) Peer(r *http.Request) (addr netip.Addr, trusted bool) {
 // what the reader may hear.
 func (s *Server) Source(r *http.Request) (addr netip.Addr, named bool, err error) {
 	peer, _ := s.Peer(r)
+	return s.SourceBehind(peer, r)
+}
+
+// SourceBehind is Source for who has asked for the Peer already.
+func (s *Server) SourceBehind(peer netip.Addr, r *http.Request) (addr netip.Addr, named bool, err error) {
 	addr, named, err = Forwarded(peer, r.Header["X-Forwarded-For"], s.cfg.TrustedProxies)
 	if err != nil {
 		return netip.Addr{}, false, Malformed("X-Forwarded-For", err)

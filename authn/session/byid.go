@@ -9,6 +9,7 @@ import (
 	"sekisho/authn/standing"
 	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/policy/clock"
 	"sekisho/policy/store"
 )
 
@@ -17,8 +18,9 @@ import (
 // does not count as use; whoever gives something out for it asks StillOpen in the
 // transaction that does.
 func (s *Sessions) ByID(ctx context.Context, id string) (Session, error) {
-	now, pol := s.now(), s.policy()
-	n, ok := s.heldByID(id, pol, now)
+	at, pol := s.moment(), s.policy()
+	now := at.Now
+	n, ok := s.heldByID(id, pol, at)
 	if !ok {
 		var err error
 		if n, err = scan(s.db.QueryRow(ctx, `SELECT `+columns+` FROM session WHERE id = $1 AND app = ''`, id)); err != nil {
@@ -29,7 +31,7 @@ func (s *Sessions) ByID(ctx context.Context, id string) (Session, error) {
 			return Session{}, ErrNone
 		}
 	}
-	if err := s.mayGoOn(ctx, &n, pol, now); err != nil {
+	if _, _, err := s.mayGoOn(ctx, &n, pol, at); err != nil {
 		return Session{}, err
 	}
 	n.ExpiresAt, n.IdleExpiresAt = n.bounds(pol)
@@ -39,14 +41,14 @@ func (s *Sessions) ByID(ctx context.Context, id string) (Session, error) {
 // heldByID is the copy of one of the gate's own sessions, where there is one that
 // may be believed (design rule 4). One that seems over may have been used
 // elsewhere, so the row decides about that.
-func (s *Sessions) heldByID(id string, pol *policy.Policy, now time.Time) (Session, bool) {
-	if !s.InStep() {
+func (s *Sessions) heldByID(id string, pol *policy.Policy, at clock.Moment) (Session, bool) {
+	if !s.inStep(pol, at) {
 		return Session{}, false
 	}
 	s.mu.RLock()
 	c := s.held[s.byID[id]]
 	s.mu.RUnlock()
-	if c == nil || c.s.App != "" || !c.alive(pol, now) {
+	if c == nil || c.s.App != "" || !c.alive(pol, at.Now) {
 		return Session{}, false
 	}
 	n := c.s

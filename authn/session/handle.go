@@ -77,17 +77,26 @@ func (h Handles) newOf(session string) (cookie, keyID, mac string, err error) {
 // MAC is what a cookie of the given kind is stored under. It is false for
 // anything that is not of that kind and shape, or whose key is gone.
 func (h Handles) MAC(k Kind, cookie string) (string, bool) {
+	text, ok := h.mac(k, cookie)
+	if !ok {
+		return "", false
+	}
+	return string(text[:]), true
+}
+
+// mac is MAC on the stack: every request comes by here.
+func (h Handles) mac(k Kind, cookie string) (text [2 * sha256.Size]byte, ok bool) {
 	keyID, handle, ok := strings.Cut(cookie, ".")
 	const length = 1 + (handleBytes*8+5)/6
 	if !ok || keyID == "" || len(handle) != length || handle[0] != byte(k) || len(keyID) > 64 {
-		return "", false
+		return text, false
 	}
-	sum, err := h.ring.MAC(keyID, "handle", []byte(handle))
+	sum, err := h.ring.MACOf(keyID, "handle", handle)
 	if err != nil {
-		return "", false
+		return text, false
 	}
-	var text [2 * sha256.Size]byte // on the stack: every request comes by here
-	return string(hex.AppendEncode(text[:0], sum)), true
+	hex.Encode(text[:], sum[:])
+	return text, true
 }
 
 // KeyOf is the id of the key that a cookie says it was made under.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"sekisho/directory"
+	"sekisho/policy"
+	"sekisho/policy/clock"
 	"sekisho/policy/store"
 )
 
@@ -39,9 +41,27 @@ func (s *Sessions) PollWith(f ...Follower) { s.followers = append(s.followers, f
 // InStep reports whether the last poll is young enough for memory to be gone by
 // (design rule 4): of what other gateways changed, all but the last moment is
 // known here.
-func (s *Sessions) InStep() bool {
-	stale := s.policy().Session.RevocationStale
-	return s.now().Sub(store.FromMicros(s.polled.Load())) < stale && s.ticks()-time.Duration(s.heard.Load()) < stale
+func (s *Sessions) InStep() bool { return s.InStepAt(s.moment()) }
+
+// InStepAt is InStep at a moment.
+func (s *Sessions) InStepAt(at clock.Moment) bool { return s.inStep(s.policy(), at) }
+
+func (s *Sessions) inStep(pol *policy.Policy, at clock.Moment) bool {
+	stale := pol.Session.RevocationStale
+	return at.Now.Sub(store.FromMicros(s.polled.Load())) < stale && at.Tick-time.Duration(s.heard.Load()) < stale
+}
+
+func (s *Sessions) moment() clock.Moment { return clock.Moment{Now: s.now(), Tick: s.ticks()} }
+
+// Moment is when a request is decided: now, and after CatchUp where the last poll is
+// too old.
+func (s *Sessions) Moment(ctx context.Context) clock.Moment {
+	at := s.moment()
+	if s.InStepAt(at) {
+		return at
+	}
+	s.CatchUp(ctx)
+	return s.moment()
 }
 
 // CatchUp polls where the last poll is too old for memory to be gone by, once for all

@@ -11,6 +11,7 @@ import (
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/audit"
+	"sekisho/policy/clock"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
 )
@@ -61,8 +62,8 @@ func (c *raised) now() Privileged {
 	return p
 }
 
-// root is the session of the gate that a session is, or is the child of.
-func (s *Session) root() string {
+// Root is the session of the gate that a session is, or is the child of.
+func (s *Session) Root() string {
 	if s.Parent != "" {
 		return s.Parent
 	}
@@ -168,7 +169,13 @@ func (s *Sessions) lower(ctx context.Context, tx *store.Tx, why, where, arg stri
 // that a session is the child of. It counts as no use. An error means that nobody
 // could say; then there is none.
 func (s *Sessions) Privileged(ctx context.Context, n Session) (p Privileged, ok bool, err error) {
-	now, pol := s.now(), s.policy()
+	return s.PrivilegedAt(ctx, s.moment(), n.Root())
+}
+
+// PrivilegedAt is Privileged, over the session of the gate of that id, for who asks
+// several rooms at one moment.
+func (s *Sessions) PrivilegedAt(ctx context.Context, at clock.Moment, root string) (p Privileged, ok bool, err error) {
+	now, pol := at.Now, s.policy()
 	answer := func(p Privileged) (Privileged, bool, error) {
 		if !p.alive(pol, now) {
 			return Privileged{}, false, nil
@@ -176,8 +183,8 @@ func (s *Sessions) Privileged(ctx context.Context, n Session) (p Privileged, ok 
 		p.ExpiresAt, p.IdleExpiresAt = p.bounds(pol)
 		return p, true, nil
 	}
-	held := s.raisedOver(n.root())
-	if s.InStep() {
+	held := s.raisedOver(root)
+	if s.inStep(pol, at) {
 		if held == nil {
 			return Privileged{}, false, nil
 		}
@@ -185,7 +192,7 @@ func (s *Sessions) Privileged(ctx context.Context, n Session) (p Privileged, ok 
 			return answer(p)
 		}
 	}
-	open, err := privileged(ctx, s.db, `ended_at = 0 AND session_id = $1`, n.root())
+	open, err := privileged(ctx, s.db, `ended_at = 0 AND session_id = $1`, root)
 	if err != nil || len(open) == 0 {
 		return Privileged{}, false, err
 	}
@@ -206,7 +213,7 @@ func (s *Sessions) raisedOver(root string) *raised {
 // usePrivileged counts what was done in a session as use of the privileged one over
 // it. It wakes none that has idled out.
 func (s *Sessions) usePrivileged(n *Session, at int64, pol *policy.Policy, now time.Time) {
-	if c := s.raisedOver(n.root()); c != nil && c.now().alive(pol, now) {
+	if c := s.raisedOver(n.Root()); c != nil && c.now().alive(pol, now) {
 		touch(&c.seen, at)
 	}
 }

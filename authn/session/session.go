@@ -18,6 +18,7 @@ import (
 
 	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/policy/clock"
 )
 
 // A Session is one sign-in that is still good, or the child of one that is good
@@ -68,19 +69,24 @@ var ErrNone = errors.New("no session")
 // People tells whether a session's person may still use anything. A zero
 // Person refuses; an error means that nobody could say, and refuses too.
 type People interface {
-	Person(ctx context.Context, id directory.PersonID, stale time.Duration) (directory.Person, error)
+	PersonAt(ctx context.Context, at clock.Moment, id directory.PersonID, stale time.Duration) (directory.Person, error)
 }
 
 // bounds are the ends of a session under the policy in force: a session never
 // outlives what it was given, and a policy made stricter governs it at once.
 func (s *Session) bounds(p *policy.Policy) (absolute, idle time.Time) {
+	return s.boundsSeen(p, s.SeenAt)
+}
+
+// boundsSeen are the ends of a session that was last used at a time.
+func (s *Session) boundsSeen(p *policy.Policy, seen time.Time) (absolute, idle time.Time) {
 	zone, ok := p.RulesOf(s.Zone)
 	if !ok { // the zone was taken out of the policy: nothing is open
 		return s.StartedAt, s.StartedAt
 	}
 	zone = s.rules(p, zone)
 	absolute = earlier(s.ExpiresAt, s.StartedAt.Add(zone.AbsoluteEnd))
-	return absolute, earlier(absolute, s.SeenAt.Add(s.idle(zone)))
+	return absolute, earlier(absolute, seen.Add(s.idle(zone)))
 }
 
 // Ends is the absolute end of a session under the policy in force.
@@ -114,8 +120,10 @@ func (s *Session) idle(zone policy.Zone) time.Duration {
 }
 
 // alive reports whether the session is good at now, by its own row alone.
-func (s *Session) alive(p *policy.Policy, now time.Time) bool {
-	absolute, idle := s.bounds(p)
+func (s *Session) alive(p *policy.Policy, now time.Time) bool { return s.aliveSeen(p, s.SeenAt, now) }
+
+func (s *Session) aliveSeen(p *policy.Policy, seen, now time.Time) bool {
+	absolute, idle := s.boundsSeen(p, seen)
 	return s.ID != "" && s.EndedAt.IsZero() && now.Before(absolute) && now.Before(idle)
 }
 

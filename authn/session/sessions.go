@@ -83,7 +83,7 @@ type copyOf struct {
 func New(db *store.DB, ring *secret.KeyRing, trail *audit.Trail, people People, pol func() *policy.Policy, now clock.Now) *Sessions {
 	return &Sessions{
 		Handles: NewHandles(ring), db: db, trail: trail, people: people, policy: pol, now: now,
-		held: map[string]*copyOf{}, byID: map[string]string{}, parents: map[string]parentUse{}, raised: map[string]*raised{}, ticks: clock.Stopwatch(),
+		held: map[string]*copyOf{}, byID: map[string]string{}, parents: map[string]parentUse{}, raised: map[string]*raised{}, ticks: clock.Ticks,
 	}
 }
 
@@ -201,18 +201,39 @@ func (s *Sessions) Rotate(ctx context.Context, tx *store.Tx, id string, authAt t
 // of it. ErrNone refuses; so does any other error, which means that the answer
 // could not be had.
 func (s *Sessions) Load(ctx context.Context, cookie string) (Session, error) {
-	mac, ok := s.MAC(KindSession, cookie)
+	u, err := s.LoadAt(ctx, s.moment(), cookie)
+	return u.Session, err
+}
+
+// A Loaded is a session that is used, and whose it is.
+type Loaded struct {
+	Session Session
+	Person  directory.Person
+	// At is the moment from which on all the rest is asked: the one that LoadAt was
+	// given, or a later one where it had to wait.
+	At clock.Moment
+}
+
+// LoadAt is Load for who goes on to ask other rooms at the same moment, and needs the
+// person that was asked about.
+func (s *Sessions) LoadAt(ctx context.Context, at clock.Moment, cookie string) (Loaded, error) {
+	mac, ok := s.mac(KindSession, cookie)
 	if !ok {
-		return Session{}, ErrNone
+		return Loaded{}, ErrNone
 	}
-	now, pol := s.now(), s.policy()
-	c, err := s.find(ctx, mac, pol, now)
-	if err != nil {
-		return Session{}, err
+	pol := s.policy()
+	var err error
+	c := s.remembered(mac[:], pol, at)
+	if c == nil {
+		if c, err = s.find(ctx, string(mac[:]), pol, at.Now); err != nil {
+			return Loaded{}, err
+		}
 	}
-	if err := s.mayGoOn(ctx, &c.s, pol, now); err != nil {
-		return Session{}, err
+	u := Loaded{At: at}
+	if u.Person, u.At, err = s.mayGoOn(ctx, &c.s, pol, at); err != nil {
+		return Loaded{}, err
 	}
+	now := u.At.Now
 	if at := store.Micros(now); at-c.seen.Load() >= seenWithin.Microseconds() {
 		touch(&c.seen, at)
 		if c.s.Parent != "" {
@@ -220,10 +241,23 @@ func (s *Sessions) Load(ctx context.Context, cookie string) (Session, error) {
 		}
 		s.usePrivileged(&c.s, at, pol, now)
 	}
-	out := c.s
-	out.SeenAt = now
-	out.ExpiresAt, out.IdleExpiresAt = out.bounds(pol)
-	return out, nil
+	u.Session = c.s
+	u.Session.SeenAt = now
+	u.Session.ExpiresAt, u.Session.IdleExpiresAt = u.Session.bounds(pol)
+	return u, nil
+}
+
+// lingered is how long after a moment what it said of copies is gone by: little beside
+// the staleness that is allowed, and much beside what it takes to look into memory.
+const lingered = 20 * time.Millisecond
+
+// onward is the moment to go on by after something that may have waited, for the store,
+// the directory, or a processor: the same, unless it is past.
+func (s *Sessions) onward(at clock.Moment) clock.Moment {
+	if s.ticks()-at.Tick < lingered {
+		return at
+	}
+	return s.moment()
 }
 
 func (s *Sessions) holding(mac string) *copyOf {
@@ -248,15 +282,24 @@ func (s *Sessions) unchanged(ctx context.Context, mac string, c *copyOf) (bool, 
 	return version == c.version, nil
 }
 
-// find gets a live session from memory, or from the store.
-func (s *Sessions) find(ctx context.Context, mac string, pol *policy.Policy, now time.Time) (*copyOf, error) {
-	// What another gateway revoked is seen at the next poll; a gateway that
-	// could not poll reads every session from the store (design rule 4).
-	if s.InStep() {
-		if c := s.holding(mac); c != nil && c.alive(pol, now) {
-			return c, nil
-		}
+// remembered is the copy of a live session, where memory may be gone by: what another
+// gateway revoked is seen at the next poll, and a gateway that could not poll reads
+// every session from the store (design rule 4).
+func (s *Sessions) remembered(mac []byte, pol *policy.Policy, at clock.Moment) *copyOf {
+	if !s.inStep(pol, at) {
+		return nil
 	}
+	s.mu.RLock()
+	c := s.held[string(mac)]
+	s.mu.RUnlock()
+	if c == nil || !c.alive(pol, at.Now) {
+		return nil
+	}
+	return c
+}
+
+// find gets a live session from the store.
+func (s *Sessions) find(ctx context.Context, mac string, pol *policy.Policy, now time.Time) (*copyOf, error) {
 	if c := s.holding(mac); c != nil {
 		if current, err := s.unchanged(ctx, mac, c); err != nil {
 			return nil, err
@@ -294,9 +337,7 @@ func (s *Sessions) find(ctx context.Context, mac string, pol *policy.Policy, now
 }
 
 func (c *copyOf) alive(pol *policy.Policy, now time.Time) bool {
-	s := c.s
-	s.SeenAt = store.FromMicros(c.seen.Load())
-	return s.alive(pol, now)
+	return c.s.aliveSeen(pol, store.FromMicros(c.seen.Load()), now)
 }
 
 // touch raises a time, never lowers it.
@@ -363,24 +404,26 @@ func (s *Sessions) Former(ctx context.Context, cookie string) (Session, error) {
 // mayGoOn asks whether the session's person may still use anything. One who may
 // not loses every session for good, so that being let back in later does not
 // bring old ones back to life.
-func (s *Sessions) mayGoOn(ctx context.Context, n *Session, pol *policy.Policy, now time.Time) error {
+//
+// It answers the person, and the moment to go on by: the directory may have let it wait.
+func (s *Sessions) mayGoOn(ctx context.Context, n *Session, pol *policy.Policy, at clock.Moment) (directory.Person, clock.Moment, error) {
 	zone, _ := pol.RulesOf(n.Zone)
-	p, err := s.people.Person(ctx, n.Person, zone.DirectoryStale)
+	p, err := s.people.PersonAt(ctx, at, n.Person, zone.DirectoryStale)
 	if err != nil {
-		return err
+		return directory.Person{}, at, err
 	}
-	if p.MaySignIn(now) {
-		return s.barred(ctx, n, p)
+	if at = s.onward(at); p.MaySignIn(at.Now) {
+		return p, at, s.barred(ctx, at, n, p)
 	}
 	err = s.db.WithTx(ctx, func(tx *store.Tx) error {
 		return s.EndAll(ctx, tx, n.Person, n.Login, "", "person may no longer use anything")
 	})
 	if err != nil {
-		return err
+		return directory.Person{}, at, err
 	}
 	s.dropPerson(n.Person)
 	s.Ring()
-	return ErrNone
+	return directory.Person{}, at, ErrNone
 }
 
 // End ends one session and its children in the caller's transaction.

@@ -10,13 +10,15 @@ import (
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/audit"
+	"sekisho/policy/clock"
 	"sekisho/policy/store"
 )
 
 // A Bar says whether a session that is good by its row and its person must open
 // nothing all the same, and why. It is asked at each use, so it answers from
-// memory; an error refuses.
-type Bar func(ctx context.Context, n Session, p directory.Person) (why string, shut bool, err error)
+// memory where that was young enough at the moment; an error refuses. It changes nothing
+// of the session.
+type Bar func(ctx context.Context, at clock.Moment, n *Session, p directory.Person) (why string, shut bool, err error)
 
 // Obey has a bar asked at each use of a session, and names the applications whose
 // own sessions go on when the gate's is ended because of it. It must be called
@@ -36,9 +38,9 @@ func (s *Sessions) Require(b Bar, articles ...policy.Article) {
 }
 
 // required asks the further bars, and ends what one of them shuts for good.
-func (s *Sessions) required(ctx context.Context, n *Session, p directory.Person) error {
+func (s *Sessions) required(ctx context.Context, at clock.Moment, n *Session, p directory.Person) error {
 	for _, one := range s.also {
-		why, shut, err := one.bar(ctx, *n, p)
+		why, shut, err := one.bar(ctx, at, n, p)
 		if err != nil {
 			return err
 		}
@@ -68,11 +70,11 @@ func (s *Sessions) required(ctx context.Context, n *Session, p directory.Person)
 }
 
 // barred refuses a session that a bar shuts, and ends it for good.
-func (s *Sessions) barred(ctx context.Context, n *Session, p directory.Person) error {
-	if err := s.required(ctx, n, p); err != nil || s.bar == nil {
+func (s *Sessions) barred(ctx context.Context, at clock.Moment, n *Session, p directory.Person) error {
+	if err := s.required(ctx, at, n, p); err != nil || s.bar == nil {
 		return err
 	}
-	why, shut, err := s.bar(ctx, *n, p)
+	why, shut, err := s.bar(ctx, at, n, p)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sekisho/directory"
+	"sekisho/policy/clock"
 	"sekisho/policy/store"
 )
 
@@ -31,7 +32,7 @@ func TestBar(t *testing.T) {
 	t.Parallel()
 	g := newGate(t)
 	shut, away := false, error(nil)
-	g.Obey(func(_ context.Context, n Session, _ directory.Person) (string, bool, error) {
+	g.Obey(func(_ context.Context, _ clock.Moment, n *Session, _ directory.Person) (string, bool, error) {
 		return "lock-down 1", shut && n.App != "bosai", away
 	}, func() []string { return []string{"bosai", "madoguchi"} })
 	_, cookie := g.begin(t)
@@ -93,7 +94,9 @@ func TestShutMany(t *testing.T) {
 func TestShutWhatIsAimedAt(t *testing.T) {
 	t.Parallel()
 	g := newGate(t)
-	g.Obey(func(context.Context, Session, directory.Person) (string, bool, error) { return "", false, nil }, func() []string { return []string{"bosai"} })
+	g.Obey(func(context.Context, clock.Moment, *Session, directory.Person) (string, bool, error) {
+		return "", false, nil
+	}, func() []string { return []string{"bosai"} })
 	n, cookie := g.begin(t)
 	bosai, other := g.child(t, cookie, "bosai"), g.child(t, cookie, "bunsho")
 	named, err := g.Load(ctx, bosai)

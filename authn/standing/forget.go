@@ -104,7 +104,7 @@ type told struct {
 	seen    map[directory.PersonID]row // of person_changed, as far as polls go back
 	// fresh reports whether the rows were read lately; nil where nobody reads
 	// them, and there is one gateway.
-	fresh func() bool
+	fresh func(clock.Moment) bool
 	ring  func()
 }
 
@@ -114,7 +114,7 @@ func newTold() *told {
 	return &told{waiting: map[directory.PersonID]bool{}, wake: make(chan struct{}, 1), seen: map[directory.PersonID]row{}}
 }
 
-func (t *told) inStep() bool { return t.fresh == nil || t.fresh() }
+func (t *told) inStep(at clock.Moment) bool { return t.fresh == nil || t.fresh(at) }
 
 func (t *told) put(id directory.PersonID) {
 	t.mu.Lock()
@@ -127,9 +127,11 @@ func (t *told) put(id directory.PersonID) {
 }
 
 // Heed has the watch go by what other gateways changed: fresh reports whether
-// Follow was called lately enough, ring has the others follow at once. It must be
+// Follow was called lately enough for a moment, ring has the others follow at once. It must be
 // called before anything is asked.
-func (w *Watch) Heed(fresh func() bool, ring func()) { w.told.fresh, w.told.ring = fresh, ring }
+func (w *Watch) Heed(fresh func(clock.Moment) bool, ring func()) {
+	w.told.fresh, w.told.ring = fresh, ring
+}
 
 // Follow forgets whom other gateways have changed since, and is called with each
 // poll of the sessions. A row that was seen before costs nothing.

@@ -21,7 +21,7 @@ func TestForgetReachesOtherGateways(t *testing.T) {
 	dir := &registry{p: directory.Person{ID: "tanaka"}}
 	here, there := NewWatch(db, dir, fake.Now), NewWatch(db, dir, fake.Now)
 	rung := 0
-	here.Heed(func() bool { return true }, func() { rung++ })
+	here.Heed(func(clock.Moment) bool { return true }, func() { rung++ })
 	ask := func(w *Watch) directory.Person {
 		t.Helper()
 		p, err := w.Person(ctx, "tanaka", 0)
@@ -86,7 +86,7 @@ func TestOutOfStep(t *testing.T) {
 	dir := &registry{p: directory.Person{ID: "tanaka"}}
 	w := NewWatch(storetest.Open(t), dir, fake.Now)
 	inStep := true
-	w.Heed(func() bool { return inStep }, nil)
+	w.Heed(func(clock.Moment) bool { return inStep }, nil)
 	for _, inStep = range []bool{true, false, true} {
 		if _, err := w.Person(ctx, "tanaka", 0); err != nil {
 			t.Fatal(err)

@@ -117,14 +117,16 @@ type known struct {
 
 // age is how old what is known is, by the clock or by the ticks, whichever says
 // more: the clock stands still while it waits for a machine's that was set back.
-func (w *Watch) age(k known) time.Duration {
-	return max(w.now().Sub(k.at), w.ticks()-k.tick)
-}
+func (w *Watch) age(k known) time.Duration { return k.age(w.moment()) }
+
+func (k *known) age(at clock.Moment) time.Duration { return max(at.Now.Sub(k.at), at.Tick-k.tick) }
+
+func (w *Watch) moment() clock.Moment { return clock.Moment{Now: w.now(), Tick: w.ticks()} }
 
 // NewWatch watches people in dir.
 func NewWatch(db *store.DB, dir Finder, now clock.Now) *Watch {
 	return &Watch{
-		db: db, dir: dir, now: now, ticks: clock.Stopwatch(), known: map[directory.PersonID]known{},
+		db: db, dir: dir, now: now, ticks: clock.Ticks, known: map[directory.PersonID]known{},
 		forgotten: forgotten{at: map[directory.PersonID]time.Duration{}},
 		told:      newTold(),
 	}
@@ -210,12 +212,17 @@ func (w *Watch) WithPerson(ctx context.Context, p directory.Person, asked Asked)
 // What the store records against a person is not asked here: recording it ends
 // their sessions in the same transaction.
 func (w *Watch) Person(ctx context.Context, id directory.PersonID, stale time.Duration) (directory.Person, error) {
+	return w.PersonAt(ctx, w.moment(), id, stale)
+}
+
+// PersonAt is Person for who asks several rooms at one moment.
+func (w *Watch) PersonAt(ctx context.Context, at clock.Moment, id directory.PersonID, stale time.Duration) (directory.Person, error) {
 	w.mu.RLock()
 	k, ok := w.known[id]
 	w.mu.RUnlock()
-	age := w.age(k)
+	age := k.age(at)
 	switch {
-	case ok && !w.told.inStep():
+	case ok && !w.told.inStep(at):
 		// What other gateways changed in the directory was not heard of lately.
 	case ok && age < renewAfter:
 		return k.person, nil

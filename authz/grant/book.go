@@ -142,7 +142,7 @@ func New(h House) *Book {
 	if h.Ring == nil {
 		h.Ring = func() {}
 	}
-	return &Book{House: h, held: map[string]Lease{}, byWhom: map[directory.PersonID][]string{}, judged: map[directory.PersonID]*judgement{}, known: map[string]known{}, batch: tidyBatch, setbacks: map[string]setback{}, ticks: clock.Stopwatch()}
+	return &Book{House: h, held: map[string]Lease{}, byWhom: map[directory.PersonID][]string{}, judged: map[directory.PersonID]*judgement{}, known: map[string]known{}, batch: tidyBatch, setbacks: map[string]setback{}, ticks: clock.Ticks}
 }
 
 // signed asks what must be true of whoever acts, whatever the act: they may use

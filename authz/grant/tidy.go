@@ -399,12 +399,17 @@ func (g Given) To(application string) bool {
 // whose borrower may not borrow it any more is not among them. An error means
 // that nobody could say; then there are none. The answer is to be read alone.
 func (b *Book) Live(ctx context.Context, p directory.Person) ([]Given, error) {
+	return b.LiveAt(ctx, clock.Moment{Now: b.Now(), Tick: b.ticks()}, p)
+}
+
+// LiveAt is Live for who asks several rooms at one moment.
+func (b *Book) LiveAt(ctx context.Context, at clock.Moment, p directory.Person) ([]Given, error) {
 	if p.ID == "" {
 		return nil, nil
 	}
-	rules, now := b.Policy(), b.Now()
+	rules, now := b.Policy(), at.Now
 	var mine []Lease
-	fresh := b.fresh(rules, now)
+	fresh := b.fresh(rules, at)
 	if fresh {
 		b.mu.RLock()
 		any := len(b.byWhom[p.ID]) > 0
@@ -431,8 +436,8 @@ func (b *Book) Live(ctx context.Context, p directory.Person) ([]Given, error) {
 // fresh reports whether what is held in memory may be gone by: the last poll that
 // succeeded is young enough, by the clock and by the ticks, for the clock stands
 // still while it waits for a machine's that was set back.
-func (b *Book) fresh(p *policy.Policy, now time.Time) bool {
+func (b *Book) fresh(p *policy.Policy, at clock.Moment) bool {
 	polled := b.polled.Load()
 	stale := p.Session.RevocationStale
-	return polled != 0 && now.Sub(store.FromMicros(polled)) < stale && b.ticks()-time.Duration(b.heard.Load()) < stale
+	return polled != 0 && at.Now.Sub(store.FromMicros(polled)) < stale && at.Tick-time.Duration(b.heard.Load()) < stale
 }

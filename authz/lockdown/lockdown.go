@@ -44,15 +44,15 @@ type Orders struct {
 	db     *store.DB
 	policy func() *policy.Policy
 	now    clock.Now
-	// inStep reports whether Follow was called lately enough; see session.Sessions.
-	inStep func() bool
+	// inStep reports whether Follow was called lately enough for a moment; see session.Sessions.
+	inStep func(clock.Moment) bool
 	held   atomic.Pointer[[]authz.LockDown]
 	sealed atomic.Int64 // lifted by a sealed key within the last day
 }
 
 // New keeps orders of db. They are gone by from memory while inStep says so and
 // Follow is called with each poll.
-func New(db *store.DB, pol func() *policy.Policy, now clock.Now, inStep func() bool) *Orders {
+func New(db *store.DB, pol func() *policy.Policy, now clock.Now, inStep func(clock.Moment) bool) *Orders {
 	return &Orders{db: db, policy: pol, now: now, inStep: inStep}
 }
 
@@ -85,7 +85,12 @@ func (o *Orders) SealedHeld() int { return int(o.sealed.Load()) }
 // InForce are the lock-downs that may be in force, from memory where that is young
 // enough. Its caller must not change them. An error refuses.
 func (o *Orders) InForce(ctx context.Context) ([]authz.LockDown, error) {
-	if held := o.held.Load(); held != nil && o.inStep() {
+	return o.InForceAt(ctx, clock.Moment{Now: o.now(), Tick: clock.Ticks()})
+}
+
+// InForceAt is InForce for who asks several rooms at one moment.
+func (o *Orders) InForceAt(ctx context.Context, at clock.Moment) ([]authz.LockDown, error) {
+	if held := o.held.Load(); held != nil && o.inStep(at) {
 		return *held, nil
 	}
 	return o.Read(ctx, o.db)
@@ -179,19 +184,22 @@ func (o *Orders) Barred(ctx context.Context, in store.Reader, e signin.Entrant) 
 }
 
 // Bar is a session's question at each use.
-func (o *Orders) Bar(ctx context.Context, n session.Session, p directory.Person) (why string, shut bool, err error) {
-	live, err := o.InForce(ctx)
+func (o *Orders) Bar(ctx context.Context, at clock.Moment, n *session.Session, p directory.Person) (why string, shut bool, err error) {
+	live, err := o.InForceAt(ctx, at)
 	if err != nil || len(live) == 0 {
 		return "", false, err
 	}
-	l, shut := o.hit(live, n, p)
-	return "lock-down " + l.ID, shut, nil
+	l, shut := o.hit(live, n, p, at.Now)
+	if !shut {
+		return "", false, nil
+	}
+	return "lock-down " + l.ID, true, nil
 }
 
 // hit finds the lock-down that ends a session. The session of an application that
 // was excepted goes on, but not against what is aimed at it or its person.
-func (o *Orders) hit(live []authz.LockDown, n session.Session, p directory.Person) (authz.LockDown, bool) {
-	pol, now := o.policy(), o.now()
+func (o *Orders) hit(live []authz.LockDown, n *session.Session, p directory.Person, now time.Time) (authz.LockDown, bool) {
+	pol := o.policy()
 	s := authz.Subject{Person: p, From: n.Zone, Outside: n.Outside, Terminal: n.Terminal}
 	var app policy.Application
 	if n.App != "" {

@@ -40,12 +40,12 @@ func TestOrdersInStep(t *testing.T) {
 	t.Parallel()
 	fake, db := clock.NewFake(t0), storetest.Open(t)
 	inStep := true
-	o := New(db, func() *policy.Policy { return rules() }, fake.Now, func() bool { return inStep })
+	o := New(db, func() *policy.Policy { return rules() }, fake.Now, func(clock.Moment) bool { return inStep })
 	n := session.Session{Person: "1", Zone: policy.LGWAN}
 	p := directory.Person{ID: "1", Login: "tanaka", Section: "jinji"}
 	shut := func() bool {
 		t.Helper()
-		_, shut, err := o.Bar(ctx, n, p)
+		_, shut, err := o.Bar(ctx, clock.Moment{Now: fake.Now()}, &n, p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +103,7 @@ func TestBarOfApplications(t *testing.T) {
 		p.Applications = append(p.Applications, policy.Application{ID: "bosai", Zone: policy.LGWAN})
 		p.LockDown.Applications = []string{"bosai"}
 	})
-	o := New(storetest.Open(t), func() *policy.Policy { return pol }, func() time.Time { return t0 }, func() bool { return true })
+	o := New(storetest.Open(t), func() *policy.Policy { return pol }, func() time.Time { return t0 }, func(clock.Moment) bool { return true })
 	end := t0.Add(time.Hour)
 	for _, tt := range []struct {
 		name     string
@@ -124,8 +124,8 @@ func TestBarOfApplications(t *testing.T) {
 		{"an application that the policy no longer has", authz.LockDown{ID: "a", Scope: authz.LockAll, EndsAt: end}, "gone", "1", "", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, got := o.hit([]authz.LockDown{tt.l}, session.Session{Person: tt.person, App: tt.app, Zone: policy.LGWAN, Terminal: tt.terminal},
-				directory.Person{ID: tt.person, Login: "tanaka"})
+			_, got := o.hit([]authz.LockDown{tt.l}, &session.Session{Person: tt.person, App: tt.app, Zone: policy.LGWAN, Terminal: tt.terminal},
+				directory.Person{ID: tt.person, Login: "tanaka"}, t0)
 			if got == tt.want {
 				return
 			}
@@ -184,7 +184,7 @@ func TestSealedKey(t *testing.T) {
 func TestUnreadAreNotSpared(t *testing.T) {
 	t.Parallel()
 	pol := rules()
-	o := New(storetest.Open(t), func() *policy.Policy { return pol }, func() time.Time { return t0 }, func() bool { return true })
+	o := New(storetest.Open(t), func() *policy.Policy { return pol }, func() time.Time { return t0 }, func(clock.Moment) bool { return true })
 	end := t0.Add(time.Hour)
 	read := map[directory.PersonID]directory.Person{"1": {ID: "1", Login: "suzuki", Section: "zaisei"}}
 	for _, tt := range []struct {

@@ -242,7 +242,7 @@ func (r *reached) look(o *Orders, l authz.LockDown, all []session.Session, by ac
 	for _, n := range all {
 		p, known := r.people[n.Person]
 		p.ID = n.Person
-		if _, hit := o.hit([]authz.LockDown{l}, n, p); !hit && (known || !reaches(l)) {
+		if _, hit := o.hit([]authz.LockDown{l}, &n, p, o.now()); !hit && (known || !reaches(l)) {
 			if n.App != "" && slices.Contains(spared, n.App) && l.Hits(o.policy(), o.subject(p, n.Zone, n.Outside, n.Terminal)) {
 				r.picture.Excepted++
 			} else if o.spared(l, n, p) {

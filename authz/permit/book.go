@@ -125,7 +125,7 @@ type Book struct {
 func New(h House) *Book {
 	return &Book{
 		House: h, held: map[string]authz.Permit{}, person: map[directory.PersonID][]authz.Permit{}, way: map[way][]authz.Permit{},
-		zone: map[policy.ZoneID][]authz.Permit{}, ticks: clock.Stopwatch(),
+		zone: map[policy.ZoneID][]authz.Permit{}, ticks: clock.Ticks,
 	}
 }
 

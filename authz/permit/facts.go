@@ -12,6 +12,7 @@ import (
 	"sekisho/authz"
 	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/policy/clock"
 	"sekisho/policy/store"
 )
 
@@ -177,14 +178,14 @@ func (b *Book) Reachable(ctx context.Context, from policy.ZoneID, outside bool) 
 
 // Bar is a session's question at each use: whether one that began outside, or in a zone
 // that is not served here, is carried by a permit still.
-func (b *Book) Bar(ctx context.Context, n session.Session, p directory.Person) (why string, shut bool, err error) {
+func (b *Book) Bar(ctx context.Context, at clock.Moment, n *session.Session, p directory.Person) (why string, shut bool, err error) {
 	rules := b.Policy()
 	if !n.Outside && n.Zone != "" {
 		if _, served := rules.Zone(n.Zone); served {
 			return "", false, nil
 		}
 	}
-	f := FactsOf(n, p, b.Now())
+	f := FactsOf(*n, p, at.Now)
 	if err := b.Fill(ctx, &f); err != nil {
 		return "", false, err
 	}

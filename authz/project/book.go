@@ -66,8 +66,8 @@ type House struct {
 	Matters   *approval.Book // who acts, and who is asked
 	Notices   *notice.Queue
 	Forget    interface{ Forget(id directory.PersonID) } // nil: nobody remembers
-	// Fresh reports whether what was polled is young enough to be gone by.
-	Fresh func() bool
+	// Fresh reports whether what was polled is young enough at a moment to be gone by.
+	Fresh func(clock.Moment) bool
 	Now   clock.Now
 	Log   *slog.Logger // nil: nothing is logged
 	// Stop is called at named points; an error ends what is under way there, as a

@@ -10,6 +10,7 @@ import (
 	"sekisho/authn/session"
 	"sekisho/authz"
 	"sekisho/directory"
+	"sekisho/policy/clock"
 	"sekisho/policy/store"
 )
 
@@ -79,7 +80,11 @@ func tiesIn(rows []tied) []authz.Tie {
 // Ties are what somebody's ID is bound to, over or not, from memory where that is fresh
 // enough. Nobody changes the answer.
 func (b *Book) Ties(ctx context.Context, who directory.PersonID) ([]authz.Tie, error) {
-	if held := b.ties.held.Load(); held != nil && b.Fresh != nil && b.Fresh() {
+	return b.tiesAt(ctx, clock.Moment{Now: b.Now(), Tick: clock.Ticks()}, who)
+}
+
+func (b *Book) tiesAt(ctx context.Context, at clock.Moment, who directory.PersonID) ([]authz.Tie, error) {
+	if held := b.ties.held.Load(); held != nil && b.Fresh != nil && b.Fresh(at) {
 		return (*held)[who], nil
 	}
 	return b.tiesFrom(ctx, b.DB, who)
@@ -116,12 +121,12 @@ func (b *Book) FillIn(ctx context.Context, in store.Reader, f *authz.Facts) erro
 }
 
 // Bar is a session's question at each use: whether its person's ID is good for anything.
-func (b *Book) Bar(ctx context.Context, n session.Session, _ directory.Person) (why string, shut bool, err error) {
-	held, err := b.Ties(ctx, n.Person)
+func (b *Book) Bar(ctx context.Context, at clock.Moment, n *session.Session, _ directory.Person) (why string, shut bool, err error) {
+	held, err := b.tiesAt(ctx, at, n.Person)
 	if err != nil || len(held) == 0 {
 		return "", false, err
 	}
-	if _, ok := authz.EnvironmentOf(held, b.Now()); !ok {
+	if _, ok := authz.EnvironmentOf(held, at.Now); !ok {
 		return "its projects are over", true, nil
 	}
 	return "", false, nil

@@ -8,6 +8,7 @@ import (
 	"sekisho/authn/session"
 	"sekisho/authz"
 	"sekisho/policy"
+	"sekisho/policy/clock"
 )
 
 // fill asks as a door does, from memory where that is fresh.
@@ -27,7 +28,7 @@ func TestMemory(t *testing.T) {
 	ctx := t.Context()
 	here := w.Book
 	fresh := true
-	here.Fresh = func() bool { return fresh }
+	here.Fresh = func(clock.Moment) bool { return fresh }
 	poll := func() {
 		t.Helper()
 		w.must(here.Follow(ctx, t0.Add(-time.Minute)))
@@ -81,7 +82,7 @@ func TestMemory(t *testing.T) {
 	if got := w.fill("dev1"); got != authz.ProjectOver {
 		t.Errorf("after a poll: %s", got)
 	}
-	if why, shut, err := here.Bar(ctx, session.Session{Person: id}, w.person("dev1")); !shut || why == "" || err != nil {
+	if why, shut, err := here.Bar(ctx, clock.Moment{Now: w.gate.Now()}, &session.Session{Person: id}, w.person("dev1")); !shut || why == "" || err != nil {
 		t.Errorf("a session of whose projects are over: %q, %t, %v", why, shut, err)
 	}
 }
@@ -92,11 +93,11 @@ func TestAnErrorRefuses(t *testing.T) {
 	w := newWorld(t)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	w.Fresh = func() bool { return false }
+	w.Fresh = func(clock.Moment) bool { return false }
 	if err := w.Fill(gone, &authz.Facts{Person: w.person("tanaka")}); err == nil {
 		t.Error("the store did not answer, and nobody is told")
 	}
-	if _, _, err := w.Bar(gone, session.Session{Person: "x"}, w.person("tanaka")); err == nil {
+	if _, _, err := w.Bar(gone, clock.Moment{Now: w.gate.Now()}, &session.Session{Person: "x"}, w.person("tanaka")); err == nil {
 		t.Error("the store did not answer, and the session goes on")
 	}
 }
@@ -105,14 +106,14 @@ func TestAnErrorRefuses(t *testing.T) {
 func TestNoTiesCostNothing(t *testing.T) {
 	w := newWorld(t)
 	here := w.Book
-	here.Fresh = func() bool { return true }
+	here.Fresh = func(clock.Moment) bool { return true }
 	w.must(here.Follow(t.Context(), t0))
 	f := authz.Facts{Person: w.person("tanaka")}
 	if n := testing.AllocsPerRun(100, func() {
 		if err := here.Fill(context.Background(), &f); err != nil || f.Ties != nil {
 			t.Error("tied to something")
 		}
-		if _, shut, err := here.Bar(context.Background(), session.Session{Person: f.Person.ID}, f.Person); shut || err != nil {
+		if _, shut, err := here.Bar(context.Background(), clock.Moment{Now: w.gate.Now()}, &session.Session{Person: f.Person.ID}, f.Person); shut || err != nil {
 			t.Error("shut")
 		}
 	}); n != 0 {

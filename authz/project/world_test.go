@@ -115,7 +115,7 @@ func (w *world) gateway(dir Directory) *Book {
 	})
 	b := Open(House{
 		DB: w.db, Trail: g.Trail, Policy: g.Policy, Directory: dir, IDs: w.life, Sessions: g.Sessions, Permits: permits, Matters: g.Matters, Notices: g.Notices, Forget: g.Watch,
-		Fresh: g.Sessions.InStep, Now: g.Now, Stop: w.death.Stop,
+		Fresh: g.Sessions.InStepAt, Now: g.Now, Stop: w.death.Stop,
 	})
 	g.Sessions.PollWith(b)
 	return b

@@ -372,6 +372,24 @@ func (k *KeyRing) CurrentID() string { return k.state.Load().current }
 // named, "" meaning the current one. Parts are prefixed with their lengths:
 // ("ab", "c") and ("a", "bc") differ. ErrUnknownKey when the key is not there.
 func (k *KeyRing) MAC(keyID, purpose string, parts ...[]byte) ([]byte, error) {
+	macs, err := k.macs(keyID, purpose)
+	if err != nil {
+		return nil, err
+	}
+	return macs.sum(k.epoch.Load(), purpose, parts)
+}
+
+// MACOf is MAC of one part, for what every request comes by: it leaves nothing to
+// collect.
+func (k *KeyRing) MACOf(keyID, purpose, part string) ([sha256.Size]byte, error) {
+	macs, err := k.macs(keyID, purpose)
+	if err != nil {
+		return [sha256.Size]byte{}, err
+	}
+	return macs.sumOf(k.epoch.Load(), purpose, part)
+}
+
+func (k *KeyRing) macs(keyID, purpose string) (*macs, error) {
 	state := k.state.Load()
 	if keyID == "" {
 		keyID = state.current
@@ -380,7 +398,7 @@ func (k *KeyRing) MAC(keyID, purpose string, parts ...[]byte) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("fingerprinting for %s with key %q: %w", purpose, keyID, ErrUnknownKey)
 	}
-	return key.macs.sum(k.epoch.Load(), purpose, parts)
+	return key.macs, nil
 }
 
 // WriteNew writes a secret file that did not exist, mode 0600, whole or not at

@@ -7,7 +7,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash"
+	"maps"
 	"sync"
+	"sync/atomic"
 )
 
 // purposesKept bounds how many purposes have their key kept. Purposes are
@@ -18,26 +20,32 @@ const purposesKept = 64
 // macs hold the HMACs of one key, ready for use: every request of every browser
 // is looked up by one, and deriving its key anew costs more than the HMAC.
 type macs struct {
-	prk []byte
+	prk   []byte
+	alter sync.Mutex // held while a new set is made of the one before
+	ready atomic.Pointer[readyMACs]
+}
 
-	mu    sync.RWMutex
+// readyMACs are those of one epoch. A set is never changed.
+type readyMACs struct {
 	epoch int64
-	pool  map[string]*sync.Pool // of *lengthMAC, by purpose, in this epoch
+	pool  map[string]*sync.Pool // of *lengthMAC, by purpose
+}
+
+// of finds the HMACs of a purpose.
+func (m *macs) of(epoch int64, purpose string) (*sync.Pool, error) {
+	if set := m.ready.Load(); set != nil && set.epoch == epoch {
+		if pool := set.pool[purpose]; pool != nil {
+			return pool, nil
+		}
+	}
+	return m.prepare(epoch, purpose)
 }
 
 // sum is the HMAC of parts, each behind its length.
 func (m *macs) sum(epoch int64, purpose string, parts [][]byte) ([]byte, error) {
-	m.mu.RLock()
-	pool := m.pool[purpose]
-	if m.epoch != epoch {
-		pool = nil
-	}
-	m.mu.RUnlock()
-	if pool == nil {
-		var err error
-		if pool, err = m.prepare(epoch, purpose); err != nil {
-			return nil, err
-		}
+	pool, err := m.of(epoch, purpose)
+	if err != nil {
+		return nil, err
 	}
 	mac, _ := pool.Get().(*lengthMAC)
 	for _, p := range parts {
@@ -51,10 +59,30 @@ func (m *macs) sum(epoch int64, purpose string, parts [][]byte) ([]byte, error) 
 	return out, nil
 }
 
-// A lengthMAC is an HMAC with room for the length that goes before each part.
+// sumOf is sum of one part, without anything on the heap.
+func (m *macs) sumOf(epoch int64, purpose, part string) (out [sha256.Size]byte, err error) {
+	pool, err := m.of(epoch, purpose)
+	if err != nil {
+		return out, err
+	}
+	mac, _ := pool.Get().(*lengthMAC)
+	mac.text = append(binary.BigEndian.AppendUint64(mac.text[:0], uint64(len(part))), part...)
+	mac.Write(mac.text)
+	copy(out[:], mac.Sum(mac.out[:0]))
+	clear(mac.text) // nothing of the part stays behind
+	clear(mac.out[:])
+	mac.Reset()
+	pool.Put(mac)
+	return out, nil
+}
+
+// A lengthMAC is an HMAC with room for the length that goes before each part, for one
+// part and for a sum.
 type lengthMAC struct {
 	hash.Hash
 	length [8]byte
+	text   []byte
+	out    [sha256.Size]byte
 }
 
 func (m *macs) prepare(epoch int64, purpose string) (*sync.Pool, error) {
@@ -67,16 +95,15 @@ func (m *macs) prepare(epoch int64, purpose string) (*sync.Pool, error) {
 		return nil, fmt.Errorf("deriving the key for %s: %w", purpose, err)
 	}
 	pool := &sync.Pool{New: func() any { return &lengthMAC{Hash: hmac.New(sha256.New, sub)} }}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.epoch != epoch {
-		m.epoch, m.pool = epoch, nil
+	m.alter.Lock()
+	defer m.alter.Unlock()
+	next := &readyMACs{epoch: epoch, pool: map[string]*sync.Pool{}}
+	if set := m.ready.Load(); set != nil && set.epoch == epoch {
+		maps.Copy(next.pool, set.pool)
 	}
-	if len(m.pool) < purposesKept {
-		if m.pool == nil {
-			m.pool = map[string]*sync.Pool{}
-		}
-		m.pool[purpose] = pool
+	if len(next.pool) < purposesKept {
+		next.pool[purpose] = pool
+		m.ready.Store(next)
 	}
 	return pool, nil
 }

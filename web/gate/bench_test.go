@@ -7,18 +7,19 @@ import (
 	"testing"
 
 	"sekisho/authn/session"
+	"sekisho/policy/clock"
 )
 
 // cookieOf lets a cookie stand for a session of the application "up".
 type cookieOf struct{ *world }
 
-func (c *cookieOf) Load(ctx context.Context, cookie string) (session.Session, error) {
+func (c *cookieOf) LoadAt(ctx context.Context, at clock.Moment, cookie string) (session.Loaded, error) {
 	if cookie != "k.up" {
-		return c.world.Load(ctx, cookie)
+		return c.world.LoadAt(ctx, at, cookie)
 	}
-	s, err := c.world.Load(ctx, "k.juki")
-	s.ID, s.App = "k.up", "up"
-	return s, err
+	u, err := c.world.LoadAt(ctx, at, "k.juki")
+	u.Session.ID, u.Session.App = "k.up", "up"
+	return u, err
 }
 
 // BenchmarkCheck is the gate's own part of a check of a session in memory.

@@ -19,7 +19,8 @@ import (
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["Cache-Control"] = noStore
-	if _, trusted := g.srv.Peer(r); !trusted {
+	peer, trusted := g.srv.Peer(r)
+	if !trusted {
 		g.counts.untrusted.Inc()
 		w.WriteHeader(http.StatusForbidden)
 		return
@@ -30,7 +31,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	source, named, err := g.srv.Source(r)
+	source, named, err := g.srv.SourceBehind(peer, r)
 	if err != nil {
 		g.counts.malformed.Inc()
 		w.WriteHeader(http.StatusBadRequest)

@@ -15,6 +15,7 @@ import (
 	"sekisho/authz"
 	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/policy/clock"
 	"sekisho/web"
 )
 
@@ -62,20 +63,16 @@ type place struct {
 // check decides at the time of use. An error means that the answer could not
 // be had, and refuses.
 func (g *Gate) check(ctx context.Context, cookies []string, q question, from place) (answer, error) {
-	p, now := g.srv.Policy(), g.srv.Now()
+	p := g.srv.Policy()
 	app, ok := g.application(p, q.host)
 	if !ok {
+		now := g.srv.Now()
 		return answer{verdict: authz.Decide(p, authz.Facts{Now: now}), now: now}, nil
 	}
-	g.Sessions.CatchUp(ctx)
-	a := answer{app: app, now: now}
-	facts := authz.Facts{Application: app, URI: q.uri, From: from.zone, Outside: from.outside, Source: from.source, Now: now}
-	if g.LockDowns != nil {
-		var err error
-		if facts.LockDowns, err = g.LockDowns(ctx); err != nil {
-			return answer{}, err
-		}
-	}
+	// All is asked at one moment, which moves on where the session had to be waited for.
+	at := g.Sessions.Moment(ctx)
+	a := answer{app: app}
+	facts := authz.Facts{Application: app, URI: q.uri, From: from.zone, Outside: from.outside, Source: from.source}
 	// A host's own cookie opens that host alone. The gate's stands for the
 	// session itself.
 	cookie, opens := web.AppCookie(cookies), app.ID
@@ -83,26 +80,30 @@ func (g *Gate) check(ctx context.Context, cookies []string, q question, from pla
 		cookie, opens = web.GateCookie(cookies), ""
 	}
 	if cookie != "" {
-		n, err := g.Sessions.Load(ctx, cookie)
+		u, err := g.Sessions.LoadAt(ctx, at, cookie)
 		switch {
 		case errors.Is(err, session.ErrNone):
 		case err != nil:
 			return answer{}, err
-		case n.App == opens:
-			a.session = n
+		case u.Session.App == opens:
+			a.session, a.person = u.Session, u.Person
+			at = u.At
+		}
+	}
+	a.now, facts.Now = at.Now, at.Now
+	if g.LockDowns != nil {
+		var err error
+		if facts.LockDowns, err = g.LockDowns(ctx, at); err != nil {
+			return answer{}, err
 		}
 	}
 	if a.session.ID != "" {
-		zone, _ := p.RulesOf(a.session.Zone)
-		var err error
-		if a.person, err = g.People.Person(ctx, a.session.Person, zone.DirectoryStale); err != nil {
-			return answer{}, err
-		}
 		a.told = g.known(key{a.session.ID, app.ID})
 		facts.SignedIn, facts.Person, facts.SessionEnds = true, a.person, ends(a.session)
 		facts.ACR, facts.AMR, facts.AuthAt = a.session.ACR, a.session.AMR, a.session.AuthAt
 		facts.Terminal, facts.Checked = a.session.Terminal, a.session.Outside
-		if facts.Leases, a.leases, err = g.lent(ctx, a.session, a.person, app, now); err != nil {
+		var err error
+		if facts.Leases, a.leases, err = g.lent(ctx, at, a.session, a.person, app); err != nil {
 			return answer{}, err
 		}
 		if a.told != nil && a.told.policy == p && slices.Equal(a.told.groups, a.person.Groups) && authz.SameLeases(a.told.leases, a.leases) {
@@ -129,15 +130,15 @@ func (g *Gate) check(ctx context.Context, cookies []string, q question, from pla
 
 // lent are the leases that a person holds in a session, and those of them that the
 // application is told of: they live, and concern it.
-func (g *Gate) lent(ctx context.Context, n session.Session, p directory.Person, app policy.Application, now time.Time) (all, told []authz.Lease, err error) {
+func (g *Gate) lent(ctx context.Context, at clock.Moment, n session.Session, p directory.Person, app policy.Application) (all, told []authz.Lease, err error) {
 	if g.Leases == nil {
 		return nil, nil, nil
 	}
-	if all, err = g.Leases(ctx, n, p); err != nil {
+	if all, err = g.Leases(ctx, at, n, p); err != nil {
 		return nil, nil, err
 	}
 	for _, l := range all {
-		if l.Live(now) && l.Concerns(app) {
+		if l.Live(at.Now) && l.Concerns(app) {
 			told = append(told, l)
 		}
 	}

@@ -24,23 +24,23 @@ import (
 	"sekisho/authz"
 	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/policy/clock"
 	"sekisho/web"
 )
 
 // Sessions finds sessions and hands them over; authn/session is one.
 type Sessions interface {
-	// CatchUp has what a check goes by read at once, for all who ask, where it is too
-	// old to be gone by from memory.
-	CatchUp(ctx context.Context)
-	Load(ctx context.Context, cookie string) (session.Session, error)
+	// Moment is when a check is decided. What it goes by is read at once, for all who
+	// ask, where it is too old to be gone by from memory.
+	Moment(ctx context.Context) clock.Moment
+	LoadAt(ctx context.Context, at clock.Moment, cookie string) (session.Loaded, error)
 	HandoverCode(ctx context.Context, parentCookie, appID, host string) (code string, err error)
 	RedeemHandover(ctx context.Context, code, host, source string) (cookie string, err error)
 	CSRF(cookie string) string
 }
 
-// People reads a person, no staler than said; authn/standing is one.
+// People says how old what is known of a person is; authn/standing is one.
 type People interface {
-	Person(ctx context.Context, id directory.PersonID, stale time.Duration) (directory.Person, error)
 	// AsOf is when the directory was last read of a person, where it is away and
 	// what is known is old; zero otherwise.
 	AsOf(id directory.PersonID) time.Time
@@ -83,10 +83,10 @@ type Services struct {
 	Opened func(session.Session, policy.Application)
 	// LockDowns are those that may be in force, from memory; an error refuses. nil:
 	// there are none.
-	LockDowns func(context.Context) ([]authz.LockDown, error)
+	LockDowns func(context.Context, clock.Moment) ([]authz.LockDown, error)
 	// Leases are what a person holds in a session, in a list of the caller's own; an
 	// error refuses. nil: nothing is lent.
-	Leases func(context.Context, session.Session, directory.Person) ([]authz.Lease, error)
+	Leases func(context.Context, clock.Moment, session.Session, directory.Person) ([]authz.Lease, error)
 	// Fill adds to facts what they may rest on beside the directory, from memory; an
 	// error refuses. It takes a copy, which keeps the facts of each request off the
 	// heap. nil: there is nothing to add.

@@ -18,6 +18,7 @@ import (
 	"sekisho/authz"
 	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/policy/clock"
 	"sekisho/web"
 )
 
@@ -208,7 +209,7 @@ func TestLeases(t *testing.T) {
 		away  error
 		until = t0.Add(10 * time.Minute)
 	)
-	g.Leases = func(_ context.Context, n session.Session, p directory.Person) ([]authz.Lease, error) {
+	g.Leases = func(_ context.Context, _ clock.Moment, n session.Session, p directory.Person) ([]authz.Lease, error) {
 		if n.ID != "k.bunsho" && n.ID != "k.gate" || p.ID != "p1" {
 			t.Errorf("asked about %s in %s", p.ID, n.ID)
 		}

@@ -73,7 +73,7 @@ func (g *Gate) handOver(w http.ResponseWriter, r *web.Request) error {
 	facts := authz.Facts{Application: app, URI: back, From: r.Origin.Zone, Outside: r.Origin.Outside, Source: r.Origin.Source, Now: g.srv.Now()}
 	if g.LockDowns != nil {
 		var err error
-		if facts.LockDowns, err = g.LockDowns(r.Context()); err != nil {
+		if facts.LockDowns, err = g.LockDowns(r.Context(), g.Sessions.Moment(r.Context())); err != nil {
 			return err
 		}
 	}
@@ -92,7 +92,7 @@ func (g *Gate) handOver(w http.ResponseWriter, r *web.Request) error {
 			facts.SignedIn, facts.Person = true, step.Person
 			facts.ACR, facts.AMR, facts.AuthAt = step.Session.ACR, step.Session.AMR, step.Session.AuthAt
 			facts.Terminal, facts.Checked = step.Session.Terminal, step.Session.Outside
-			if facts.Leases, _, err = g.lent(r.Context(), *step.Session, step.Person, app, facts.Now); err != nil {
+			if facts.Leases, _, err = g.lent(r.Context(), g.Sessions.Moment(r.Context()), *step.Session, step.Person, app); err != nil {
 				return err
 			}
 			facts.Posts, facts.SessionEnds = p.PostsOf(step.Person.Groups), ends(*step.Session)

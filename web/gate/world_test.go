@@ -16,6 +16,7 @@ import (
 	"sekisho/authn/token"
 	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/policy/clock"
 	"sekisho/web"
 )
 
@@ -36,7 +37,13 @@ type world struct {
 	denied []Denial
 }
 
-func (w *world) CatchUp(context.Context) {}
+func (w *world) Moment(context.Context) clock.Moment { return clock.Moment{Now: w.now} }
+
+// LoadAt answers with the person as the directory has them.
+func (w *world) LoadAt(ctx context.Context, at clock.Moment, cookie string) (session.Loaded, error) {
+	s, err := w.Load(ctx, cookie)
+	return session.Loaded{Session: s, Person: w.person, At: at}, err
+}
 
 func (w *world) Load(_ context.Context, cookie string) (session.Session, error) {
 	if w.away != nil {
@@ -80,10 +87,6 @@ func (w *world) RedeemHandover(_ context.Context, code, host, _ string) (string,
 func (w *world) CSRF(cookie string) string           { return "t-" + cookie }
 func (w *world) CheckCSRF(cookie, token string) bool { return token == "t-"+cookie }
 func (w *world) AsOf(directory.PersonID) time.Time   { return w.asOf }
-
-func (w *world) Person(context.Context, directory.PersonID, time.Duration) (directory.Person, error) {
-	return w.person, w.away
-}
 
 func (w *world) Current(ctx context.Context, _ signin.Origin, cookie string) (signin.Step, error) {
 	if cookie == "k.flow" {

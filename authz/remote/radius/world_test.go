@@ -140,7 +140,7 @@ func newWorld(t testing.TB, clients ...radius.Client) *world {
 	keys, err := passkey.New(w.db, ring, once, passkey.RP{ID: "gate.example", Name: "関所", Origins: []string{"https://gate.example"}}, w.clock.Now, pol)
 	must(t, err)
 	w.sessions = session.New(w.db, ring, trail, w.watch, pol, w.clock.Now)
-	w.orders = lockdown.New(w.db, pol, w.clock.Now, w.sessions.InStep)
+	w.orders = lockdown.New(w.db, pol, w.clock.Now, w.sessions.InStepAt)
 	w.sessions.Obey(w.orders.Bar, w.orders.Spared)
 	flows := ephemeral.NewMemory(w.clock.Now, 1<<20)
 	w.in = signin.New(signin.House{

@@ -13,6 +13,7 @@ import (
 	"sekisho/authz/grant"
 	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/policy/clock"
 	"sekisho/policy/store"
 )
 
@@ -33,8 +34,8 @@ type leases struct {
 }
 
 // Lent is how those who decide are told what a book has lent.
-func Lent(b *grant.Book, s *session.Sessions) func(context.Context, session.Session, directory.Person) ([]authz.Lease, error) {
-	return leases{func() *grant.Book { return b }, s}.In
+func Lent(b *grant.Book, s *session.Sessions) func(context.Context, clock.Moment, session.Session, directory.Person) ([]authz.Lease, error) {
+	return leases{func() *grant.Book { return b }, s}.At
 }
 
 // In are the leases that a person holds in a session. One that does not outlive
@@ -43,7 +44,12 @@ func Lent(b *grant.Book, s *session.Sessions) func(context.Context, session.Sess
 // session's sign-in is weaker than the privilege asks for: a person's leases go along
 // when they begin another elsewhere, or sign in anew.
 func (of leases) In(ctx context.Context, n session.Session, p directory.Person) ([]authz.Lease, error) {
-	live, err := of.book().Live(ctx, p)
+	return of.At(ctx, of.sessions.Moment(ctx), n, p)
+}
+
+// At is In for who asks several rooms at one moment.
+func (of leases) At(ctx context.Context, at clock.Moment, n session.Session, p directory.Person) ([]authz.Lease, error) {
+	live, err := of.book().LiveAt(ctx, at, p)
 	if err != nil || len(live) == 0 {
 		return nil, err
 	}
@@ -59,7 +65,7 @@ func (of leases) In(ctx context.Context, n session.Session, p directory.Person) 
 	if here == 0 {
 		return nil, nil
 	}
-	raised, elevated, err := of.sessions.Privileged(ctx, n)
+	raised, elevated, err := of.sessions.PrivilegedAt(ctx, at, n.Root())
 	if err != nil {
 		return nil, err
 	}
@@ -68,13 +74,13 @@ func (of leases) In(ctx context.Context, n session.Session, p directory.Person) 
 		if !good(g) {
 			continue
 		}
-		out = append(out, lent(g, n, raised, elevated))
+		out = append(out, lent(g, &n, raised, elevated))
 	}
 	return out, nil
 }
 
 // lent is what somebody holds by a lease in a session that it is good in.
-func lent(g grant.Given, n session.Session, raised session.Privileged, elevated bool) authz.Lease {
+func lent(g grant.Given, n *session.Session, raised session.Privileged, elevated bool) authz.Lease {
 	l := authz.Lease{ID: g.Lease, Privilege: g.Privilege, Until: g.Until, Emergency: g.Emergency, Gives: g.Gives}
 	switch {
 	case g.Outlives:

@@ -42,7 +42,7 @@ func TestLent(t *testing.T) {
 		{"one that outlives sessions", policy.PHR, true, aal2, session.Privileged{}, false, ends},
 	} {
 		g := grant.Given{Lease: "l", Privilege: "db-admin", Until: ends, Session: "s", Outlives: tt.outlives, ACR: tt.needs}
-		l := lent(g, tt.in, tt.raised, tt.raised.ID != "")
+		l := lent(g, &tt.in, tt.raised, tt.raised.ID != "")
 		if l.Shut != tt.shut || !l.Until.Equal(tt.until) {
 			t.Errorf("%s: shut %t until %v", tt.name, l.Shut, l.Until)
 		}

@@ -186,14 +186,14 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	if h.shared != nil {
 		h.Sessions.UseBell(h.shared.bell)
 	}
-	h.Watch.Heed(h.Sessions.InStep, h.Sessions.Ring)
-	h.Orders = lockdown.New(h.DB, rules, now, h.Sessions.InStep)
+	h.Watch.Heed(h.Sessions.InStepAt, h.Sessions.Ring)
+	h.Orders = lockdown.New(h.DB, rules, now, h.Sessions.InStepAt)
 	h.Sessions.Obey(h.Orders.Bar, h.Orders.Spared)
-	h.Sessions.Require(func(ctx context.Context, n session.Session, p directory.Person) (string, bool, error) {
-		return h.Permits.Bar(ctx, n, p)
+	h.Sessions.Require(func(ctx context.Context, at clock.Moment, n *session.Session, p directory.Person) (string, bool, error) {
+		return h.Permits.Bar(ctx, at, n, p)
 	}, "63-1", "26no2-2")
-	h.Sessions.Require(func(ctx context.Context, n session.Session, p directory.Person) (string, bool, error) {
-		return h.Projects.Bar(ctx, n, p)
+	h.Sessions.Require(func(ctx context.Context, at clock.Moment, n *session.Session, p directory.Person) (string, bool, error) {
+		return h.Projects.Bar(ctx, at, n, p)
 	}, "67-2(1)")
 	h.Sessions.PollWith(h.life, h.Watch, h.Orders)
 	h.TOTP = totp.NewUnder(h.DB, h.Sealing, now, func() policy.TOTPRules { return rules().TOTP })
@@ -265,7 +265,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	})
 	h.Projects = project.Open(project.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, IDs: h.Lifecycle, Sessions: h.Sessions, Leases: lost, Permits: h.Permits,
-		Matters: h.Approvals, Notices: h.Notices, Forget: h.Watch, Fresh: h.Sessions.InStep, Now: now, Log: h.log, Stop: cfg.Stop,
+		Matters: h.Approvals, Notices: h.Notices, Forget: h.Watch, Fresh: h.Sessions.InStepAt, Now: now, Log: h.log, Stop: cfg.Stop,
 	})
 	h.Personnel = personnel.New(personnel.House{
 		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, Sessions: h.Sessions, Leases: lost, Permits: h.Permits, Life: h.Lifecycle, Projects: h.Projects,
@@ -330,7 +330,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 	})
 	h.Gate = gate.Mount(h.Web, gate.Services{
 		Sessions: h.Sessions, People: h.Watch, SignIn: h.Signin, Keys: h.Tokens, Denied: h.denied.hear, Opened: h.denied.opened,
-		LockDowns: h.Orders.InForce, Leases: lent.In, Fill: h.filled, Used: h.Permits.Used,
+		LockDowns: h.Orders.InForceAt, Leases: lent.At, Fill: h.filled, Used: h.Permits.Used,
 	})
 	if h.Remote, err = h.openNetworkDoor(cfg, in, admits.more); err != nil {
 		return err
