@@ -30,10 +30,15 @@ func capsOf(l Lease, v policy.Privilege, ends, now time.Time) (Caps, bool) {
 // endOf is when somebody's ID ends by itself: by the directory, or with its projects. Zero:
 // it does not.
 func endOf(b Borrower) time.Time {
-	if b.Person.Account.ExpiresAt.IsZero() {
-		return b.Tied.Until
+	return sooner(b.Person.Account.ExpiresAt, b.Tied.Until)
+}
+
+// sooner is the earlier of two ends, of which a zero one is none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() {
+		return b
 	}
-	return earliest(b.Person.Account.ExpiresAt, b.Tied.Until)
+	return earliest(a, b)
 }
 
 func outOfHours() *Refusal {

@@ -116,6 +116,45 @@ func TestMoreTimeForTheOther(t *testing.T) {
 	}
 }
 
+// TestMoreTimeWithinTheProject: more time ends with the project as it is when somebody says
+// yes, not as it was when it was asked for.
+func TestMoreTimeWithinTheProject(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.bind("sato", policy.Production, t0.AddDate(1, 0, 0))
+	l := w.active("sato", "db-admin", 30)
+	l, err := w.Extend(t.Context(), w.as("sato"), l.ID, 15*time.Minute, "続ける")
+	w.must(err)
+	w.bind("sato", policy.Production, t0.Add(40*time.Minute))
+	w.decide("yamamoto", l, true)
+	if got := w.get(l); !got.EndsAt().Equal(t0.Add(40 * time.Minute)) {
+		t.Errorf("it ends at %v, its project at %v", got.EndsAt(), t0.Add(40*time.Minute))
+	}
+}
+
+// TestTiesNeedNoDirectory: what somebody's ID may not have any more is taken away while the
+// directory is away, for projects are the gate's own; the directory follows when it is back.
+func TestTiesNeedNoDirectory(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.bind("sato", policy.Production, t0.AddDate(1, 0, 0))
+	l, sato := w.active("sato", "db-admin", 30), w.id("sato")
+	w.server.Away()
+	w.clock.Advance(10 * time.Minute) // what is known of people is old
+	w.must(w.Watch(t.Context()))
+	w.isState(l, Active)
+	w.ties.Store(sato, []authz.Tie{{Project: "p", Environment: policy.Production, Until: w.clock.Now()}}) // completed
+	w.must(w.Watch(t.Context()))
+	w.isState(l, Revoked)
+	w.server.Back()
+	w.clock.Advance(30 * time.Second)
+	w.settle()
+	w.inGroup(dbAdmins)
+	if w.entries(`"action":"lease.revoked"`, "project_over") != 1 {
+		t.Error("the trail does not say why")
+	}
+}
+
 // TestWitnessOfTheOther: neither of two people is of the other environment (article 49-3).
 func TestWitnessOfTheOther(t *testing.T) {
 	t.Parallel()

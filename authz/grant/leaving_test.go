@@ -78,6 +78,12 @@ func TestEligibilityEndsAtOnce(t *testing.T) {
 	if n := w.entries("tanaka", "lease.refused", string(EligibilityEnds)); n != 1 { // once a minute
 		t.Errorf("%d refusals on the trail", n)
 	}
+	// What they have ends, though they are in the group still.
+	w.must(w.Watch(t.Context()))
+	w.isState(live, Revoked)
+	if n := w.entries(`"action":"lease.revoked"`, string(EligibilityEnds)); n != 1 {
+		t.Errorf("%d leases were taken away on the trail", n)
+	}
 	w.leaves.Delete(w.id("tanaka"))
 	if _, err := w.Ask(t.Context(), w.as("tanaka"), w.wish("claims", 15)); err != nil {
 		t.Errorf("who is put into the group anew: %v", err)

@@ -92,10 +92,11 @@ func (b *Book) settleMore(ctx context.Context, tx *store.Tx, l Lease, v policy.P
 		action = "lease.extension_" + string(to)
 	)
 	if to == approval.Approved && l.State(b.Now()) == Active && v.ID != "" {
-		if err := b.stillFor(ctx, tx, l, v); err != nil {
-			return err
+		tied, no := b.stillFor(ctx, tx, l, v)
+		if no != nil {
+			return no
 		}
-		out, err = b.lengthen(ctx, tx, l, v, valid(m.Detail[validUntil]))
+		out, err = b.lengthen(ctx, tx, l, v, sooner(valid(m.Detail[validUntil]), tied.Until))
 		action = "lease.extended"
 	} else {
 		out, err = l.more(false, Caps{}, b.Now())

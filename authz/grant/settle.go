@@ -35,7 +35,7 @@ func (b *Book) Settle(ctx context.Context, tx *store.Tx, m approval.Matter, to a
 		return nil //nolint:nilerr // it went on without the decision, which changes nothing any more
 	}
 	if state == Approved {
-		if err := b.stillFor(ctx, tx, l, v); err != nil {
+		if _, err := b.stillFor(ctx, tx, l, v); err != nil {
 			return err
 		}
 	}
@@ -51,23 +51,24 @@ func (b *Book) Settle(ctx context.Context, tx *store.Tx, m approval.Matter, to a
 }
 
 // stillFor refuses a yes to somebody whose ID has come to be of the other environment, or
-// whose projects are over, since they asked (articles 67-2(1), 68-2).
-func (b *Book) stillFor(ctx context.Context, tx *store.Tx, l Lease, v policy.Privilege) error {
+// whose projects are over, since they asked (articles 67-2(1), 68-2). It answers what their
+// projects make of the ID now.
+func (b *Book) stillFor(ctx context.Context, tx *store.Tx, l Lease, v policy.Privilege) (authz.Tied, error) {
 	now := b.Now()
 	tied, err := b.Ties.Of(ctx, tx, l.By.ID, now)
 	if err != nil {
-		return err
+		return tied, err
 	}
 	no, refused := tied.Refuses(v.Environment, now)
 	if !refused {
-		return nil
+		return tied, nil
 	}
 	why := conflict(Reason(no.Reason), no.Articles, "申請した人のIDは、この特権の環境（運用又は開発）のものではなくなりました。承認できないので、否認してください。",
 		"The ID of whoever asked is not of this privilege's environment (production or development) any more. It cannot be approved; please deny it.")
 	if no.Reason == authz.ProjectOver {
 		why.Says = policy.Words{JA: "申請した人のIDの案件は終わりました。承認できないので、否認してください。", EN: "The project of whoever asked is over. It cannot be approved; please deny it."}
 	}
-	return why
+	return tied, why
 }
 
 // Notice says how the decision of a matter is told, for approval's desk.

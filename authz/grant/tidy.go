@@ -298,7 +298,11 @@ func (b *Book) look(ctx context.Context, l Lease) error {
 	return nil
 }
 
-const sessionOver = "the session is over"
+// Why a lease is taken away that nobody asked to be.
+const (
+	sessionOver = "the session is over"
+	noLonger    = "no longer eligible"
+)
 
 // against is why a lease that lives must not any more; "" for no reason.
 func (b *Book) against(ctx context.Context, l Lease) (string, error) {
@@ -323,6 +327,14 @@ func (b *Book) against(ctx context.Context, l Lease) (string, error) {
 	if closed { // suspended, say: also what outlives its session ends with that
 		return "the borrower may use nothing", nil
 	}
+	// Of projects the gate itself knows, whether or not the directory answers.
+	tied, err := b.Ties.Of(ctx, nil, l.By.ID, now)
+	if err != nil {
+		return "", err
+	}
+	if no, refused := tied.Refuses(v.Environment, now); refused {
+		return noLonger + ": " + string(no.Reason), nil
+	}
 	zone, _ := p.Zone(l.Zone)
 	person, err := b.People.Person(ctx, l.By.ID, zone.DirectoryStale)
 	if err != nil {
@@ -340,16 +352,19 @@ func (b *Book) against(ctx context.Context, l Lease) (string, error) {
 			return "a lock-down", nil
 		}
 	}
-	tied, err := b.Ties.Of(ctx, nil, l.By.ID, now)
-	if err != nil {
-		return "", err
+	whose := Borrower{Person: person, Posts: p.PostsOf(person.Groups), Tied: tied}
+	err = MayBorrow(p, v, whose, now)
+	if err == nil { // what a section has decided holds, though the directory keeps them in the group
+		err = b.keeps(ctx, b.DB, v, whose)
 	}
-	if err := MayBorrow(p, v, Borrower{Person: person, Posts: p.PostsOf(person.Groups), Tied: tied}, now); err != nil {
-		var no *Refusal
-		if errors.As(err, &no) && no.Reason != NotEligible {
-			return "no longer eligible: " + string(no.Reason), nil
-		}
-		return "no longer eligible", nil
+	var no *Refusal
+	switch {
+	case errors.As(err, &no) && no.Reason != NotEligible:
+		return noLonger + ": " + string(no.Reason), nil
+	case errors.As(err, &no):
+		return noLonger, nil
+	case err != nil:
+		return "", err
 	}
 	if _, open := v.OpenUntil(now); !open && !l.Emergency {
 		return "out of hours", nil

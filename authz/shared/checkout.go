@@ -155,7 +155,7 @@ func (b *Book) take(ctx context.Context, by approval.Approver, s policy.SharedID
 		}
 		c := Checkout{
 			ID: id, Shared: s.ID, Tenure: tenureOf(id), By: approval.Ref(by.Person), Session: by.SessionID, Reason: reason, Zone: by.Zone,
-			Outlives: s.OutlivesSession, AskedAt: now, EndsAt: now.Add(d), state: Starting,
+			Outlives: s.OutlivesSession, AskedAt: now, EndsAt: within(by.Holder, now.Add(d)), state: Starting,
 		}
 		if len(held) > 0 {
 			out, err = b.join(ctx, tx, by, s, c, held)
@@ -171,6 +171,17 @@ func (b *Book) take(ctx context.Context, by approval.Approver, s policy.SharedID
 		return b.Trail.Append(ctx, tx, b.entry(c, by, "shared.checking_out", reason))
 	})
 	return out, err
+}
+
+// within is a time, or when somebody's own ID ends before it: by the directory, or with
+// their projects (article 67-2(1)).
+func within(who approval.Holder, at time.Time) time.Time {
+	for _, end := range []time.Time{who.Person.Account.ExpiresAt, who.Tied.Until} {
+		if !end.IsZero() {
+			at = earliest(at, end)
+		}
+	}
+	return at
 }
 
 // emergency refuses an ID that lies sealed for emergencies.

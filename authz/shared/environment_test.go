@@ -2,6 +2,7 @@ package shared
 
 import (
 	"testing"
+	"time"
 
 	"sekisho/authn/signin"
 	"sekisho/authz"
@@ -42,5 +43,32 @@ func TestOfOneEnvironment(t *testing.T) {
 	w.works("one", g.Password, true)
 	if !w.Any(approval.Holder{Person: w.signed["tanaka"].Person, Posts: []policy.PostID{policy.Staff}}) {
 		t.Error("the page of shared IDs is not shown to whom there are some")
+	}
+}
+
+// TestNothingOutlastsTheProject: a shared ID is given back with the project of whoever has
+// it at the latest, and also while the directory is away (article 67-2(1)).
+func TestNothingOutlastsTheProject(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	end := t0.Add(20 * time.Minute)
+	tanaka, suzuki := w.as("tanaka"), w.as("suzuki")
+	for _, login := range []string{"tanaka", "suzuki"} {
+		w.change(login, func(by *approval.Approver) { by.Tied = authz.Tied{Of: policy.Production, Until: end} })
+		w.bind(w.signed[login].Person.ID, policy.Production, end)
+	}
+	g, joined := w.out(tanaka, "two", 60), w.out(suzuki, "two", 60)
+	if !g.EndsAt.Equal(end) || !joined.EndsAt.Equal(end) {
+		t.Errorf("check-outs end at %v and %v, the project at %v", g.EndsAt, joined.EndsAt, end)
+	}
+	w.server.Away()
+	w.clock.Advance(10 * time.Minute) // what is known of people is old
+	w.must(w.Watch(t.Context()))
+	w.state(g.Checkout, Active)
+	w.bind(w.signed["tanaka"].Person.ID, policy.Production, w.clock.Now()) // completed
+	w.must(w.Watch(t.Context()))
+	w.state(g.Checkout, Revoked)
+	if w.entries(`"action":"shared.revoked"`, "project_over") != 1 {
+		t.Error("the trail does not say why")
 	}
 }

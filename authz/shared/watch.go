@@ -153,6 +153,14 @@ func (b *Book) against(ctx context.Context, c Checkout) (State, string, error) {
 	if closed {
 		return Revoked, "the holder may use nothing", nil
 	}
+	// Of projects the gate itself knows, whether or not the directory answers.
+	tied, err := b.Ties.Of(ctx, nil, c.By.ID, now)
+	if err != nil {
+		return "", "", err
+	}
+	if no, refused := tied.Refuses(s.Environment, now); refused {
+		return Revoked, "no longer eligible: " + string(no.Reason), nil
+	}
 	zone, _ := p.Zone(c.Zone)
 	person, err := b.People.Person(ctx, c.By.ID, zone.DirectoryStale)
 	if err != nil {
@@ -168,10 +176,6 @@ func (b *Book) against(ctx context.Context, c Checkout) (State, string, error) {
 		if shut {
 			return Revoked, "a lock-down", nil
 		}
-	}
-	tied, err := b.Ties.Of(ctx, nil, c.By.ID, now)
-	if err != nil {
-		return "", "", err
 	}
 	if why := May(p, s, approval.Holder{Person: person, Posts: p.PostsOf(person.Groups), Tied: tied}, now); why != nil {
 		reason := "no longer eligible"
