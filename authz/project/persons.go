@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"sekisho/authn/signin"
+	"sekisho/authz/approval"
 	"sekisho/directory"
 	"sekisho/policy/store"
 )
@@ -20,19 +21,23 @@ func (b *Book) Of(ctx context.Context, who directory.PersonID) ([]Project, error
 	return out, err
 }
 
-// Elsewhere are those bound to a project who are bound to another too, with one of those
-// that runs: their IDs go on when this one ends. Of a project that is not the reader's to
-// see nothing is said but that there is one.
+// Elsewhere are those bound to a project who are bound to another too, with the one of
+// those that runs longest: their IDs go on when this one ends. Of a project that is not
+// the reader's to see nothing is said but that there is one.
 func (b *Book) Elsewhere(ctx context.Context, o signin.Origin, cookie, id string) (map[directory.PersonID]Project, error) {
 	by, err := b.reader(ctx, o, cookie)
 	if err != nil {
 		return nil, err
 	}
+	return b.ElsewhereAs(ctx, by, id)
+}
+
+// ElsewhereAs is Elsewhere for somebody who is known already.
+func (b *Book) ElsewhereAs(ctx context.Context, by approval.Approver, id string) (map[directory.PersonID]Project, error) {
 	v := b.seeing(by)
 	others, err := projects(ctx, b.DB, `
 		completed_at = 0 AND until_at > $2 AND id <> $1 AND id IN (
-			SELECT project FROM project_member WHERE unbound_at = 0 AND person_id IN (SELECT person_id FROM project_member WHERE project = $1 AND unbound_at = 0))
-		ORDER BY until_at`, id, store.Micros(v.now))
+			SELECT project FROM project_member WHERE unbound_at = 0 AND person_id IN (SELECT person_id FROM project_member WHERE project = $1 AND unbound_at = 0))`, id, store.Micros(v.now))
 	if err != nil || len(others) == 0 {
 		return nil, err
 	}
@@ -45,11 +50,12 @@ func (b *Book) Elsewhere(ctx context.Context, o signin.Origin, cookie, id string
 		m.unbound_at = 0 AND m.project IN (`+these+`) AND m.person_id IN (SELECT person_id FROM project_member WHERE project = $1 AND unbound_at = 0)`, args...)
 	out := map[directory.PersonID]Project{}
 	for _, m := range found {
-		at := slices.Index(ids, m.Project)
-		if p := others[at]; v.sees(p) {
+		p := others[slices.Index(ids, m.Project)]
+		if !v.sees(p) {
+			p = Project{}
+		}
+		if before, named := out[m.Person.ID]; !named || p.Until.After(before.Until) {
 			out[m.Person.ID] = p
-		} else if _, named := out[m.Person.ID]; !named {
-			out[m.Person.ID] = Project{}
 		}
 	}
 	return out, err

@@ -36,9 +36,9 @@ func (n New) Check(p *policy.Policy, now time.Time) *Refusal {
 	_, section := p.Section(n.Section)
 	switch {
 	case n.ID == "":
-		return wrong("id", "required", "案件のIDを書いてください。", "Give the project an id.")
+		return wrong("id", "required", "案件の番号を書いてください。", "Give the project an id.")
 	case !idForm.MatchString(n.ID):
-		return wrong("id", "form", "案件のIDは、英小文字、数字及びハイフンで40文字までです（例 zaimu-r9）。", "An id is lower-case letters, digits and hyphens, 40 at most (such as zaimu-r9).")
+		return wrong("id", "form", "案件の番号は、英小文字、数字及びハイフンで40文字までです（例 zaimu-r9）。", "An id is lower-case letters, digits and hyphens, 40 at most (such as zaimu-r9).")
 	case n.Name == "":
 		return wrong("name", "required", "案件の名前を書いてください。", "Give the project a name.")
 	case !section:
@@ -141,7 +141,7 @@ func (b *Book) RegisterAs(ctx context.Context, by approval.Approver, n New) (Pro
 			INSERT INTO project (id, section, environment, until_at, changed_at, body) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING`,
 			p.ID, p.Section, string(p.Environment), store.Micros(p.Until), store.Micros(now), text)
 		if errors.Is(err, store.ErrUntouched) {
-			return wrong("id", "taken", "このIDの案件は、すでにあります。案件のIDは、二度使えません。", "There is a project of this id already; none is used twice.")
+			return wrong("id", "taken", "この番号の案件は、すでにあります。番号は、二度使えません。", "There is a project of this id already; none is used twice.")
 		}
 		if err != nil {
 			return err

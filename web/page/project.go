@@ -325,6 +325,12 @@ func (h *house) release(w http.ResponseWriter, r *web.Request) error {
 		if said, ok = h.inOffice(w, r, err); !ok {
 			return h.turned(w, r, err, back)
 		}
+		said = said.placed(func(field string) string {
+			if field == "login" { // the address says whose it is
+				return ""
+			}
+			return field
+		})
 	}
 	p, err := h.releasePage(r, step)
 	if err != nil {

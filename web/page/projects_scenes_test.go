@@ -278,6 +278,7 @@ func TestProjectActs(t *testing.T) {
 
 	w.project.actErr = &project.Refusal{Reason: "powerful", Is: project.Invalid, Field: "login", Says: policy.Words{JA: "決める職の人のIDです。", EN: "It decides."}}
 	w.post("/projects/zaimu-r9/bind", "login", "cio", "reason", "x").is(422).says(`href="#login"`, "決める職の人のIDです", `value="cio"`)
+	w.post("/projects/zaimu-r9/release/gyosha1", "reason", "x").is(422).says("決める職の人のIDです").keepsSilentOn(`href="#login"`)
 	w.project.actErr = &project.Refusal{Reason: "required", Is: project.Invalid, Field: "reason", Says: policy.Words{JA: "理由を。", EN: "A reason."}}
 	w.post("/projects/zaimu-r9/bind", "login", "cio", "reason", "x").is(422).says(`href="#bind-reason"`)
 	w.project.actErr = &project.Refusal{Reason: "is_over", Is: project.Conflict, Says: policy.Words{JA: "この案件は、もう終わっています。", EN: "It is over."}}
