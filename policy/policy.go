@@ -287,6 +287,7 @@ type PasswordRules struct {
 	History             int           `yaml:"history"` // how many former passwords are refused
 	MaxAge              time.Duration `yaml:"max_age"` // 0: passwords do not expire
 	FiscalYearEnd       bool          `yaml:"fiscal_year_end"`
+	WarnDays            int           `yaml:"warn_days"`     // before one is too old its owner is told, and once more
 	MinClasses          int           `yaml:"min_classes"`   // of upper case, lower case, digits and others; 0: not asked
 	MinScore            int           `yaml:"min_score"`     // zxcvbn, 0 to 4
 	TemporaryEnd        time.Duration `yaml:"temporary_end"` // an unused temporary password dies so long after it was made

@@ -97,6 +97,8 @@ func generalSettings() []Setting {
 			Says: Words{"パスワードの期限。過ぎると、次のサインインで変更を求める。0は期限なし。", "The age from which the next sign-in asks for a new password; 0: never."}},
 		{Path: "password.fiscal_year_end", Kind: KindFlag, Default: false, Article: "62-7", Source: "NIST SP 800-63B-4 3.1.1.2",
 			Says: Words{"前の年度までに決めたパスワードの変更を、4月1日（日本時間）からのサインインで求めるか。", "Whether a password chosen in an earlier fiscal year must be changed at the first sign-in from 1 April, Japan time."}},
+		{Path: "password.warn_days", Unit: "days", Kind: KindInt, Default: 14, Min: 1, Max: 28, Article: "62-7",
+			Says: Words{"期限のあるパスワードについて、期限の何日前に本人へ知らせるか。3日前にも知らせる。", "Days before a password that grows old must be changed at which its owner is told; they are once more three days before."}},
 		{Path: "password.min_classes", Unit: "classes", Kind: KindInt, Default: 0, Legacy: 3, Min: 0, Max: 4, Article: "46-2(3)", Source: "NIST SP 800-63B-4 3.1.1.2",
 			Says: Words{"新しいパスワードに求める文字の種類の数。種類は、大文字、小文字、数字、記号（かな、漢字を含む。）。0は求めない。", "How many kinds of characters a new password has, of upper case, lower case, digits and others (symbols, kana, kanji); 0: not asked."}},
 		{Path: "password.min_score", Unit: "score", Kind: KindInt, Default: 3, Min: 0, Max: 4, Article: "46-2(3)",

@@ -16,6 +16,7 @@ const (
 	PasswordChanged   Kind = "password_changed"   //
 	PasswordTemporary Kind = "password_temporary" // Detail: by
 	PasswordLeaked    Kind = "password_leaked"    //
+	PasswordAgeing    Kind = "password_ageing"    // Detail: until (then the sign-in asks for a new one)
 	PasskeyCloned     Kind = "passkey_cloned"     // Detail: name
 	RecoveryIssued    Kind = "recovery_issued"    // Detail: by
 	RecoveryUsed      Kind = "recovery_used"      //
@@ -127,6 +128,7 @@ var details = map[Kind][]string{
 	PasswordChanged:   {},
 	PasswordTemporary: {"by"},
 	PasswordLeaked:    {},
+	PasswordAgeing:    {"until"},
 	PasskeyCloned:     {"name"},
 	RecoveryIssued:    {"by"},
 	RecoveryUsed:      {},

@@ -130,7 +130,7 @@ func FuzzLine(f *testing.F) {
 
 func TestKinds(t *testing.T) {
 	all := Kinds()
-	if len(all) != 64 || !slices.IsSorted(all) {
+	if len(all) != 65 || !slices.IsSorted(all) {
 		t.Errorf("Kinds = %v", all)
 	}
 	if got := SignInUnusual.Details(); !slices.Equal(got, []string{"from", "browser", "failures"}) {

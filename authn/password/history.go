@@ -259,14 +259,49 @@ func (h *History) Forget(ctx context.Context, tx *store.Tx, person directory.Per
 	return nil
 }
 
+// ExpiresAt is when a password chosen at changedAt is too old under the rules: it has
+// reached its age, or its fiscal year is over. The zero time: never, as by default.
+func ExpiresAt(rules policy.PasswordRules, changedAt time.Time) time.Time {
+	var at time.Time
+	if rules.MaxAge > 0 {
+		at = changedAt.Add(rules.MaxAge)
+	}
+	if rules.FiscalYearEnd {
+		if year := policy.FiscalYearEnd(changedAt); at.IsZero() || year.Before(at) {
+			at = year
+		}
+	}
+	return at
+}
+
 // Expired reports whether a password chosen at changedAt is too old under the
-// rules: it has reached its age, or its fiscal year is over. They let it live for
-// ever by default; a zero changedAt, whose age nobody knows, is too old for rules
-// that do not. Nothing is written down, so that a clock that ran ahead has made
-// nobody's password older once it is put right.
+// rules; a zero changedAt, whose age nobody knows, is too old for rules that set one.
+// Nothing is written down, so that a clock that ran ahead has made nobody's password
+// older once it is put right.
 func Expired(rules policy.PasswordRules, changedAt, now time.Time) bool {
-	return rules.MaxAge > 0 && !now.Before(changedAt.Add(rules.MaxAge)) ||
-		rules.FiscalYearEnd && !now.Before(policy.FiscalYearEnd(changedAt))
+	at := ExpiresAt(rules, changedAt)
+	return !at.IsZero() && !now.Before(at)
+}
+
+// lastWarning is how many days before a password is too old its owner hears of it for
+// the last time.
+const lastWarning = 3
+
+// WarnedSince says since when the owner of a password is to have heard that it must be
+// changed soon: so many days before by the rules, and again three days before. The zero
+// time: not yet, not at all, or it is too old already and the sign-in asks for another.
+// Of one whose age nobody knows nothing can be said beforehand.
+func WarnedSince(rules policy.PasswordRules, changedAt, now time.Time) time.Time {
+	at := ExpiresAt(rules, changedAt)
+	if at.IsZero() || changedAt.IsZero() || !now.Before(at) {
+		return time.Time{}
+	}
+	for _, days := range []int{min(lastWarning, rules.WarnDays), rules.WarnDays} {
+		if since := at.Add(-time.Duration(days) * 24 * time.Hour); !now.Before(since) {
+			return since
+		}
+	}
+	return time.Time{}
 }
 
 // insert writes a digest under the current key; a zero settled leaves it

@@ -9,6 +9,7 @@ import (
 
 	"sekisho/authn"
 	"sekisho/authn/account"
+	"sekisho/authn/password"
 	"sekisho/authn/session"
 	"sekisho/authn/signin"
 	"sekisho/authz"
@@ -36,6 +37,7 @@ type mePage struct {
 	Since                template.HTML
 
 	PasswordChangedAt *time.Time
+	PasswordUntil     template.HTML // when it is too old; "": not soon
 	Apps              []link
 	Factors           []factorLine
 	HasPasskey        bool
@@ -142,6 +144,9 @@ func (h *house) mine(r *web.Request, step signin.Step) mePage {
 	}
 	if at := step.Person.Account.PasswordChangedAt; !at.IsZero() {
 		p.PasswordChangedAt = &at
+		if rules := pol.Password; !password.WarnedSince(rules, at, now).IsZero() {
+			p.PasswordUntil = g.end(password.ExpiresAt(rules, at), now)
+		}
 	}
 	return p
 }

@@ -355,3 +355,16 @@ func TestBrowserNames(t *testing.T) {
 		}
 	}
 }
+
+// TestMyPasswordGrowsOld: whose password must be changed soon sees until when, and nobody
+// does where passwords live for ever.
+func TestMyPasswordGrowsOld(t *testing.T) {
+	w := newWorld(t).signedIn()
+	w.get("/me").is(200).keepsSilentOn("変更してください。期限")
+	w.policy.Password.WarnDays, w.policy.Password.MaxAge = 14, 60*24*time.Hour // chosen a month ago
+	w.get("/me").is(200).keepsSilentOn("変更してください。期限")
+	w.policy.Password.MaxAge = 41 * 24 * time.Hour
+	w.get("/me").is(200).says("変更してください。期限：", "2026年4月11日")
+	w.policy.Password.MaxAge, w.policy.Password.FiscalYearEnd = 0, true // it was chosen in March: too old since today
+	w.get("/me").is(200).keepsSilentOn("変更してください。期限")
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"sekisho/authz/lifecycle"
 )
 
 // remindEvery is how often it is looked whether something is overdue about an
@@ -19,7 +21,7 @@ func (h *House) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, work := range []func(context.Context){
 		h.Seal.Run, h.Charter.Run, h.keys.run, h.keys.reseal, h.Tokens.Run, h.Sessions.Run, h.Watch.Run, h.Account.Run, h.Mail.Run, h.Herald.Run,
-		h.Effects.Run, h.Leases.Run, h.SharedIDs.Run, h.Permits.Run, h.Statutes.Run, h.Lifecycle.Run, h.Recertify.Run, h.Scheduled.Run, h.Personnel.Run, h.Projects.Run, func(ctx context.Context) { h.Approvals.Run(ctx, h.complain) },
+		h.Effects.Run, h.Leases.Run, h.SharedIDs.Run, h.Permits.Run, h.Statutes.Run, h.Lifecycle.Run, (&lifecycle.Ageing{Book: h.Lifecycle}).Run, h.Recertify.Run, h.Scheduled.Run, h.Personnel.Run, h.Projects.Run, func(ctx context.Context) { h.Approvals.Run(ctx, h.complain) },
 		func(ctx context.Context) { h.Restores.Run(ctx, h.complain) },
 		h.keepTime, h.enterDenials, h.shared.run,
 		func(ctx context.Context) {
