@@ -200,6 +200,18 @@ func (c Course) EndsAt(deadline, now time.Time) time.Time {
 	return later(deadline, least)
 }
 
+// AnswerBy is until when a second person is waited for: until before the last reminder,
+// so that whoever reviews is told of what waits for them again and can confirm it. Else
+// one who asks, and silence, would end together what neither ends alone. On the last day
+// it is the end itself.
+func (c Course) AnswerBy(deadline, now time.Time) time.Time {
+	end := c.EndsAt(deadline, now)
+	if by := end.AddDate(0, 0, -1).Add(-time.Hour); by.After(now) {
+		return by
+	}
+	return end
+}
+
 // day is the first instant of a time's day in Japan.
 func day(at time.Time) time.Time {
 	first, _ := policy.JapanDay(policy.DayInJapan(at))

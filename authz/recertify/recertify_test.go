@@ -57,6 +57,28 @@ func TestNext(t *testing.T) {
 	}
 }
 
+// TestAnswerBy: a second person is waited for until before the last reminder, which tells
+// those who review of what waits for them again.
+func TestAnswerBy(t *testing.T) {
+	t.Parallel()
+	deadline := jst("2026-04-15 00:00")
+	reminded := Course{RemindDays: 5, RemindedAt: jst("2026-04-10 00:00")}
+	for _, tt := range []struct {
+		name, now, want string
+		c               Course
+	}{
+		{"the day it begins", "2026-04-01 06:00", "2026-04-13 23:00", Course{RemindDays: 5}},
+		{"reminded", "2026-04-13 22:59", "2026-04-13 23:00", reminded},
+		{"too late for that", "2026-04-13 23:00", "2026-04-15 00:00", reminded},
+		{"the last day", "2026-04-14 12:00", "2026-04-15 00:00", Course{5, jst("2026-04-10 00:00"), jst("2026-04-14 00:00")}},
+		{"a clock that jumped", "2026-06-01 12:00", "2026-06-01 23:00", Course{RemindDays: 5}},
+	} {
+		if got := tt.c.AnswerBy(deadline, jst(tt.now)); !got.Equal(jst(tt.want)) {
+			t.Errorf("%s: %v, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
 // TestHalt: what ends without a question, and what does not.
 func TestHalt(t *testing.T) {
 	t.Parallel()

@@ -105,7 +105,7 @@ func (b *Book) askAbout(ctx context.Context, by approval.Approver, r Round, some
 		Detail: map[string]string{"campaign": r.Campaign, "slot": r.Slot, "name": r.Name.JA, "kind": r.Kind, "lines": strconv.Itoa(len(some))},
 	}
 	if r.State == Open {
-		m.LapsesAt = r.EndsAt(r.Deadline, b.Now())
+		m.LapsesAt = r.AnswerBy(r.Deadline, b.Now())
 	}
 	c, err := b.Matters.Consider(ctx, m)
 	if refused := (*approval.Refused)(nil); errors.As(err, &refused) {
@@ -308,8 +308,8 @@ func (b *Book) againstEnds(ctx context.Context, m approval.Matter, by Ref) (poli
 // cardOfEnds shows a second person each line: whose, what, and when it was last used.
 func (b *Book) cardOfEnds(ctx context.Context, m approval.Matter, c *approval.Card) error {
 	c.Yes = policy.Words{
-		JA: "次のものが、一つずつもう一度確かめてから終わります。認めないときは、確認待ちに戻ります。決まらないまま期限になると、確認のないものとして扱います。",
-		EN: "The following end, each looked at once more first. If you deny it, they wait for whoever reviews again; undecided at the deadline, they count as unconfirmed.",
+		JA: "次のものが、一つずつもう一度確かめてから終わります。認めないときと、この申請の期限までに決まらないときは、確認待ちに戻ります。棚卸しの期限までに確認されなければ、終わります。",
+		EN: "The following end, each looked at once more first. If you deny it, or this lapses undecided, they wait for whoever reviews again; what nobody has confirmed at the deadline ends.",
 	}
 	all, err := lines(ctx, b.DB, `matter = $1 ORDER BY login, id`, m.ID)
 	if err != nil {

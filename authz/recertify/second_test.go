@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	goldap "github.com/go-ldap/ldap/v3"
 
@@ -182,8 +183,8 @@ func TestSecondPersonIsNobody(t *testing.T) {
 	}
 }
 
-// TestSecondPersonAndDeadline: the deadline holds. Whatever a second person has not
-// answered counts as unconfirmed, and they are asked no more.
+// TestSecondPersonAndDeadline: the deadline holds. Whatever nobody has answered or confirmed
+// by then counts as unconfirmed, and nobody is asked any more.
 func TestSecondPersonAndDeadline(t *testing.T) {
 	t.Parallel()
 	w := manyOf(t, policy.RecertifyIDs, 6)
@@ -203,6 +204,37 @@ func TestSecondPersonAndDeadline(t *testing.T) {
 	}
 	if _, err := w.gate.Matters.Decide(t.Context(), w.as("kobayashi"), m, true, ""); err == nil {
 		t.Error("somebody agrees after the deadline")
+	}
+}
+
+// TestSecondPersonSaysNothing: what somebody would end beyond what they end alone waits again
+// in time, and those who review are reminded of it and can keep it: one who asks, and
+// silence, end nothing together that others would have kept.
+func TestSecondPersonSaysNothing(t *testing.T) {
+	t.Parallel()
+	w := manyOf(t, policy.RecertifyIDs, 6)
+	w.confirmAll(staff(0, 6)...)
+	if res, err := w.decide("yamamoto", true, staff(0, 5)...); err != nil || res.Asked != 5 {
+		t.Fatalf("asked: %+v, %v", res, err)
+	}
+	w.pass("2026-04-13")
+	w.isLine("staff00", ToEnd, "")
+	w.clock.Advance(11 * time.Hour)
+	w.must(w.gate.Matters.Lapse(t.Context()))
+	w.isLine("staff00", Waits, "")
+	before := w.told("nakamura", notice.RecertifyWaits)
+	w.on("2026-04-14")
+	w.tick()
+	if w.told("nakamura", notice.RecertifyWaits) != before+1 || w.entries("recertify.reminded", `"open":"6"`) != 1 {
+		t.Error("nobody is reminded of what waits again")
+	}
+	if res, err := w.decide("nakamura", false, staff(0, 6)...); err != nil || res.Confirmed != 6 {
+		t.Errorf("keeping it: %+v, %v", res, err)
+	}
+	w.pass("2026-04-15")
+	w.isLine("staff00", Confirmed, "")
+	if w.person("staff00").Account.Disabled {
+		t.Error("it has ended")
 	}
 }
 
