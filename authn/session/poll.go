@@ -51,19 +51,6 @@ func (s *Sessions) inStep(pol *policy.Policy, at clock.Moment) bool {
 	return at.Now.Sub(store.FromMicros(s.polled.Load())) < stale && at.Tick-time.Duration(s.heard.Load()) < stale
 }
 
-func (s *Sessions) moment() clock.Moment { return clock.Moment{Now: s.now(), Tick: s.ticks()} }
-
-// Moment is when a request is decided: now, and after CatchUp where the last poll is
-// too old.
-func (s *Sessions) Moment(ctx context.Context) clock.Moment {
-	at := s.moment()
-	if s.InStepAt(at) {
-		return at
-	}
-	s.CatchUp(ctx)
-	return s.moment()
-}
-
 // CatchUp polls where the last poll is too old for memory to be gone by, once for all
 // who ask meanwhile: a poll reads little more than what each of them would read for
 // itself, and they would ask the directory too. It promises nothing. Where the poll

@@ -368,39 +368,6 @@ func (k *KeyRing) SetEpoch(epoch int64) { k.epoch.Store(epoch) }
 // CurrentID is the id of the key that seals what is new.
 func (k *KeyRing) CurrentID() string { return k.state.Load().current }
 
-// MAC is the HMAC-SHA-256 of parts under a key derived for purpose from the key
-// named, "" meaning the current one. Parts are prefixed with their lengths:
-// ("ab", "c") and ("a", "bc") differ. ErrUnknownKey when the key is not there.
-func (k *KeyRing) MAC(keyID, purpose string, parts ...[]byte) ([]byte, error) {
-	macs, err := k.macs(keyID, purpose)
-	if err != nil {
-		return nil, err
-	}
-	return macs.sum(k.epoch.Load(), purpose, parts)
-}
-
-// MACOf is MAC of one part, for what every request comes by: it leaves nothing to
-// collect.
-func (k *KeyRing) MACOf(keyID, purpose, part string) ([sha256.Size]byte, error) {
-	macs, err := k.macs(keyID, purpose)
-	if err != nil {
-		return [sha256.Size]byte{}, err
-	}
-	return macs.sumOf(k.epoch.Load(), purpose, part)
-}
-
-func (k *KeyRing) macs(keyID, purpose string) (*macs, error) {
-	state := k.state.Load()
-	if keyID == "" {
-		keyID = state.current
-	}
-	key, ok := state.keys[keyID]
-	if !ok {
-		return nil, fmt.Errorf("fingerprinting for %s with key %q: %w", purpose, keyID, ErrUnknownKey)
-	}
-	return key.macs, nil
-}
-
 // WriteNew writes a secret file that did not exist, mode 0600, whole or not at
 // all.
 func WriteNew(path string, text []byte) error {
