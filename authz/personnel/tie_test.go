@@ -158,6 +158,10 @@ func TestTiedAndUndone(t *testing.T) {
 	w.wantBound("undone", map[string]string{
 		"ito": "[juki zei] development until 2027-03-21, own never", "keiyaku": "[zei] shut until 2026-12-01, own 2027-04-01",
 	})
+	w.must(w.projects.Tick(t.Context()))
+	if s := w.is("keiyaku"); !strings.Contains(s, "dormant") {
+		t.Errorf("bound again to what is completed since, the ID is not closed: %s", s)
+	}
 	if got := w.bound("suzuki"); !strings.HasPrefix(got, "[unyo] production") {
 		t.Errorf("bound by hand: %s", got)
 	}

@@ -68,6 +68,11 @@ func (b *Book) tieTo(ctx context.Context, tx *store.Tx, projectID string, who di
 	case !b.Policy().InSection(who.Section, []string{p.Section}):
 		return ErrOutOfReach
 	}
+	if p.State(now) != Running { // what follows from its end is to be done for this one too
+		if _, err := tx.Exec(ctx, `UPDATE project SET settled_at = 0 WHERE id = $1`, p.ID); err != nil {
+			return err
+		}
+	}
 	before := tiesOf(all)
 	if of, ok := authz.EnvironmentOf(before, now); ok && len(all) > 0 && of != p.Environment {
 		return fmt.Errorf("%w: %s", ErrOtherOf, of)
