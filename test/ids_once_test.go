@@ -110,6 +110,8 @@ func TestIDsOnceAfterRestart(t *testing.T) {
 	send("suzuki", "/shared-ids/hoso/checkout", saying{"reason": "放送", "minutes": 10}, http.StatusCreated, true)
 	send("sato", "/people/shimizu/temporary-password", saying{}, http.StatusCreated, true)
 	send("sato", "/people/tanaka/recovery-code", saying{}, http.StatusCreated, true)
+	send("sato", "/projects", saying{"id": "once", "name": "一度の案件", "section": "joho", "environment": "development", "until": d.now(t).In(jst).AddDate(0, 1, 0).Format(time.DateOnly)}, http.StatusCreated, true)
+	send("sato", "/projects/once/members", saying{"login": "hayashi", "role": "worker", "reason": "契約"}, http.StatusOK, true)
 	send("sato", "/people/hayashi/suspend", saying{"reason": "調査"}, http.StatusOK, false)
 	send("kobayashi", file+"/approve", saying{}, http.StatusOK, false)
 	restart()
@@ -118,6 +120,7 @@ func TestIDsOnceAfterRestart(t *testing.T) {
 		by["kato"].Do(t, "GET", "/api/v1"+file, nil).Into(t, &i)
 		return i.State == "done"
 	})
+	send("sato", "/projects/once/complete", saying{"reason": "検収"}, http.StatusOK, true)
 	send("kato", file+"/undo", saying{"reason": "誤り"}, http.StatusOK, false)
 	var asked struct {
 		Undo string `json:"undo_id"`
@@ -141,6 +144,7 @@ func TestIDsOnceAfterRestart(t *testing.T) {
 	for action, want := range map[string]int{
 		"permit.asked": 1, "permit.approved": 1, "shared.checked_out": 1, "password.temporary": 1, "recovery.issued": 1, "person.suspended": 1,
 		"import.approved": 1, "import.done": 1, "import.undo_approved": 1, "import.undone": 1, "person.joined": 1, "person.moved": 1, "person.undone": 2,
+		"project.registered": 1, "project.bound": 1, "project.completed": 1, "project.id_closed": 1,
 	} {
 		if counts[action] != want {
 			t.Errorf("%s is on the trail %d times, want %d", action, counts[action], want)

@@ -60,7 +60,7 @@ func (y *year) completes() {
 		}
 		y.refused("completed,", login, y.joined[login].Password)
 		harness.Until(t, "the directory to have "+login+" closed", func() bool { return y.entry(login).GetAttributeValue("pwdAccountLockedTime") == "000001010000Z" })
-		harness.Until(t, login+" to hear of it", func() bool { return y.mailed(login, "", y.at(7, 20, 0, 0)) != "" })
+		harness.Until(t, login+" to hear of it", func() bool { return y.mailed(login, projectIsOver, y.at(7, 20, 0, 0)) != "" })
 	}
 	if !y.inside(y.comes("hoshu")) {
 		t.Error("who works at another project is shut out")

@@ -208,6 +208,7 @@ const (
 	willBeClosed  = "Your unused ID will be disabled"
 	wasClosed     = "Your unused ID was disabled"
 	toConfirm     = "Please confirm what your section still needs"
+	projectIsOver = "An ID of a project was closed"
 )
 
 // TestYearOfThePrefecture is a fiscal year as the prefecture sees it, month by month: who
