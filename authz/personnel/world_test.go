@@ -100,7 +100,7 @@ func (w *world) gateway(dir Directory) *Book {
 	w.watch, w.sessions, w.matters = g.Watch, g.Sessions, g.Matters
 	life := lifecycle.New(lifecycle.House{DB: w.db, Trail: g.Trail, Policy: g.Policy, Directory: w.dir, Sessions: g.Sessions, Matters: g.Matters, Notices: g.Notices, Forget: g.Watch, Now: g.Now})
 	w.projects = project.Open(project.House{
-		DB: w.db, Trail: g.Trail, Policy: g.Policy, Directory: w.dir, IDs: life, Sessions: g.Sessions, Matters: g.Matters, Notices: g.Notices, Forget: g.Watch, Fresh: func() bool { return false }, Now: g.Now,
+		DB: w.db, Trail: g.Trail, Policy: g.Policy, Directory: w.dir, IDs: life, Sessions: g.Sessions, Matters: g.Matters, Notices: g.Notices, Forget: g.Watch, Fresh: func(clock.Moment) bool { return false }, Now: g.Now,
 	})
 	return New(House{
 		DB: w.db, Trail: g.Trail, Policy: g.Policy, Directory: dir, Sessions: g.Sessions, Life: life, Projects: w.projects, Matters: g.Matters, Notices: g.Notices, Forget: g.Watch, Fresh: func() bool { return false }, Now: g.Now, Stop: w.death.Stop,
