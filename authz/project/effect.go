@@ -86,11 +86,12 @@ func kept(stands, written time.Time) bool {
 // Effects brings the directory to the ends that are due.
 func (b *Book) Effects(ctx context.Context) error {
 	streak := 0
+	var problems []error
 	for ctx.Err() == nil {
 		due, err := store.All(ctx, b.DB, "ends of accounts that are to be written", scanEnd,
 			`SELECT `+endColumns+` FROM project_end WHERE due_at > 0 AND due_at <= $1 ORDER BY due_at, person_id LIMIT $2`, store.Micros(b.Now()), effectBatch)
-		if err != nil || len(due) == 0 {
-			return err
+		if err != nil {
+			return errors.Join(append(problems, err)...)
 		}
 		for _, e := range due {
 			err := b.bring(ctx, e)
@@ -98,16 +99,17 @@ func (b *Book) Effects(ctx context.Context) error {
 				return err
 			}
 			if err != nil {
+				problems = append(problems, fmt.Errorf("bringing the directory to the end of %s: %w", e.login, err))
 				// Where the directory is away, two time-outs are enough.
 				if streak++; streak >= 2 || ctx.Err() != nil {
-					return err
+					return errors.Join(problems...)
 				}
 				continue
 			}
 			streak = 0
 		}
 		if len(due) < effectBatch {
-			return nil
+			return errors.Join(problems...)
 		}
 	}
 	return ctx.Err()
