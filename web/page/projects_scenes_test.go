@@ -175,6 +175,7 @@ func init() {
 			w.at(authn.SecondFactor).err = projectOver
 			return w.post("/signin/totp", "code", "123456")
 		}},
+		{"approvals-project", 200, func(w *world) *answer { return toDecide(w).get("/approvals") }},
 		{"me-project", 200, func(w *world) *answer {
 			atBureau(w).project.own = []project.Project{inHand("zaimu-r9").Project}
 			return w.get("/me")
@@ -202,13 +203,24 @@ func TestProjectIsOverAtTheDoor(t *testing.T) {
 	w.post("/signin/totp", "code", "123456").is(403).says("<h1>The project of this ID is over</h1>", "tell the system administrator who answers for it")
 }
 
+// toDecide is somebody before whom the end of a project lies.
+func toDecide(w *world) *world {
+	asApprover(w)
+	m := matter("m1")
+	m.Kind, m.Lease, m.Ticket, m.Lasts, m.Uses, m.Project = string(project.Widening), "", "", 0, nil, "zaimu-r9"
+	m.What, m.Reason, m.Articles = policy.Words{JA: "案件の終わりの延長", EN: "A project goes on for longer"}, "受入試験が9月まで延びたため", []policy.Article{"67-1", "67-2(1)", "68-2"}
+	m.Yes = []policy.Words{{JA: "案件は 2026-09-30 まで続き、結び付いたIDもその日まで使えます（IDに別の終わりがあれば、早いほうまで）。", EN: "The project goes on until 2026-09-30, and so do the IDs that are bound to it, unless they have an earlier end of their own."}}
+	m.Facts = []desk.Fact{
+		{Label: policy.Words{JA: "案件", EN: "Project"}, Value: "財務会計 <b> 再構築 (zaimu-r9)"}, {Label: policy.Words{JA: "会社", EN: "Company"}, Value: "例システム"},
+		{Label: policy.Words{JA: "今の終わりの日", EN: "Last day now"}, Value: "2026-04-10"}, {Label: policy.Words{JA: "結び付いたID", EN: "Those IDs"}, Value: "gyosha1, gyosha2"},
+	}
+	w.desk.waiting = desk.Waiting{Decide: []desk.Card{m}}
+	return w
+}
+
 // TestProjectToApprove: who decides about a project is led to it.
 func TestProjectToApprove(t *testing.T) {
-	w := asApprover(newWorld(t))
-	m := matter("m1")
-	m.Kind, m.Lease, m.Project = string(project.Widening), "", "zaimu-r9"
-	w.desk.waiting = desk.Waiting{Decide: []desk.Card{m}}
-	w.get("/approvals").is(200).says(`href="/projects/zaimu-r9"`, `<p class="kind">案件</p>`)
+	toDecide(newWorld(t)).get("/approvals").is(200).says(`href="/projects/zaimu-r9"`, `<p class="kind">案件</p>`)
 }
 
 var goodProject = []string{"id", "zaimu-r9", "name", "財務会計 再構築", "section", "joho", "environment", "development", "contract", "第12号", "company", "例システム", "from", "2026-04-01", "until", "2027-03-31"}
@@ -227,7 +239,7 @@ func TestProjectPages(t *testing.T) {
 	w.project.sections = []string{"joho"}
 	w.get("/projects/zaimu-r9").is(200).says("令和8年度 第12号", "例システム &lt;i&gt;", "2026年6月30日まで延ばす", "後から &lt;b&gt;さんを", `href="/approvals/m9"`, "4件", "外したID：1件", "加藤",
 		`href="/projects/zaimu-r9/release/gyosha1"`, `href="/projects/zaimu-r9/complete"`, "一度も使われていません")
-	w.get("/projects/zeimu-r7").is(200).says("検収済み &lt;b&gt;", "終了", "閉じられない", "封印した緊急用のID", "情報システム管理者が確かめてください", "閉じている", "ほかの案件で継続", "IDが2件あります").
+	w.get("/projects/zeimu-r7").is(200).says("検収済み &lt;b&gt;", "終了", "閉じられない", "封印した緊急用のID", "情報システム管理者が確かめてください", "閉じている", "ほかの案件で続いた", "IDが2件あります").
 		keepsSilentOn("/complete", "/release/", `action="/projects/zeimu-r7`)
 	w.project.shown[0].MayAct = false
 	w.get("/projects/zaimu-r9").is(200).keepsSilentOn("/complete", "/release/", "<textarea")
