@@ -261,6 +261,9 @@ func (h *house) office(r *web.Request, step signin.Step, posts []policy.PostID) 
 	if len(readable(r.Policy(), posts, "")) > 0 {
 		add("/reports", g.say("reports.title"))
 	}
+	if searches(r, step) {
+		add("/trail", g.say("trail.title"))
+	}
 	if keeps(r.Policy(), posts) {
 		add("/sealed", g.say("sealed.title"))
 	}

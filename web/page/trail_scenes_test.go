@@ -260,12 +260,16 @@ func TestTrailIsShut(t *testing.T) {
 		for _, path := range []string{"/trail", "/trail?from=2026-04-01", "/trail?actor=sato&case=1", "/trail/6"} {
 			w.get(path).is(403).keepsSilentOn("tanaka</bdi>", "lease.<wbr>activated", "10.2.0.7", `name="actor"`)
 		}
-		if a := w.get("/leases"); strings.Contains(a.body, `href="/trail"`) {
-			t.Errorf("%v are shown the way", posts)
+		for _, path := range []string{"/me", "/leases", "/reports"} {
+			if a := w.get(path); strings.Contains(a.body, `href="/trail"`) {
+				t.Errorf("%v are shown the way at %s", posts, path)
+			}
 		}
 	}
 	w := atTrail(newWorld(t))
-	w.get("/leases").is(200).says(`href="/trail"`)
+	for _, path := range []string{"/me", "/leases", "/reports"} {
+		w.get(path).is(200).says(`href="/trail"`)
+	}
 	w.cookie = ""
 	w.get("/trail").leadsTo("/signin?rd=%2Ftrail&why=sign_in")
 	w.get("/trail/6?case=1").leadsTo("/signin?rd=%2Ftrail%2F6&why=sign_in")
