@@ -69,6 +69,20 @@ var doors = slices.Concat(openIDDoors, []door{
 		a := c.Do(t, "POST", "/api/v1/shared-ids/hoso/checkout", map[string]any{"reason": "放送", "minutes": 5})
 		return a.Status == 201 || a.Status == 409
 	}},
+	// tanaka audits nothing: the door is open where that is the answer.
+	{"GET /audit", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		a := c.Do(t, "GET", "/api/v1/audit", nil)
+		return a.Status == 403 && strings.Contains(string(a.Body), "82-1")
+	}},
+	{"GET /trail", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
+		for _, path := range []string{"/trail?from=", "/trail/0"} {
+			a := c.Do(t, "GET", path, nil)
+			if a.Status != 403 || !strings.Contains(string(a.Body), "82") || !strings.Contains(string(a.Body), "51") || strings.Contains(string(a.Body), "63") {
+				return false
+			}
+		}
+		return true
+	}},
 	// tanaka reviews nothing: the door is open where that is the answer.
 	{"GET /recertifications", func(t *testing.T, d *harness.Dev, c *harness.Client) bool {
 		a := c.Do(t, "GET", "/api/v1/recertifications", nil)
