@@ -265,18 +265,13 @@ func TestLeadsAreTrue(t *testing.T) {
 	follow := func(v any) {
 		switch v := v.(type) {
 		case Lead:
-			name, at := OfRemote, Period{}
+			name, from, to := OfRemote, "", ""
 			if !v.In.IsZero() {
-				from, to := v.In.Query()
-				var err error
-				at, err = ParsePeriod(from, to, t0)
-				w.must(err)
 				name = OfPrivilege
-			} else {
-				var err error
-				at, err = ParsePeriod("", "", t0)
-				w.must(err)
+				from, to = v.In.Query()
 			}
+			at, err := ParsePeriod(from, to, t0)
+			w.must(err)
 			d, err := w.Make(t.Context(), name, at, Everything)
 			w.must(err)
 			r := d.Report("ja")
