@@ -284,7 +284,7 @@ func (c *Client) applications(p *policy.Policy) (out []policy.Application) {
 
 // helpful orders refusals: what its reader can do the most about comes last.
 var helpful = []authz.Reason{
-	authz.NotStated, authz.Unknown, authz.WrongZones, authz.Walled, authz.NotYours, authz.NoCrossing, authz.NoLease, authz.TooWeak, authz.NoRemote, authz.NoTerminal, authz.LockedDown,
+	authz.NotStated, authz.Unknown, authz.WrongZones, authz.Walled, authz.NotYours, authz.WrongEnvironment, authz.NoCrossing, authz.NoLease, authz.TooWeak, authz.NoRemote, authz.NoTerminal, authz.LockedDown,
 }
 
 // asks asks Decide of each application that a client stands for. Of those that are

@@ -220,7 +220,9 @@ func TestTold(t *testing.T) {
 		p.Applications[0].ACR = policy.PHR
 	})
 	refused("where a code is too weak", "tanaka", "one-time code")
-	w.rule(func(p *policy.Policy) { p.Applications[0].ACR = "" })
+	w.rule(func(p *policy.Policy) { p.Applications[0].ACR, p.Applications[0].Environment = "", policy.Development })
+	refused("with an ID of the other environment", "tanaka", "別の環境")
+	w.rule(func(p *policy.Policy) { p.Applications[0].Environment = "" })
 	must(t, w.db.WithTx(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO lockdown (id, scope, target, reason, ordered_by, ordered_at, ends_at) VALUES ('l', 'remote', '', '', 'cio', $1, $2)`,
 			store.Micros(w.clock.Now()), store.Micros(w.clock.Now().Add(time.Hour)))

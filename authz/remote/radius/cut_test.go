@@ -107,6 +107,13 @@ func TestCut(t *testing.T) {
 			w.watch.Forget(p.ID)
 		}, "closed"},
 		{"its time is over", func(_ *testing.T, w *world) { w.clock.Advance(time.Hour) }, "its time is over"},
+		{"the applications become of the other environment", func(_ *testing.T, w *world) {
+			w.rule(func(p *policy.Policy) {
+				for i := range p.Applications {
+					p.Applications[i].Environment = policy.Development
+				}
+			})
+		}, "wrong_environment"},
 		{"the application is taken out of the policy", func(_ *testing.T, w *world) { w.rule(func(p *policy.Policy) { p.Applications = nil }) }, "no_application"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"layeh.com/radius/rfc2865"
 	"layeh.com/radius/rfc2869"
 
+	"sekisho/authz"
 	"sekisho/policy"
 	"sekisho/policy/secret"
 )
@@ -100,7 +101,7 @@ func TestGolden(t *testing.T) {
 
 // TestMessages: everything said fits into one attribute, in both languages.
 func TestMessages(t *testing.T) {
-	for _, w := range []policy.Words{saysRefused, saysCode, saysAgain, saysNoCode, saysWeb, saysPAP, saysNoPermit, saysLocked, saysZone, saysNotYours, saysShared} {
+	for _, w := range []policy.Words{saysRefused, saysCode, saysAgain, saysNoCode, saysWeb, saysPAP, saysNoPermit, saysLocked, saysZone, saysNotYours, saysShared, saysTerminal, saysOther, saysOver} {
 		if w.JA == "" || w.EN == "" {
 			t.Errorf("%q is not said in both languages", w)
 		}
@@ -111,6 +112,19 @@ func TestMessages(t *testing.T) {
 	cut := message(policy.Words{JA: string(bytes.Repeat([]byte("関"), 100)), EN: "x"})
 	if len(cut) > longest || !utf8.Valid(cut) {
 		t.Errorf("cut to %d bytes, %t", len(cut), utf8.Valid(cut))
+	}
+}
+
+// TestSaysOf: whoever can do something about a refusal is told what.
+func TestSaysOf(t *testing.T) {
+	for reason, want := range map[authz.Reason]policy.Words{
+		authz.NoRemote: saysNoPermit, authz.NoTerminal: saysTerminal, authz.LockedDown: saysLocked, authz.SharedID: saysShared, authz.TooWeak: saysNoCode,
+		authz.NotYours: saysNotYours, authz.WrongZones: saysZone, authz.WrongEnvironment: saysOther, authz.ProjectOver: saysOver,
+		authz.Closed: saysRefused, authz.NotStated: saysRefused, // they would list our staff to a stranger
+	} {
+		if got := saysOf(authz.Verdict{Reason: reason}); got != want {
+			t.Errorf("%s: %q, want %q", reason, got.EN, want.EN)
+		}
 	}
 }
 

@@ -52,6 +52,12 @@ var (
 	saysNotYours = policy.Words{
 		JA: "この接続は、あなたの所属又は役割では利用できません。情報システム管理者に相談してください。",
 		EN: "Not for your section or post. Ask the system administrator."}
+	saysOther = policy.Words{
+		JA: "この接続の先は、このIDとは別の環境（運用又は開発）です。その環境のIDで接続してください。",
+		EN: "This leads to the other environment. Connect with your ID for it."}
+	saysOver = policy.Words{
+		JA: "このIDの案件は終わっています。案件を担当する情報システム管理者に相談してください。",
+		EN: "The project of this ID is over. Ask its system administrator."}
 )
 
 // saysOf is what a verdict tells whoever it refuses.
@@ -73,6 +79,10 @@ func saysOf(v authz.Verdict) policy.Words {
 		return saysNotYours
 	case authz.WrongZones, authz.Walled, authz.NoCrossing:
 		return saysZone
+	case authz.WrongEnvironment:
+		return saysOther
+	case authz.ProjectOver:
+		return saysOver
 	}
 	return saysRefused
 }
