@@ -125,7 +125,7 @@ func newCheckpoint(b *testing.B, apps, stored, lent int) *checkpoint {
 	})
 	gate.Mount(c.srv, gate.Services{
 		Sessions: c.sessions, People: watch, SignIn: nobody{}, Keys: keys, LockDowns: orders.InForceAt, Leases: house.Lent(book, c.sessions), Used: permits.Used,
-		Fill: func(ctx context.Context, f authz.Facts) (authz.Facts, error) {
+		Fill: func(ctx context.Context, _ clock.Moment, f authz.Facts) (authz.Facts, error) {
 			err := permits.Fill(ctx, &f)
 			return f, err
 		},

@@ -80,8 +80,10 @@ func tiesIn(rows []tied) []authz.Tie {
 // Ties are what somebody's ID is bound to, over or not, from memory where that is fresh
 // enough. Nobody changes the answer.
 func (b *Book) Ties(ctx context.Context, who directory.PersonID) ([]authz.Tie, error) {
-	return b.tiesAt(ctx, clock.Moment{Now: b.Now(), Tick: clock.Ticks()}, who)
+	return b.tiesAt(ctx, b.moment(), who)
 }
+
+func (b *Book) moment() clock.Moment { return clock.Moment{Now: b.Now(), Tick: clock.Ticks()} }
 
 func (b *Book) tiesAt(ctx context.Context, at clock.Moment, who directory.PersonID) ([]authz.Tie, error) {
 	if held := b.ties.held.Load(); held != nil && b.Fresh != nil && b.Fresh(at) {
@@ -98,10 +100,15 @@ func (b *Book) tiesFrom(ctx context.Context, in store.Reader, who directory.Pers
 // Fill adds to facts what the person's ID is bound to. Ends hold whether or not anything
 // runs: of an ID whose projects are all over, that is what is said.
 func (b *Book) Fill(ctx context.Context, f *authz.Facts) error {
+	return b.FillAt(ctx, b.moment(), f)
+}
+
+// FillAt is Fill for who asks several rooms at one moment.
+func (b *Book) FillAt(ctx context.Context, at clock.Moment, f *authz.Facts) error {
 	if f.Person.ID == "" {
 		return nil
 	}
-	held, err := b.Ties(ctx, f.Person.ID)
+	held, err := b.tiesAt(ctx, at, f.Person.ID)
 	if err == nil && len(held) > 0 {
 		f.Ties = append(slices.Clip(f.Ties), held...)
 	}

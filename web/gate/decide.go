@@ -114,7 +114,7 @@ func (g *Gate) check(ctx context.Context, cookies []string, q question, from pla
 	}
 	if g.Fill != nil {
 		var err error
-		if facts, err = g.Fill(ctx, facts); err != nil {
+		if facts, err = g.Fill(ctx, at, facts); err != nil {
 			return answer{}, err
 		}
 	}

@@ -90,7 +90,7 @@ type Services struct {
 	// Fill adds to facts what they may rest on beside the directory, from memory; an
 	// error refuses. It takes a copy, which keeps the facts of each request off the
 	// heap. nil: there is nothing to add.
-	Fill func(context.Context, authz.Facts) (authz.Facts, error)
+	Fill func(context.Context, clock.Moment, authz.Facts) (authz.Facts, error)
 	// Used hears which permits let somebody through. It must not block. nil: nobody
 	// hears.
 	Used func(ids []string, from netip.Addr)

@@ -536,14 +536,16 @@ func TestFill(t *testing.T) {
 	if got := check(); got != 403 {
 		t.Errorf("of another section: %d", got)
 	}
-	g.Fill = func(_ context.Context, f authz.Facts) (authz.Facts, error) {
+	g.Fill = func(_ context.Context, _ clock.Moment, f authz.Facts) (authz.Facts, error) {
 		f.Beside = append(f.Beside, authz.Place{Section: "zeimu"})
 		return f, nil
 	}
 	if got := check(); got != 200 {
 		t.Errorf("with a concurrent post there: %d", got)
 	}
-	g.Fill = func(_ context.Context, f authz.Facts) (authz.Facts, error) { return f, errors.New("away") }
+	g.Fill = func(_ context.Context, _ clock.Moment, f authz.Facts) (authz.Facts, error) {
+		return f, errors.New("away")
+	}
 	if got := check(); got < 500 {
 		t.Errorf("where that cannot be said: %d", got)
 	}

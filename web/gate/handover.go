@@ -100,7 +100,7 @@ func (g *Gate) handOver(w http.ResponseWriter, r *web.Request) error {
 	}
 	if g.Fill != nil {
 		var err error
-		if facts, err = g.Fill(r.Context(), facts); err != nil {
+		if facts, err = g.Fill(r.Context(), g.Sessions.Moment(r.Context()), facts); err != nil {
 			return err
 		}
 	}

@@ -40,6 +40,10 @@ func TestOneMoment(t *testing.T) {
 		asked = append(asked, at)
 		return nil, nil
 	}
+	g.Fill = func(_ context.Context, at clock.Moment, f authz.Facts) (authz.Facts, error) {
+		asked = append(asked, at)
+		return f, nil
+	}
 	for _, tt := range []struct {
 		name string
 		at   time.Time
@@ -60,7 +64,7 @@ func TestOneMoment(t *testing.T) {
 				t.Errorf("%s: asked at %v, want %v", tt.name, at, sessions.at)
 			}
 		}
-		if len(asked) != 2 {
+		if len(asked) != 3 {
 			t.Errorf("%s: asked %d times", tt.name, len(asked))
 		}
 	}

@@ -151,8 +151,8 @@ func (a admitter) more(ctx context.Context, f *authz.Facts, n session.Session) (
 }
 
 // filled is fill for a door that hands over its facts as a copy.
-func (h *House) filled(ctx context.Context, f authz.Facts) (authz.Facts, error) {
-	err := h.fill(ctx, &f)
+func (h *House) filled(ctx context.Context, at clock.Moment, f authz.Facts) (authz.Facts, error) {
+	err := h.fillAt(ctx, at, &f)
 	return f, err
 }
 

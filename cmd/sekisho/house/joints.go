@@ -10,6 +10,7 @@ import (
 	"sekisho/authz/permit"
 	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/policy/clock"
 	"sekisho/policy/store"
 )
 
@@ -35,13 +36,18 @@ func (g guard) CheckCSRF(cookie, token string) bool { return g.sessions.CheckCSR
 // fill adds to facts what a decision may rest on beside the directory: permits, sections
 // beside the own, and projects.
 func (h *House) fill(ctx context.Context, f *authz.Facts) error {
+	return h.fillAt(ctx, h.Sessions.Moment(ctx), f)
+}
+
+// fillAt is fill for who asks several rooms at one moment.
+func (h *House) fillAt(ctx context.Context, at clock.Moment, f *authz.Facts) error {
 	if err := h.Permits.Fill(ctx, f); err != nil {
 		return err
 	}
 	if err := h.Personnel.Fill(ctx, f); err != nil {
 		return err
 	}
-	return h.Projects.Fill(ctx, f)
+	return h.Projects.FillAt(ctx, at, f)
 }
 
 // ties are the projects that an ID is bound to, for those who lend, share and permit.
