@@ -31,6 +31,46 @@ func byPerson(all []Member) map[directory.PersonID][]Member {
 	return out
 }
 
+// A Purpose is what an ID is for: the projects that it is bound to and that run, and when
+// the last of them is over.
+type Purpose struct {
+	Names []string
+	Until time.Time
+}
+
+// Purposes are those of some people; who is bound to nothing that runs is not among them.
+func (b *Book) Purposes(ctx context.Context, people []directory.PersonID) (map[directory.PersonID]Purpose, error) {
+	bound, err := b.BoundOf(ctx, b.DB, people)
+	if err != nil || len(bound) == 0 {
+		return nil, err
+	}
+	all, err := b.Known(ctx, b.DB)
+	if err != nil {
+		return nil, err
+	}
+	running, now := map[string]Project{}, b.Now()
+	for _, p := range all {
+		if p.State(now) == Running {
+			running[p.ID] = p
+		}
+	}
+	out := map[directory.PersonID]Purpose{}
+	for who, members := range bound {
+		for _, m := range members {
+			p, runs := running[m.Project]
+			if !runs {
+				continue
+			}
+			of := out[who]
+			if of.Names = append(of.Names, p.Name); p.Until.After(of.Until) {
+				of.Until = p.Until
+			}
+			out[who] = of
+		}
+	}
+	return out, nil
+}
+
 // Tie is what the project makes of an ID that is bound to it.
 func (p Project) Tie() authz.Tie { return p.tie() }
 

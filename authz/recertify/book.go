@@ -12,6 +12,7 @@ import (
 	"sekisho/authz/approval"
 	"sekisho/authz/lifecycle"
 	"sekisho/authz/permit"
+	"sekisho/authz/project"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/audit"
@@ -61,10 +62,11 @@ type House struct {
 	Sessions  interface {
 		Poll(ctx context.Context) error
 	}
-	Notices *notice.Queue
-	Forget  interface{ Forget(id directory.PersonID) } // nil: nobody remembers
-	Now     clock.Now
-	Log     *slog.Logger // nil: nothing is logged
+	Projects func(ctx context.Context, people []directory.PersonID) (map[directory.PersonID]project.Purpose, error) // nil: IDs are for none
+	Notices  *notice.Queue
+	Forget   interface{ Forget(id directory.PersonID) } // nil: nobody remembers
+	Now      clock.Now
+	Log      *slog.Logger // nil: nothing is logged
 	// Stop is called at named points; an error ends what is under way there, as a
 	// crash would. Tests alone set it.
 	Stop func(point string) error

@@ -11,6 +11,7 @@ import (
 	"sekisho/authn/notice"
 	"sekisho/authn/standing"
 	"sekisho/authz/authztest"
+	"sekisho/authz/project"
 	"sekisho/directory"
 	"sekisho/directory/embedded/embeddedtest"
 	"sekisho/policy"
@@ -21,6 +22,7 @@ import (
 // ends at once, what ends for want of a word, and what never does.
 func TestIDs(t *testing.T) {
 	t.Parallel()
+	projectEnds := jst("2026-12-01 00:00")
 	w := newWorld(t, policy.RecertifyIDs,
 		member{login: "tanaka"}, member{login: "suzuki"}, member{login: "mori"}, member{login: "moved"}, member{login: "gone"}, member{login: "fukki"},
 		member{login: "kyuka"}, member{login: "himitsu"}, member{login: "batch", more: map[string][]string{"employeeType": {"service"}, "mail": {}, "employeeNumber": {}}},
@@ -34,6 +36,13 @@ func TestIDs(t *testing.T) {
 	if n := w.count(`SELECT COUNT(*) FROM recertify_campaign`); n != 0 {
 		t.Fatalf("%d rounds began before their time", n)
 	}
+	suzuki := w.person("suzuki").ID
+	w.Projects = func(_ context.Context, people []directory.PersonID) (map[directory.PersonID]project.Purpose, error) {
+		if !slices.Contains(people, suzuki) {
+			return nil, nil
+		}
+		return map[directory.PersonID]project.Purpose{suzuki: {Names: []string{"税務システム刷新"}, Until: projectEnds}}, nil
+	}
 	w.on("2026-04-01")
 	w.tick()
 	w.tick()
@@ -41,7 +50,7 @@ func TestIDs(t *testing.T) {
 	if w.count(`SELECT COUNT(*) FROM recertify_campaign`) != 1 || r.State != Open || r.Lines != len(officials)+9 || !r.Deadline.Equal(jst("2026-04-15 00:00")) {
 		t.Fatalf("the round: %+v", r)
 	}
-	if l := w.line("suzuki"); l.LastUse.IsZero() || l.Person.Name != "例 suzuki" || l.Raised != 0 || len(l.Posts) != 0 {
+	if l := w.line("suzuki"); l.LastUse.IsZero() || l.Person.Name != "例 suzuki" || l.Raised != 0 || len(l.Posts) != 0 || !slices.Equal(l.Projects, []string{"税務システム刷新"}) || !l.Until.Equal(projectEnds) {
 		t.Errorf("suzuki's line: %+v", l)
 	}
 	for login, n := range map[string]int{"yamamoto": 1, "nakamura": 1, "kobayashi": 1, "yoshida": 0, "tanaka": 0} {

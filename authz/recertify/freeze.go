@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"sekisho/authz/approval"
+	"sekisho/authz/project"
 	"sekisho/directory"
 	"sekisho/policy"
 	"sekisho/policy/store"
@@ -112,11 +113,16 @@ func (f *freezing) take(ctx context.Context, p *policy.Policy, some []directory.
 	if err != nil {
 		return err
 	}
+	purposes, err := f.purposes(ctx, open)
+	if err != nil {
+		return err
+	}
 	var made []Line
 	for _, who := range open {
 		l := lineOf(p, who)
 		l.LastUse = used[who.ID]
 		if f.Kind == policy.RecertifyIDs {
+			l.Projects, l.Until = purposes[who.ID].Names, purposes[who.ID].Until
 			made = append(made, l)
 			continue
 		}
@@ -126,6 +132,18 @@ func (f *freezing) take(ctx context.Context, p *policy.Policy, some []directory.
 		}
 	}
 	return f.put(ctx, p, made)
+}
+
+// purposes are the projects that people's IDs are for.
+func (f *freezing) purposes(ctx context.Context, people []directory.Person) (map[directory.PersonID]project.Purpose, error) {
+	if f.Projects == nil || f.Kind != policy.RecertifyIDs {
+		return nil, nil
+	}
+	ids := make([]directory.PersonID, len(people))
+	for i, who := range people {
+		ids[i] = who.ID
+	}
+	return f.Projects(ctx, ids)
 }
 
 // lineOf is a line about somebody's ID.

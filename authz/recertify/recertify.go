@@ -110,7 +110,8 @@ type Line struct {
 	Object    string    // "": the ID itself; a group's DN; RuleObject and a privilege; a permit's id
 	About     []string  // ids of the privileges that a group or rule opens, or of the kind of permit
 	Why       string    // of a permit: the reason that was given
-	Until     time.Time // of a permit
+	Projects  []string  // names of those that the ID is for, which ran then
+	Until     time.Time // of a permit, or of the last of the projects
 	CreatedAt time.Time
 	LastUse   time.Time // zero: never, as far as is known
 	// Raised is how far above the section's own post it is put before somebody: for

@@ -71,6 +71,7 @@ type lineBody struct {
 	Comment   string          `json:"comment,omitempty"`
 	By        Ref             `json:"by,omitzero"`
 	DN        string          `json:"dn,omitempty"`
+	Projects  []string        `json:"projects,omitempty"`
 }
 
 const lineColumns = `campaign, id, raised, object, last_use_at, state, reason, decided_at, tries, version, matter, body`
@@ -88,12 +89,12 @@ func scanLine(r store.Row) (Line, error) {
 	err := json.Unmarshal([]byte(body), &b)
 	l.LastUse, l.DecidedAt = store.FromMicros(used), store.FromMicros(decided)
 	l.Person, l.Kind, l.Company, l.Posts, l.About, l.Why, l.Until = b.Person, b.Kind, b.Company, b.Posts, b.About, b.Why, b.Until
-	l.CreatedAt, l.Apex, l.Comment, l.DecidedBy, l.dn = b.CreatedAt, b.Apex, b.Comment, b.By, b.DN
+	l.CreatedAt, l.Apex, l.Comment, l.DecidedBy, l.dn, l.Projects = b.CreatedAt, b.Apex, b.Comment, b.By, b.DN, b.Projects
 	return l, err
 }
 
 func (l Line) body() (string, error) {
-	text, err := json.Marshal(lineBody{l.Person, l.Kind, l.Company, l.Posts, l.About, l.Why, l.Until, l.CreatedAt, l.Apex, l.Comment, l.DecidedBy, l.dn})
+	text, err := json.Marshal(lineBody{l.Person, l.Kind, l.Company, l.Posts, l.About, l.Why, l.Until, l.CreatedAt, l.Apex, l.Comment, l.DecidedBy, l.dn, l.Projects})
 	return string(text), err
 }
 

@@ -305,6 +305,9 @@ func (h *house) roundLine(r *web.Request, round recertify.Round, l recertify.See
 	if round.Kind == policy.RecertifyPermits {
 		line.Sub = g.say("recertify.through", "Day", g.day(l.Until.Add(-time.Second)))
 	}
+	if len(l.Projects) > 0 {
+		line.Sub = g.say("recertify.project", "Project", strings.Join(l.Projects, g.say("me.comma")), "Day", g.lastDay(l.Until))
+	}
 	switch {
 	case l.State == recertify.Waits && l.No != nil:
 		line.Why = r.Say(l.No.Says)

@@ -100,6 +100,8 @@ func atTable(w *world, kind string) *world {
 	second.No.Says = policy.Words{JA: "山本さんが終わらせると決め、二人目の確認を待っています。", EN: "Yamamoto would end this, and a second person is asked."}
 	second.DecidedBy, second.DecidedAt, second.Comment = sasakiRef, t0, "廃止"
 	switch kind {
+	case policy.RecertifyIDs:
+		company.Projects, company.Until = []string{"税務システム刷新 <b>"}, t0.AddDate(0, 6, 0)
 	case policy.RecertifyEligibility:
 		first.Object, first.About = "cn=dba,ou=groups", []string{"db-admin"}
 		company.Object, company.About = recertify.RuleObject+"db-admin", []string{"db-admin"}
@@ -202,4 +204,13 @@ func TestRecertifyPages(t *testing.T) {
 	w.get("/recertify/none").is(404)
 	w.round.lookErr = errStore
 	w.get("/recertify").is(500).keepsSilentOn(errStore.Error())
+}
+
+// TestRoundSaysTheProject: beside the last use stands what an ID is for, and until when.
+func TestRoundSaysTheProject(t *testing.T) {
+	t.Parallel()
+	w := atTable(newWorld(t), policy.RecertifyIDs)
+	w.get("/recertify/r1").is(200).says("案件：税務システム刷新 &lt;b&gt;（")
+	w.lang = "en"
+	w.get("/recertify/r1").is(200).says("For 税務システム刷新 &lt;b&gt;, until ")
 }

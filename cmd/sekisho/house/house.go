@@ -272,7 +272,7 @@ func (h *House) build(ctx context.Context, cfg Config, base clock.Now) (err erro
 		Matters: h.Approvals, Notices: h.Notices, Own: cfg.Directory.BindDN, Forget: h.Watch, Fresh: h.Sessions.InStep, Now: now, Log: h.log, Stop: cfg.Stop,
 	})
 	h.Recertify = recertify.New(recertify.House{
-		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, IDs: h.Lifecycle, Permits: h.Permits, Matters: h.Approvals, Sessions: h.Sessions,
+		DB: h.DB, Trail: h.Trail, Policy: rules, Directory: h.Directory, IDs: h.Lifecycle, Permits: h.Permits, Projects: h.Projects.Purposes, Matters: h.Approvals, Sessions: h.Sessions,
 		Notices: h.Notices, Forget: h.Watch, Now: now, Log: h.log, Stop: cfg.Stop,
 	})
 	h.Sessions.PollWith(h.Leases, h.Permits, h.Personnel, h.Projects)
