@@ -2,6 +2,7 @@ package page
 
 import (
 	"context"
+	"errors"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -246,15 +247,26 @@ func (h *house) registerProject(w http.ResponseWriter, r *web.Request) error {
 	if len(faults) > 0 {
 		return h.projectNew(w, r, step, typed, refused{http.StatusUnprocessableEntity, faults, nil})
 	}
-	made, err := h.Projects.Register(r.Context(), r.Origin, r.Cookie, n)
-	if err != nil {
+	_, err = h.Projects.Register(r.Context(), r.Origin, r.Cookie, n)
+	if err != nil && !h.registeredTwice(r, step, n, err) {
 		if said, ok := h.inOffice(w, r, err); ok {
 			return h.projectNew(w, r, step, typed, said)
 		}
 		return h.turned(w, r, err, "/projects/new")
 	}
 	h.dropTyped(r, step, "/projects/new")
-	return redirect(w, r, projectPath(made.ID), url.Values{"done": {"registered"}})
+	return redirect(w, r, projectPath(n.ID), url.Values{"done": {"registered"}})
+}
+
+// registeredTwice reports whether a form that is refused, for there is such a project, is
+// the one that registered it: a button that was pressed twice, or whose answer was lost.
+func (h *house) registeredTwice(r *web.Request, step signin.Step, n project.New, err error) bool {
+	if no := (*project.Refusal)(nil); !errors.As(err, &no) || no.Reason != "taken" {
+		return false
+	}
+	one, err := h.Projects.Show(r.Context(), r.Origin, r.Cookie, n.ID)
+	return err == nil && one.RegisteredBy.ID == step.Person.ID && h.srv.Now().Sub(one.RegisteredAt) < time.Minute &&
+		one.Name == n.Name && one.Section == n.Section && one.Environment == n.Environment && one.Until.Equal(n.Until)
 }
 
 // newProject reads the form. What a project may be is the room's to say; that something

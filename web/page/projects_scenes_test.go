@@ -302,6 +302,34 @@ func TestProjectActs(t *testing.T) {
 	w.post("/projects/zaimu-r9/bind", "login", "sasaki", "reason", "x").is(403).says("自分のIDは")
 }
 
+// TestRegisteredTwice: a button that is pressed twice registers once, and says that it
+// did; what another, or the same person on another day, registered is refused.
+func TestRegisteredTwice(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*project.Shown)
+		ok     bool
+	}{
+		{"pressed twice", func(*project.Shown) {}, true},
+		{"somebody else's", func(s *project.Shown) { s.RegisteredBy.ID = "p9" }, false},
+		{"of another name", func(s *project.Shown) { s.Name = "別の案件" }, false},
+		{"of another environment", func(s *project.Shown) { s.Environment = policy.Production }, false},
+		{"with another end", func(s *project.Shown) { s.Until = s.Until.AddDate(0, 0, 1) }, false},
+		{"a while ago", func(s *project.Shown) { s.RegisteredAt = t0.Add(-time.Minute) }, false},
+	} {
+		w := atBureau(newWorld(t))
+		one := inHand("zaimu-r9")
+		one.Name, one.RegisteredAt, one.RegisteredBy = "財務会計 再構築", t0, project.Ref{ID: "p1"}
+		one.Until, _ = policy.JapanDay("2027-04-01")
+		tt.change(&one)
+		w.project.shown[0] = one
+		w.project.actErr = &project.Refusal{Reason: "taken", Is: project.Invalid, Field: "id", Says: policy.Words{JA: "この番号の案件は、すでにあります。", EN: "There is one."}}
+		if a := w.post("/projects/new", goodProject...); a.StatusCode == http.StatusSeeOther != tt.ok {
+			t.Errorf("%s: %d", tt.name, a.StatusCode)
+		}
+	}
+}
+
 // TestProjectFile: a cell that a spreadsheet would run is none.
 func TestProjectFile(t *testing.T) {
 	w := atBureau(newWorld(t))
