@@ -29,7 +29,7 @@ import (
 // t0 is noon of 10 March 2026 in Japan.
 var t0 = time.Date(2026, 3, 10, 3, 0, 0, 0, time.UTC)
 
-// A member is one ID of the test's prefecture.
+// A person is one ID of the test's prefecture.
 type person struct {
 	login string
 	posts []policy.PostID
