@@ -40,9 +40,6 @@ var (
 	saysShared = policy.Words{
 		JA: "共用IDでは接続できません（第46条）。ご自分のIDで接続してください。",
 		EN: "Nobody connects with a shared ID. Use your own."}
-	saysProject = policy.Words{
-		JA: "このIDの案件は終わっています。続ける場合は情報システム管理者に相談してください。",
-		EN: "The project of this ID is over. Ask the system administrator."}
 	saysZone = policy.Words{
 		JA: "この接続の領域は、この関所では扱っていません。管理者に連絡してください。",
 		EN: "This gateway does not serve the zone. Tell the administrator."}
@@ -71,8 +68,6 @@ func saysOf(v authz.Verdict) policy.Words {
 		return saysLocked
 	case authz.SharedID:
 		return saysShared
-	case authz.ProjectOver:
-		return saysProject
 	case authz.TooWeak, authz.Stale, authz.Synced:
 		return saysNoCode
 	case authz.NotYours, authz.NoLease:
