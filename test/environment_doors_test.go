@@ -7,8 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"sekisho/cmd/sekisho/folder"
 	"sekisho/policy"
+	"sekisho/policy/secret"
 	"sekisho/policy/store"
 	"sekisho/test/harness"
 )
@@ -48,7 +51,7 @@ func (d lender) bound(t *testing.T, login string, of policy.Environment) {
 		}
 		_, err := tx.Exec(t.Context(), `
 			INSERT INTO project_member (id, project, person_id, login, role, bound_at, changed_at, body) VALUES ($1, $2, $3, $4, 'worker', $5, $5, '{}')`,
-			id+"-"+who, id, who, login, now)
+			secret.Token(12), id, who, login, now)
 		return err
 	}); err != nil {
 		t.Fatal(err)
@@ -59,7 +62,7 @@ func (d lender) bound(t *testing.T, login string, of policy.Environment) {
 // alone, one of production to those of production alone, one of either to both, at every
 // door that opens an application, with what was handed over and given out before (articles
 // 68-1, 68-2; design rule 9). What is lent and shared in production is for its IDs alone,
-// too. The network door leads to no application: it goes by the permit.
+// too. The network door lets nobody in, or stay, whose permit leads to nothing of theirs.
 func TestDoorsOfTheEnvironments(t *testing.T) {
 	t.Parallel()
 	d := newLender(t)
@@ -77,7 +80,7 @@ func TestDoorsOfTheEnvironments(t *testing.T) {
 		t.Helper()
 		return tanaka.Fork().Do(t, "GET", "/auth/check", nil, header...)
 	}
-	nginx := []string{"X-Original-URL", app(d.Dev).URL, "X-Original-Method", "GET"}
+	nginx := []string{"X-Original-URL", app(d.Dev).URL, "X-Original-Method", "GET", "Accept", "text/html"}
 	traefik := []string{"X-Forwarded-Method", "GET", "X-Forwarded-Proto", "http", "X-Forwarded-Host", app(d.Dev).Host, "X-Forwarded-Uri", "/", "Accept", "text/html"}
 	for _, step := range []struct {
 		id, of policy.Environment // of tanaka, and of the application
@@ -111,9 +114,6 @@ func TestDoorsOfTheEnvironments(t *testing.T) {
 				t.Errorf("%s: %s is open: %t", name, door.name, got)
 			}
 		}
-		if got := gear.comes(t); got.code != "Access-Accept" {
-			t.Errorf("%s: the network door answers %s", name, got.all)
-		}
 		if step.opens {
 			if got := check(traefik...); got.Status != http.StatusOK {
 				t.Errorf("%s: the other form of forward-auth answers %d", name, got.Status)
@@ -133,12 +133,21 @@ func TestDoorsOfTheEnvironments(t *testing.T) {
 		if body := string(page.Body); page.Status != http.StatusForbidden || !strings.Contains(body, step.says) || !strings.Contains(body, "第68条第2項") || !strings.Contains(body, `action="/signout"`) {
 			t.Errorf("%s: the page of the refusal: %d %s", name, page.Status, body)
 		}
-		// Whoever comes by OpenID Connect hears the same, on a page or at the application.
+		if step.id == policy.Development { // of what the permit names, nothing opens
+			if got := gear.comes(t); got.code != "Access-Reject" || !strings.Contains(got.message, "その環境のIDで接続") {
+				t.Errorf("%s: the network door answers %s %q", name, got.code, got.message)
+			}
+			gear.out(t)
+		}
+		// Whoever comes by OpenID Connect goes back with a no, which names the page that says why.
 		a := sampleWeb(t, d.Dev)
-		asked := a.ask(t, tanaka.Fork(), "a-verifier-that-is-long-enough-for-the-rules-of-it", nil)
-		if body := string(asked.Body); asked.Status != http.StatusForbidden || !strings.Contains(body, step.says) {
-			t.Errorf("%s: the provider answers %d %q %s", name, asked.Status, asked.Header.Get("Location"), body)
+		back := a.back(t, a.ask(t, tanaka.Fork(), oauth2.GenerateVerifier(), nil))
+		if back.Get("error") != "access_denied" {
+			t.Errorf("%s: the provider answers %v", name, back)
+		}
+		page = tanaka.Fork().Do(t, "GET", back.Get("error_uri"), nil, "Accept", "text/html", "Accept-Language", "ja")
+		if body := string(page.Body); page.Status != http.StatusOK || !strings.Contains(body, step.says) {
+			t.Errorf("%s: the page that the provider names: %d %s", name, page.Status, body)
 		}
 	}
-	gear.out(t)
 }
