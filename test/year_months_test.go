@@ -140,6 +140,10 @@ func (y *year) recertify(but string) {
 	harness.Until(y.t, "the recertification to begin", func() bool { return y.mailed("nakamura", toConfirm, y.at(6, 1, 6, 0)) != "" })
 	seen := false
 	for _, login := range []string{"nakamura", "yamamoto", "kobayashi", "kato", "yoshida"} {
+		if login == "yamamoto" { // by the API, which goes by the same rules
+			seen = y.confirmsByProgram(login, but) || seen
+			continue
+		}
 		o := officeIn(y.t, y.Dev, login)
 		for _, round := range slices.Compact(slices.Sorted(slices.Values(recertifyRound.FindAllString(o.page("/recertify", http.StatusOK), -1)))) {
 			chosen := url.Values{"answer": {"confirm"}}
