@@ -195,7 +195,11 @@ func (b *Book) giveBack(ctx context.Context, tx *store.Tx, r Round, matter, why 
 		return err
 	}
 	for _, l := range all {
-		if err := put(ctx, tx, l.undecided(), time.Time{}); err != nil {
+		l = l.undecided()
+		if !r.State.takes() && r.State != Ending { // nobody comes to it any more
+			l.State, l.Reason, l.DecidedAt = Left, why, b.Now().UTC().Truncate(time.Microsecond)
+		}
+		if err := put(ctx, tx, l, time.Time{}); err != nil {
 			return err
 		}
 	}

@@ -148,6 +148,17 @@ func TestLeftOfARecertification(t *testing.T) {
 	}
 }
 
+// TestMattersOfARecertification: who is asked about one is told what is asked.
+func TestMattersOfARecertification(t *testing.T) {
+	for kind, want := range map[string][2]string{"recertification": {"止まった棚卸しの続行", "a recertification that has halted"}, "recertification_ends": {"棚卸しで多くを終わらせること", "much of a recertification to end"}} {
+		n := noticeOf(queue.RequestWaits)
+		n.Detail["kind"] = kind
+		if _, ja, en := write(t, n, tanaka); !strings.Contains(ja, want[0]) || !strings.Contains(en, want[1]) {
+			t.Errorf("of %s:\n%s\n%s", kind, ja, en)
+		}
+	}
+}
+
 // TestSubjectsArePlain: a subject goes over the wire in ASCII and comes out as
 // it was written.
 func TestSubjectsArePlain(t *testing.T) {

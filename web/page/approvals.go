@@ -12,6 +12,7 @@ import (
 	"sekisho/authn"
 	"sekisho/authn/signin"
 	"sekisho/authz/project"
+	"sekisho/authz/recertify"
 	"sekisho/policy"
 	"sekisho/web"
 	"sekisho/web/desk"
@@ -378,6 +379,8 @@ func (h *house) matterKind(r *web.Request, kind string) string {
 		return g.say("approvals.kind_personnel")
 	case string(project.Widening):
 		return g.say("approvals.kind_project")
+	case string(recertify.GoOn), string(recertify.EndMany):
+		return g.say("recertify.title")
 	case "sweep", "deletion":
 		return g.say("approvals.kind_unused")
 	}

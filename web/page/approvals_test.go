@@ -8,6 +8,7 @@ import (
 	"sekisho/authz/lifecycle"
 	"sekisho/authz/personnel"
 	"sekisho/authz/project"
+	"sekisho/authz/recertify"
 	"sekisho/policy"
 	"sekisho/web/desk"
 )
@@ -48,7 +49,7 @@ func TestMatterKinds(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []approval.Kind{
 		approval.Elevation, approval.Credential, approval.PolicyChange, approval.Restoration, grant.KindExtension,
-		personnel.Carry, personnel.Undo, lifecycle.GoOn, lifecycle.Deletion, project.Widening,
+		personnel.Carry, personnel.Undo, lifecycle.GoOn, lifecycle.Deletion, project.Widening, recertify.GoOn, recertify.EndMany,
 	} {
 		w := asApprover(newWorld(t))
 		m := matter("m1")
