@@ -30,8 +30,8 @@ func MayKeep(p *policy.Policy, v policy.Privilege, b Borrower, leaving []string)
 // keeps is MayKeep as in sees it: in the transaction that lends something, no decision
 // comes between.
 func (b *Book) keeps(ctx context.Context, in store.Reader, v policy.Privilege, of Borrower) error {
-	if b.Leaving == nil {
-		return nil
+	if b.Leaving == nil || b.Policy().MayBorrow(v, of.Person.Login, of.Posts, nil, of.Person.Section) {
+		return nil // no group makes them eligible, and none that goes matters
 	}
 	leaving, err := b.Leaving(ctx, in, of.Person.ID)
 	if err != nil {

@@ -1,6 +1,7 @@
 package grant
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"sekisho/directory"
 	"sekisho/directory/embedded/embeddedtest"
 	"sekisho/policy"
+	"sekisho/policy/store"
 )
 
 func TestMayKeep(t *testing.T) {
@@ -84,6 +86,15 @@ func TestEligibilityEndsAtOnce(t *testing.T) {
 	if n := w.entries(`"action":"lease.revoked"`, string(EligibilityEnds)); n != 1 {
 		t.Errorf("%d leases were taken away on the trail", n)
 	}
+	// Whom no group makes eligible is asked about nothing: a watch over many leases reads
+	// no more for it.
+	w.active("sato", "db-admin", 15)
+	w.Leaving = func(context.Context, store.Reader, directory.PersonID) ([]string, error) {
+		t.Error("asked which groups somebody leaves who borrows by post")
+		return nil, nil
+	}
+	w.must(w.Watch(t.Context()))
+	w.Leaving = w.leaving
 	w.leaves.Delete(w.id("tanaka"))
 	if _, err := w.Ask(t.Context(), w.as("tanaka"), w.wish("claims", 15)); err != nil {
 		t.Errorf("who is put into the group anew: %v", err)
