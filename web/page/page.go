@@ -33,7 +33,7 @@ import (
 )
 
 // Services are what the pages speak to. Charter, Terminal, Desk, Permits, LockDown,
-// Sealed and Shared may be nil: then there is no such page.
+// Sealed, Shared and Projects may be nil: then there is no such page.
 type Services struct {
 	Steps    Steps
 	Presence Presence
