@@ -242,6 +242,7 @@ func TestImportIsBrought(t *testing.T) {
 		}
 	}
 	w := atCabinet(newWorld(t), &cabinet{})
+	w.get("/imports/new").is(200).says("書かれなかった案件からは外れます", "欄が空のときと、列がないときは、いまのままです")
 	if to := w.bring("/imports/new", "number,name\n1,山田\n", "effective", "2026-04-01").is(http.StatusSeeOther).Header.Get("Location"); to != "/imports/import-1" {
 		t.Errorf("it leads to %s", to)
 	}
