@@ -44,17 +44,10 @@ func (b *Book) CloseOut(ctx context.Context, tx *store.Tx, c Closing, by, reason
 		return "", err
 	}
 	k := known[c.Who.ID]
-	exemption, exempt := b.Policy().Dormancy.Exempt(c.Who.Login, b.Now())
-	switch {
-	case b.own(c.Who):
-		return Own, nil
-	case k.sealed:
-		return Sealed, nil
-	case c.Who.Protected:
-		return Guarded, nil
+	switch hold := b.never(c.Who, k); {
+	case hold != "" && (hold != Exempt || !asked):
+		return hold, nil
 	case asked:
-	case exempt && exemption.BreakGlass:
-		return Exempt, nil
 	case k.holds(b.Now()) == OnLeave:
 		return OnLeave, nil
 	case unheard(c.Who, c.Owners):
@@ -70,6 +63,32 @@ func (b *Book) CloseOut(ctx context.Context, tx *store.Tx, c Closing, by, reason
 	r := k.row.filled(Entry{Person: c.Who.ID, Login: c.Who.Login, Name: c.Who.Name, Section: c.Who.Section, Kind: c.Who.Kind, Class: ClassOf(b.Policy(), c.Who)})
 	_, err = b.shut(ctx, tx, c.Who, r, by, reason, why)
 	return "", err
+}
+
+// never says why an ID is closed by nothing that acts for itself.
+func (b *Book) never(who directory.Person, k known) Hold {
+	exemption, exempt := b.Policy().Dormancy.Exempt(who.Login, b.Now())
+	switch {
+	case b.own(who):
+		return Own
+	case k.sealed:
+		return Sealed
+	case who.Protected:
+		return Guarded
+	case exempt && exemption.BreakGlass:
+		return Exempt
+	}
+	return ""
+}
+
+// Kept says why an ID is to be there whatever ends: Sekisho's own, one in an envelope, one
+// that the directory guards, one for emergencies. "": it is like others.
+func (b *Book) Kept(ctx context.Context, in store.Reader, who directory.Person) (Hold, error) {
+	known, err := b.knows(ctx, in, []directory.Person{who})
+	if err != nil {
+		return "", err
+	}
+	return b.never(who, known[who.ID]), nil
 }
 
 // Shut are those of some IDs that are closed already: by their account, or by what is

@@ -184,7 +184,8 @@ func (s Standing) Problem() policy.Words {
 		{project.ErrOver, policy.Words{JA: "案件が計画の後に終わったか、完了しました。続く案件を書いて、もう一度取り込んでください。", EN: "The project has ended or was completed since. Import the line again with the one that follows."}},
 		{project.ErrOtherOf, policy.Words{JA: "このIDは、計画の後にもう一方の環境の案件に結び付けられました。", EN: "The ID was bound to a project of the other environment since."}},
 		{project.ErrKind, policy.Words{JA: "共用のIDと貸し出すIDは、案件に結び付けられません。", EN: "An ID that several people use, or that is lent, is bound to no project."}},
-		{project.ErrPowerful, policy.Words{JA: "承認又は管理の役割を持つIDは、案件に結び付けられません。", EN: "An ID that approves or administers is bound to no project."}},
+		{project.ErrPowerful, policy.Words{JA: "承認、管理又は監査の役割を持つIDは、案件に結び付けられません。", EN: "An ID that approves, administers or audits is bound to no project."}},
+		{project.ErrKept, policy.Words{JA: "関所やディレクトリが使うID、保護されたID及び緊急用のIDは、案件に結び付けられません。", EN: "An ID of Sekisho or of the directory itself, one that is guarded, or one for emergencies is bound to no project."}},
 		{project.ErrOutOfReach, policy.Words{JA: "案件は、この人の所属のものではありません。", EN: "The project is not of this person's section."}},
 		{directory.ErrAway, policy.Words{JA: "ディレクトリに届きません。届くまで、関所が繰り返します。", EN: "The directory is away. It is tried until it is back."}},
 	} {

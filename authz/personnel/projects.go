@@ -125,8 +125,8 @@ func (m *maker) bind(l Line, who directory.PersonID, login string, is, after Rec
 	}
 	switch running := slices.DeleteFunc(slices.Clone(b.after), func(t Tied) bool { return !due.Before(t.Until) }); {
 	case !l.Says("project") && len(running) > 0 && m.powerful(login, after) && !m.powerful(login, is):
-		m.fault(l.N, "posts", "project", "案件「"+clip(running[0].Name)+"」のIDに、承認又は管理の役割は付けられません。案件から外すか、別のIDにしてください。",
-			"This ID is for the project “"+clip(running[0].Name)+"”, and a post that approves or administers does not go to it. Release it, or use another ID.")
+		m.fault(l.N, "posts", "project", "案件「"+clip(running[0].Name)+"」のIDに、承認、管理又は監査の役割は付けられません。案件から外すか、別のIDにしてください。",
+			"This ID is for the project “"+clip(running[0].Name)+"”, and a post that approves, administers or audits does not go to it. Release it, or use another ID.")
 		return b, false
 	case !l.Says("project") && len(before) > 0 && len(running) == 0 && is.Disabled:
 		m.fault(l.N, "project", "over", "このIDの案件（"+clip(before[0].Name)+"）は終わっています。案件の列に、続く案件か「なし」を書いてください。",
@@ -141,7 +141,8 @@ func (m *maker) bind(l Line, who directory.PersonID, login string, is, after Rec
 }
 
 func (m *maker) powerful(login string, r Record) bool {
-	return m.p.Powerful(append(m.p.PostsOf(r.Groups), m.p.StandsInFor(login, m.now)...))
+	posts := append(m.p.PostsOf(r.Groups), m.p.StandsInFor(login, m.now)...)
+	return m.p.Powerful(posts) || slices.ContainsFunc(posts, func(id policy.PostID) bool { post, ok := m.p.Post(id); return ok && post.Audits })
 }
 
 // named finds the projects that a line names.
@@ -196,7 +197,7 @@ func (m *maker) mayBind(l Line, named []project.Project, login string, is, after
 		m.fault(l.N, "project", "kind", "共用のIDと貸し出すIDは、案件に結び付けられません。一人一人のIDを使ってください。", "An ID that several people use, or that is lent, is bound to no project. Use each person's own.")
 	}
 	if m.powerful(login, after) {
-		m.fault(l.N, "project", "powerful", "承認又は管理の役割を持つIDは、案件に結び付けられません。案件には別のIDを登録してください。", "An ID that approves or administers is bound to no project. Register another one for the project.")
+		m.fault(l.N, "project", "powerful", "承認、管理又は監査の役割を持つIDは、案件に結び付けられません。案件には別のIDを登録してください。", "An ID that approves, administers or audits is bound to no project. Register another one for the project.")
 	}
 	for _, p := range named {
 		if !m.p.InSection(after.Section, []string{p.Section}) {

@@ -26,7 +26,7 @@ func (j *job) ties() bool { return j.change.SaysProjects || j.change.SaysOwn }
 // refusesTie reports whether a problem is that an ID is not bound to a project, which stays
 // so however often it is tried.
 func refusesTie(problem error) bool {
-	return slices.ContainsFunc([]error{project.ErrNotFound, project.ErrOver, project.ErrOtherOf, project.ErrKind, project.ErrPowerful, project.ErrOutOfReach}, func(one error) bool {
+	return slices.ContainsFunc([]error{project.ErrNotFound, project.ErrOver, project.ErrOtherOf, project.ErrKind, project.ErrKept, project.ErrPowerful, project.ErrOutOfReach}, func(one error) bool {
 		return errors.Is(problem, one)
 	})
 }

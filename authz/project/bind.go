@@ -12,6 +12,7 @@ import (
 	"sekisho/authn/standing"
 	"sekisho/authz"
 	"sekisho/authz/approval"
+	"sekisho/authz/lifecycle"
 	"sekisho/directory"
 	"sekisho/policy/store"
 )
@@ -26,11 +27,12 @@ type Outcome struct {
 // Waits reports whether somebody else is to decide it.
 func (o Outcome) Waits() bool { return o.Matter != "" }
 
-// powerful reports whether somebody holds, or stands in for, a post that approves or
-// administers.
+// powerful reports whether somebody holds, or stands in for, a post that approves,
+// administers or audits: nobody ends those by a project (article 82-2).
 func (b *Book) powerful(who directory.Person) bool {
 	p := b.Policy()
-	return p.Powerful(append(slices.Clone(p.PostsOf(who.Groups)), p.StandsInFor(who.Login, b.Now())...))
+	posts := append(slices.Clone(p.PostsOf(who.Groups)), p.StandsInFor(who.Login, b.Now())...)
+	return p.Powerful(posts) || audits(p, posts)
 }
 
 func count(n int) string { return strconv.Itoa(n) }
@@ -40,8 +42,9 @@ type candidate struct {
 	who      directory.Person
 	shut     bool // closed, or gone
 	powerful bool
-	own      bool // whoever asks is the same human being
-	within   bool // its section is the project's, or below it
+	kept     lifecycle.Hold // it is there whatever ends
+	own      bool           // whoever asks is the same human being
+	within   bool           // its section is the project's, or below it
 	bound    []bound
 }
 
@@ -57,8 +60,10 @@ func mayBind(p Project, c candidate, now time.Time) *Refusal {
 		return wrong("login", "lent", "特権のために貸し出すIDは、案件に結び付けられません。", "An ID that is lent with a privilege is bound to no project.", "62-6")
 	case c.shut:
 		return wrong("login", "closed", "このIDは閉じられています。退職や契約の終わりの後のIDは、人事異動のファイルで開きます。", "This ID is closed. One that was left comes back by a file of personnel changes.", "62-4")
+	case c.kept != "":
+		return wrong("login", "kept", "関所やディレクトリが使うID、保護されたID及び緊急用のIDは、案件に結び付けられません。案件が終わると使えなくなるためです。", "An ID of Sekisho or of the directory itself, one that is guarded, or one for emergencies is bound to no project: it would end with it.", "67-2(1)", "80-2")
 	case c.powerful:
-		return wrong("login", "powerful", "承認又は管理の役割を持つIDは、案件に結び付けられません。案件には別のIDを登録してください。", "An ID that approves or administers is bound to no project. Register another one for the project.", "16-1", "68-2")
+		return wrong("login", "powerful", "承認、管理又は監査の役割を持つIDは、案件に結び付けられません。案件には別のIDを登録してください。", "An ID that approves, administers or audits is bound to no project. Register another one for the project.", "16-1", "68-2")
 	case !c.within:
 		return wrong("login", "other_section", "このIDは、案件の室課のものではありません。その室課の情報システム管理者に相談してください。", "This ID is not of the project's section. Please ask that section's system administrator.", "67-1")
 	}
@@ -206,6 +211,9 @@ func (b *Book) candidate(ctx context.Context, in store.Reader, p Project, who, b
 		return c, err
 	}
 	c.shut = shut[who.ID]
+	if c.kept, err = b.IDs.Kept(ctx, in, who); err != nil {
+		return c, err
+	}
 	c.bound, err = bindings(ctx, in, who.ID)
 	return c, err
 }

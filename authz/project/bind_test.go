@@ -27,6 +27,7 @@ func TestBindRefuses(t *testing.T) {
 	w.bind("short", "dev3")
 	w.at(after("2026-03-20"))
 	before := w.count(`SELECT COUNT(*) FROM project_member`)
+	w.sealed = register{"mori"}
 	for _, tt := range []struct{ by, project, login, reason string }{
 		{"sato", "dev", "nobody", "unknown"},
 		{"sato", "dev", "", "required"},
@@ -34,6 +35,8 @@ func TestBindRefuses(t *testing.T) {
 		{"sato", "dev", "shut", "closed"},
 		{"sato", "dev", "kyoyo", "shared"},
 		{"sato", "dev", "yamamoto", "powerful"},
+		{"sato", "dev", "kansa", "powerful"},
+		{"sato", "dev", "mori", "kept"},
 		{"sato", "dev", "soto", "other_section"},
 		{"sato", "dev", "bu", "other_section"},
 		{"sato", "dev", "sato", "own"},
@@ -291,6 +294,7 @@ func TestImported(t *testing.T) {
 	tie := func(project, login string, role Role) error {
 		return w.db.WithTx(ctx, func(tx *store.Tx) error { return w.Tie(ctx, tx, project, w.person(login), role, "oda", "import-1") })
 	}
+	w.sealed = register{"mori"}
 	w.must(tie("dev", "dev1", Worker))
 	w.must(tie("dev", "dev1", Worker))
 	w.must(tie("dev", "dev1", Responsible))
@@ -300,7 +304,7 @@ func TestImported(t *testing.T) {
 	for _, tt := range []struct {
 		project, login string
 		want           error
-	}{{"ops", "dev1", ErrOtherOf}, {"dev", "kyoyo", ErrKind}, {"dev", "yamamoto", ErrPowerful}, {"dev", "soto", ErrOutOfReach}, {"nai", "dev2", ErrNotFound}} {
+	}{{"ops", "dev1", ErrOtherOf}, {"dev", "kyoyo", ErrKind}, {"dev", "yamamoto", ErrPowerful}, {"dev", "kansa", ErrPowerful}, {"dev", "mori", ErrKept}, {"dev", "soto", ErrOutOfReach}, {"nai", "dev2", ErrNotFound}} {
 		if err := tie(tt.project, tt.login, Worker); !errors.Is(err, tt.want) {
 			t.Errorf("%s to %s: %v, want %v", tt.login, tt.project, err, tt.want)
 		}

@@ -36,6 +36,7 @@ type IDs interface {
 	LastUses(ctx context.Context, people []directory.Person) (map[directory.PersonID]time.Time, error)
 	Prepare(ctx context.Context, id directory.PersonID) (lifecycle.Closing, error)
 	CloseOut(ctx context.Context, tx *store.Tx, c lifecycle.Closing, by, reason, why string, asked bool) (lifecycle.Hold, error)
+	Kept(ctx context.Context, in store.Reader, who directory.Person) (lifecycle.Hold, error)
 	Shut(ctx context.Context, in store.Reader, people []directory.Person) (map[directory.PersonID]bool, error)
 	Bring(ctx context.Context, id directory.PersonID) error
 	Told(ctx context.Context)

@@ -22,7 +22,8 @@ var (
 	ErrOver       = errors.New("the project is over")
 	ErrOtherOf    = errors.New("the ID is bound to a running project of the other environment")
 	ErrKind       = errors.New("an ID that several people use, or that is lent, is bound to no project")
-	ErrPowerful   = errors.New("an ID that approves or administers is bound to no project")
+	ErrPowerful   = errors.New("an ID that approves, administers or audits is bound to no project")
+	ErrKept       = errors.New("an ID that is there whatever ends is bound to no project")
 	ErrOutOfReach = errors.New("the ID is of a section that is not the project's, nor below it")
 )
 
@@ -58,11 +59,17 @@ func (b *Book) tieTo(ctx context.Context, tx *store.Tx, projectID string, who di
 			return nil
 		}
 	}
+	kept, err := b.IDs.Kept(ctx, tx, who)
+	if err != nil {
+		return err
+	}
 	switch {
 	case p.State(now) != Running && !over:
 		return fmt.Errorf("%w: %s", ErrOver, p.ID)
 	case who.Kind == directory.KindShared || who.Kind == directory.KindLent:
 		return ErrKind
+	case kept != "":
+		return fmt.Errorf("%w: %s", ErrKept, kept)
 	case b.powerful(who):
 		return ErrPowerful
 	case !b.Policy().InSection(who.Section, []string{p.Section}):

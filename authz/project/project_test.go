@@ -7,6 +7,7 @@ import (
 
 	"sekisho/authn/account"
 	"sekisho/authz"
+	"sekisho/authz/lifecycle"
 	"sekisho/directory"
 	"sekisho/policy"
 )
@@ -70,6 +71,7 @@ func TestMayBind(t *testing.T) {
 		{"shared", p, with(func(c *candidate) { c.who.Kind = directory.KindShared }), "shared"},
 		{"lent", p, with(func(c *candidate) { c.who.Kind = directory.KindLent }), "lent"},
 		{"closed or gone", p, with(func(c *candidate) { c.shut = true }), "closed"},
+		{"in an envelope", p, with(func(c *candidate) { c.kept = lifecycle.Sealed }), "kept"},
 		{"powerful", p, with(func(c *candidate) { c.powerful = true }), "powerful"},
 		{"of another section", p, with(func(c *candidate) { c.within = false }), "other_section"},
 		{"to one whose day has passed", Project{Until: now}, fine, "over"},
