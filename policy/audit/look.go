@@ -52,6 +52,7 @@ func (t *Trail) Look(ctx context.Context, index int64) (Sight, error) {
 	if e, err := decode(s.Data); err == nil {
 		s.Entry, s.Readable = e, true
 	}
+	s.Broken = !s.Readable
 	found, err = one(ctx, t.db, []any{&s.Covers, &signed, &at},
 		`SELECT size, note, signed_at FROM trail_checkpoint WHERE size > $1 ORDER BY size LIMIT 1`, index)
 	if err != nil {

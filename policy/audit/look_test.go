@@ -60,5 +60,10 @@ func TestLookAtWhatWasChanged(t *testing.T) {
 		if got, err := w.trail.Look(t.Context(), 0); err != nil || !got.Fits {
 			t.Errorf("its neighbour: %+v, %v", got, err)
 		}
+		// A search shows it as what it is, and the others beside it.
+		all, err := w.trail.Search(t.Context(), audit.Filter{})
+		if err != nil || len(all) != 2 || all[0].Broken != (name == "no entry") || all[1].Broken || all[1].Action != "act.done" {
+			t.Errorf("%s: a search finds %+v, %v", name, all, err)
+		}
 	}
 }

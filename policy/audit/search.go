@@ -32,10 +32,13 @@ type Record struct {
 	Hash  tlog.Hash
 	Data  []byte
 	Entry
+	// Broken says that Data is no entry, and Entry is zero: somebody changed the store.
+	Broken bool
 }
 
 // Search finds sealed entries, newest first. What was done a moment ago is
-// found once it is sealed, within a second.
+// found once it is sealed, within a second. One that cannot be read is among the findings
+// as what it is: whoever breaks one entry in the store must not hide the others with it.
 //
 // The columns that it searches by are not what is signed: a finding is as good
 // as the store until the trail is verified.
@@ -57,7 +60,7 @@ func (t *Trail) Search(ctx context.Context, f Filter) ([]Record, error) {
 		}
 		copy(r.Hash[:], hash)
 		if r.Entry, err = decode(r.Data); err != nil {
-			return nil, fmt.Errorf("searching the trail: entry %d: %w", r.Index, err)
+			r.Entry, r.Broken = Entry{}, true
 		}
 		found = append(found, r)
 	}

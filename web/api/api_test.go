@@ -404,6 +404,11 @@ func TestAudit(t *testing.T) {
 	if q := w.question; q.Actor != "sato" || q.Case != "2026-7" || q.Action != "sign_in." || q.Limit != 2 || !q.From.Equal(t0.Add(-18*time.Hour)) {
 		t.Errorf("asked %+v", q)
 	}
+	// One that somebody has broken in the store hides none beside it.
+	resp, body := call(t, srv, "GET", "/api/v1/audit?outcome=failed&limit=2", "k.auditor", "")
+	if items, _ := body["items"].([]any); resp.StatusCode != 200 || len(items) != 2 || items[0].(map[string]any)["entry"] != nil || items[1].(map[string]any)["entry"] == nil {
+		t.Errorf("with a broken entry: %d %v", resp.StatusCode, body)
+	}
 	w.next = errors.New("the trail is away")
 	if resp, _ := call(t, srv, "GET", "/api/v1/audit", "k.auditor", ""); resp.StatusCode != 500 {
 		t.Errorf("an answer without a trail: %d", resp.StatusCode)

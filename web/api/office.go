@@ -76,8 +76,8 @@ func (v *service) approve(w http.ResponseWriter, r *web.Request) error {
 
 type auditItem struct {
 	Index int64           `json:"index"`
-	Hash  []byte          `json:"hash"` // base64
-	Entry json.RawMessage `json:"entry"`
+	Hash  []byte          `json:"hash"`  // base64
+	Entry json.RawMessage `json:"entry"` // null: it cannot be read, for somebody changed the store
 }
 
 // auditQuery are the filters of a search of the trail.
@@ -97,7 +97,11 @@ func (v *service) audit(w http.ResponseWriter, r *web.Request) error {
 	}
 	items := make([]auditItem, 0, len(found.Records))
 	for _, e := range found.Records {
-		items = append(items, auditItem{e.Index, e.Hash[:], json.RawMessage(e.Data)})
+		item := auditItem{e.Index, e.Hash[:], json.RawMessage(e.Data)}
+		if e.Broken {
+			item.Entry = json.RawMessage("null")
+		}
+		items = append(items, item)
 	}
 	out := listOf(items)
 	if found.Next > 0 {

@@ -174,6 +174,9 @@ func (w *world) Search(ctx context.Context, o signin.Origin, cookie string, q in
 	for i := range q.Limit {
 		out.Records = append(out.Records, audit.Record{Index: int64(1000 - i), Data: []byte(`{"time":"2026-04-01T00:00:00Z"}`)})
 	}
+	if q.Outcome == audit.Failed { // of which one was broken in the store
+		out.Records[0].Data, out.Records[0].Broken = []byte("<b>"), true
+	}
 	out.Next = int64(1001 - q.Limit)
 	return out, w.act()
 }

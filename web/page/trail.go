@@ -227,6 +227,9 @@ func (h *house) fillTrail(r *web.Request, p *trailPage, found inquiry.Found) {
 			Path: entryPath(rec.Index, strings.TrimSpace(in.Get("case"))), Number: strconv.FormatInt(rec.Index, 10), At: g.second(rec.Time),
 			Actor: seen(rec.Actor), Act: trailActOf(r, rec.Action), Object: seen(rec.Object), Outcome: trailOutcome(g, rec.Outcome),
 		}
+		if rec.Broken {
+			line.At, line.Act, line.Outcome = "–", trailAct{Says: g.say("trail.broken")}, tag{g.say("trail.broken_short"), "bad"}
+		}
 		for _, a := range rec.Articles {
 			line.Articles = append(line.Articles, link{seen(a.Label(g.lang)), h.evidenceOf(a)})
 		}

@@ -139,6 +139,9 @@ func TestTrailSearch(t *testing.T) {
 			}
 		}
 	}
+	// An entry that somebody has broken in the store hides none beside it.
+	w.trail.records = append(w.trail.records, audit.Record{Index: 2, Data: []byte("<b>"), Broken: true})
+	w.get("/trail?from=2026-03-01&lang=ja").is(200).says("読めません", `href="/trail/2"`, "<code>lease.<wbr>activated</code>").keepsSilentOn("<b>", "<code></code>", "0001", "1年1月1日")
 	w.get("/trail?action=no.longer").is(200).says(`<option value="no.longer" selected>`)
 	// The bare page looks for nothing.
 	asked := len(w.trail.asked)
