@@ -27,20 +27,6 @@ func capsOf(l Lease, v policy.Privilege, ends, now time.Time) (Caps, bool) {
 	return Caps{Longest: l.most(v), Hours: hours, Validity: ends}, open
 }
 
-// endOf is when somebody's ID ends by itself: by the directory, or with its projects. Zero:
-// it does not.
-func endOf(b Borrower) time.Time {
-	return sooner(b.Person.Account.ExpiresAt, b.Tied.Until)
-}
-
-// sooner is the earlier of two ends, of which a zero one is none.
-func sooner(a, b time.Time) time.Time {
-	if a.IsZero() {
-		return b
-	}
-	return earliest(a, b)
-}
-
 func outOfHours() *Refusal {
 	return conflict(OutOfHours, lending, "この特権を使える時間帯ではありません。", "This is not among the hours of this privilege.")
 }

@@ -70,6 +70,20 @@ func earliest(first time.Time, more ...time.Time) time.Time {
 	return first
 }
 
+// endOf is when somebody's ID ends by itself: by the directory, or with its projects. Zero:
+// it does not.
+func endOf(b Borrower) time.Time {
+	return sooner(b.Person.Account.ExpiresAt, b.Tied.Until)
+}
+
+// sooner is the earlier of two ends, of which a zero one is none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() {
+		return b
+	}
+	return earliest(a, b)
+}
+
 // MayBorrow asks whether a privilege is lent to somebody at all: asked when a
 // lease is asked for, when it is activated and while it lives.
 func MayBorrow(p *policy.Policy, v policy.Privilege, b Borrower, now time.Time) error {
