@@ -68,6 +68,9 @@ func TestComplete(t *testing.T) {
 	if end := w.person("dev3").Account.ExpiresAt; !end.Equal(after("2026-06-30")) {
 		t.Errorf("whose other project goes on has an account until %v", end)
 	}
+	if end := w.person("dev1").Account.ExpiresAt; end.IsZero() || end.After(w.clock.Now()) {
+		t.Errorf("its project is completed, and to the directory an ID is good until %v once it is opened there", end)
+	}
 	// Whose ID it was, who answered for it, who administers; and who stands above, for one is held.
 	for login, kinds := range map[string][2]int{"dev1": {1, 0}, "hara": {1, 1}, "sato": {0, 1}, "kato": {0, 1}, "kobayashi": {0, 1}, "zai": {0, 0}, "mori": {0, 0}} {
 		if over, ended := w.told(login, notice.ProjectOver), w.told(login, notice.ProjectEnded); over != kinds[0] || ended != kinds[1] {

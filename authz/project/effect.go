@@ -55,17 +55,14 @@ func (e end) aimed(now time.Time, stands time.Time, all []bound) (next end, writ
 		next.own = stands
 	}
 	var last time.Time
-	completed := 0
 	for _, b := range all {
-		if !b.project.CompletedAt.IsZero() {
-			completed++
-		} else if b.project.Until.After(last) {
-			last = b.project.Until
+		// Also of one that is completed: who closes the ID may hold it, give it up where it
+		// is used meanwhile, or open it again, and the directory is asked without us.
+		if ended := b.project.ended(); ended.After(last) {
+			last = ended
 		}
 	}
 	switch {
-	case len(all) > 0 && completed == len(all):
-		return next, false // the ID is closed otherwise
 	case last.IsZero() || !next.own.IsZero() && next.own.Before(last):
 		next.aim = next.own
 	default:

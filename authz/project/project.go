@@ -85,6 +85,14 @@ func (p Project) State(now time.Time) State {
 	return Running
 }
 
+// ended is when it ends, or has ended.
+func (p Project) ended() time.Time {
+	if !p.CompletedAt.IsZero() && p.CompletedAt.Before(p.Until) {
+		return p.CompletedAt
+	}
+	return p.Until
+}
+
 // LastDay is its last day in Japan, such as 2027-03-31.
 func (p Project) LastDay() string { return policy.DayInJapan(p.Until.Add(-time.Microsecond)) }
 

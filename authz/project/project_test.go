@@ -134,7 +134,9 @@ func TestAimed(t *testing.T) {
 		{"died after it was written", end{own: june, aim: april}, april, tied(april), april, june, false},
 		{"died before it was written", end{own: june, aim: april}, june, tied(april), april, june, true},
 		{"a directory that keeps days", end{aim: april, wrote: april.Add(-15 * time.Hour)}, april.Add(-15 * time.Hour), tied(april), april, none, false},
-		{"completed: it is closed otherwise", end{aim: june, wrote: june}, june, completed, june, none, false},
+		{"completed: it ended then", end{aim: june, wrote: june}, june, completed, t0, none, true},
+		{"completed, and it says so", end{aim: t0, wrote: t0}, t0, completed, t0, none, false},
+		{"completed, with an own end before that", end{own: march, aim: march, wrote: march}, march, []bound{{Member{}, Project{Until: june, CompletedAt: april}}}, march, march, false},
 		{"one is completed, another runs", end{aim: june, wrote: june}, june, append(tied(april), completed...), april, none, true},
 	} {
 		next, write := tt.e.aimed(t0, tt.stands, tt.all)
