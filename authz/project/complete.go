@@ -118,10 +118,10 @@ func (b *Book) CompleteAs(ctx context.Context, by approval.Approver, id, reason 
 			if err != nil {
 				return err
 			}
-			switch {
-			case became == Closed:
+			switch became {
+			case Closed:
 				out.Closed = append(out.Closed, c.member.Person)
-			case became == NotDealt:
+			case NotDealt:
 				out.Kept = append(out.Kept, c.member.Person)
 			default:
 				out.Held = append(out.Held, HeldID{c.member.Person, strings.TrimPrefix(became, heldBy)})

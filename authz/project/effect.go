@@ -218,7 +218,7 @@ func (b *Book) confirm(ctx context.Context, e end, did bool, problem error) erro
 		switch {
 		case problem != nil && tries == stubborn:
 			entry.Action, entry.Outcome, entry.Reason = "project.end_failed", audit.Failed, word
-			b.Log.ErrorContext(ctx, "the directory does not take the end of an ID's projects; it is tried again, and the ID is refused here all the same", "account", e.login, "error", problem)
+			b.Log.ErrorContext(ctx, "the directory does not take the end of an ID's projects; it is tried again, and the ID is refused here all the same", "error", problem)
 		case problem == nil && did:
 			entry.Action = "project.end_set"
 		default:

@@ -272,19 +272,23 @@ func (b *Book) against(ctx context.Context, m approval.Matter, by Ref) (policy.W
 		if err != nil {
 			return policy.Words{}, err
 		}
-		if why := mayBind(p, c, now); why != nil {
-			return why.Says, nil
-		}
+		return saying(mayBind(p, c, now)), nil
 	case Release:
 		all, err := bindings(ctx, b.DB, m.Beneficiary.ID)
 		if err != nil {
 			return policy.Words{}, err
 		}
-		if why := mayRelease(p, all, now); why != nil {
-			return why.Says, nil
-		}
+		return saying(mayRelease(p, all, now)), nil
 	}
 	return policy.Words{}, nil
+}
+
+// saying is what a refusal says; nothing where there is none.
+func saying(why *Refusal) policy.Words {
+	if why == nil {
+		return policy.Words{}
+	}
+	return why.Says
 }
 
 // card says who, what, until when, and what happens.

@@ -163,7 +163,7 @@ func (c devCmd) run(ctx context.Context, t *terminal) (err error) {
 func drawn(f folder.Folder) (*sample.Secrets, error) {
 	s, err := sample.Load(f)
 	if s != nil && s.RADIUS == "" { // made before there was a network door
-		s.RADIUS = secret.Token(32)
+		s.RADIUS = sample.GearSecret()
 		err = s.Save(f)
 	}
 	if s != nil || err != nil {

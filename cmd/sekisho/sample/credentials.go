@@ -105,7 +105,7 @@ func (s *Secrets) Of(login string) Credential {
 
 // Draw makes credentials for everybody.
 func Draw() (*Secrets, error) {
-	s := &Secrets{RADIUS: secret.Token(32), Clients: []Client{{ID: SampleWeb, Secret: secret.Token(32)}}}
+	s := &Secrets{RADIUS: GearSecret(), Clients: []Client{{ID: SampleWeb, Secret: secret.Token(32)}}}
 	for _, p := range People() {
 		c := Credential{Login: p.Login, Password: password()}
 		if p.State != MustChange {

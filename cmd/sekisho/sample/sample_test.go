@@ -205,3 +205,11 @@ func TestEntriesCarryTheState(t *testing.T) {
 		t.Errorf("cio group = %v, want two members", got)
 	}
 }
+
+// TestGearSecret: programs take it as an argument, where a hyphen begins an option; RFC 2865
+// section 3 asks for 16 octets at least, and ours for 32.
+func TestGearSecret(t *testing.T) {
+	if got := drawn(t).RADIUS; !regexp.MustCompile(`^[0-9a-f]{48}$`).MatchString(got) || got == sample.GearSecret() {
+		t.Errorf("the secret of the sample's gear is %d characters of another form, or twice the same", len(got))
+	}
+}
