@@ -235,7 +235,7 @@ func TestApprovedTooLate(t *testing.T) {
 	}
 	// Settled once more, as by a gate that was told twice: it is no later end.
 	w.must(w.db.WithTx(ctx, func(tx *store.Tx) error { return w.settle(ctx, tx, m, approval.Approved) }))
-	if w.project("dev").LastDay() != "2026-06-30" || w.entries("project.extended") != 1 || w.entries("project.void", "not_later") != 1 {
+	if w.project("dev").LastDay() != "2026-06-30" || w.entries("project.extended") != 1 || w.entries("project.void", "moved") != 1 {
 		t.Error("an extension counts twice")
 	}
 	m = ask("2026-07-31")
@@ -253,6 +253,38 @@ func TestApprovedTooLate(t *testing.T) {
 	w.refused("extending it", err, "completed")
 	_, err = w.CompleteAs(ctx, w.as("sato"), "dev", "もう一度")
 	w.refused("completing it again", err, "completed")
+}
+
+// TestMovedMeanwhile: what was asked before somebody moved the project's end is not done by
+// a late yes: what they shortened stays so, and nobody is bound for longer than was said.
+func TestMovedMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	w.register("short", policy.Development, "2026-03-31")
+	w.register("dev", policy.Development, "2026-06-30")
+	w.bind("short", "dev1")
+	asked := func(out Outcome, err error) approval.Matter {
+		t.Helper()
+		w.must(err)
+		v, err := w.Matters.Get(ctx, out.Matter)
+		w.must(err)
+		return v.Matter
+	}
+	longer := asked(w.RescheduleAs(ctx, w.as("sato"), "dev", after("2026-12-31"), "延長"))
+	bound := asked(w.BindAs(ctx, w.as("sato"), "dev", "dev1", Worker, "次の工程"))
+	if out, err := w.RescheduleAs(ctx, w.as("kato"), "dev", after("2026-04-30"), "契約の解除"); err != nil || out.Waits() {
+		t.Fatalf("shortened: %+v, %v", out, err)
+	}
+	for _, m := range []approval.Matter{longer, bound} {
+		if _, err := w.Matters.Decide(ctx, w.as("yamamoto"), m.ID, true, "よい"); !errors.As(err, new(*approval.Refused)) {
+			t.Errorf("%s: a late yes: %v", m.Detail["what"], err)
+		}
+		w.must(w.db.WithTx(ctx, func(tx *store.Tx) error { return w.settle(ctx, tx, m, approval.Approved) }))
+	}
+	if n := w.count(`SELECT COUNT(*) FROM project_member WHERE project = 'dev'`); w.project("dev").LastDay() != "2026-04-30" || n != 0 || w.entries("project.void", "moved") != 2 {
+		t.Errorf("until %s, %d bound", w.project("dev").LastDay(), n)
+	}
 }
 
 // TestShorten: an earlier end is set at once.

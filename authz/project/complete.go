@@ -47,6 +47,10 @@ const (
 // closes the rest. The others are refused at that instant all the same.
 const batch = 100
 
+// readingLasts is how long a completion waits for a slow directory: the project's end does
+// not, and who closes the rest goes on.
+const readingLasts = 5 * time.Second
+
 // Complete ends a project now, for who administers its section and has just signed in: its
 // IDs that have no other are closed with it.
 func (b *Book) Complete(ctx context.Context, o signin.Origin, cookie, id, reason string) (Result, error) {
@@ -71,8 +75,10 @@ func (b *Book) CompleteAs(ctx context.Context, by approval.Approver, id, reason 
 		return Result{}, err
 	}
 	var ready []closing
+	reading, cancel := context.WithTimeout(ctx, readingLasts)
+	defer cancel()
 	for _, m := range first {
-		c, err := b.prepare(ctx, m)
+		c, err := b.prepare(reading, m)
 		if err != nil { // the project ends all the same; Run closes what is left
 			b.complain(ctx, "reading an ID whose project is completed", err)
 			break

@@ -125,6 +125,34 @@ func TestCompleteIsAllOrNothing(t *testing.T) {
 	}
 }
 
+// TestCompleteWhileTheDirectoryIsSlow: the end waits for no directory.
+func TestCompleteWhileTheDirectoryIsSlow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.register("dev", policy.Development, "2026-09-30")
+	w.bind("dev", "dev1", "dev2")
+	by := w.as("sato")
+	w.IDs = slow{w.IDs, t}
+	got, err := w.CompleteAs(t.Context(), by, "dev", "検収が済んだ")
+	w.must(err)
+	if got.Pending != 2 || w.enters("dev1") != authz.ProjectOver || w.project("dev").State(t0) != Completed {
+		t.Errorf("completed: %+v", got)
+	}
+}
+
+// slow are IDs in a directory that answers nobody in time.
+type slow struct {
+	IDs
+	testing.TB
+}
+
+func (s slow) Prepare(ctx context.Context, _ directory.PersonID) (lifecycle.Closing, error) {
+	if _, bounded := ctx.Deadline(); !bounded {
+		s.Error("nobody bounds how long it is waited for")
+	}
+	return lifecycle.Closing{}, context.DeadlineExceeded
+}
+
 // TestTwoCompleteAtOnce: of two gateways that complete a project at once, one does.
 func TestTwoCompleteAtOnce(t *testing.T) {
 	t.Parallel()

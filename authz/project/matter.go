@@ -190,6 +190,9 @@ func (b *Book) settle(ctx context.Context, tx *store.Tx, m approval.Matter, to a
 	if p.State(now) != Running {
 		return b.void(ctx, tx, p, m, overRefusal(p, now))
 	}
+	if why := moved(p, m); why != nil {
+		return b.void(ctx, tx, p, m, why)
+	}
 	actor := m.Requester.Login
 	if m.Detail["what"] == Extend {
 		until, err := time.Parse(time.RFC3339, m.Detail["until"])
@@ -229,6 +232,16 @@ func (b *Book) settle(ctx context.Context, tx *store.Tx, m approval.Matter, to a
 	return b.bound(ctx, tx, p, Member{Project: p.ID, Person: who, Role: Role(m.Detail["role"]), BoundBy: actor}, tiesOf(all), approval.Approver{}, m.Reason)
 }
 
+// moved refuses to widen by what was asked before the project's end was moved: what
+// somebody has shortened since stays so, and nobody is bound for longer than was said.
+func moved(p Project, m approval.Matter) *Refusal {
+	if m.Detail["what"] == Release || m.Detail["before"] == p.Until.Format(time.RFC3339) {
+		return nil
+	}
+	return no(Conflict, "moved", "申請の後に、案件の終わりの日が変えられています。必要なら、もう一度申請してもらってください。",
+		"The project's end was moved after this was asked for. If it is still needed, have it asked for again.")
+}
+
 // void writes down that what was approved is not done any more.
 func (b *Book) void(ctx context.Context, tx *store.Tx, p Project, m approval.Matter, why *Refusal) error {
 	e := p.entry("project.void", approval.Approver{}, why.Reason)
@@ -248,6 +261,9 @@ func (b *Book) against(ctx context.Context, m approval.Matter, by Ref) (policy.W
 	}
 	if p.State(now) != Running {
 		return overRefusal(p, now).Says, nil
+	}
+	if why := moved(p, m); why != nil {
+		return why.Says, nil
 	}
 	switch m.Detail["what"] {
 	case Extend:

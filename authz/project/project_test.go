@@ -146,6 +146,21 @@ func TestAimed(t *testing.T) {
 	}
 }
 
+// TestFirstProjectEndsOlderGates: a gate that knows no projects works beside this one while
+// there are none, and no longer.
+func TestFirstProjectEndsOlderGates(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	older := func() int { return w.count(`SELECT COUNT(*) FROM schema_floor WHERE oldest < 125`) }
+	if older() != 1 {
+		t.Fatal("shut out before there is a project")
+	}
+	w.register("dev", policy.Development, "2026-09-30")
+	if older() != 0 {
+		t.Error("a gate that knows no projects goes on where there is one")
+	}
+}
+
 // TestRegister: who registers what; an id is given once for ever.
 func TestRegister(t *testing.T) {
 	t.Parallel()

@@ -28,6 +28,9 @@ const (
 	mostReason = 500
 )
 
+// sinceSchema is the schema from which on a gate knows projects.
+const sinceSchema = 125
+
 // idForm is what an id looks like: people write it into files.
 var idForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
 
@@ -144,6 +147,11 @@ func (b *Book) RegisterAs(ctx context.Context, by approval.Approver, n New) (Pro
 			return wrong("id", "taken", "この番号の案件は、すでにあります。番号は、二度使えません。", "There is a project of this id already; none is used twice.")
 		}
 		if err != nil {
+			return err
+		}
+		// A gate of before projects lets IDs in whose projects are over: from the first one on
+		// it works no more beside this one.
+		if _, err := tx.Exec(ctx, `UPDATE schema_floor SET oldest = $1 WHERE id = 1 AND oldest < $1`, sinceSchema); err != nil {
 			return err
 		}
 		e := p.entry("project.registered", by, "")
