@@ -262,8 +262,8 @@ func (b *Book) against(ctx context.Context, m approval.Matter, by Ref) (policy.W
 	if p.State(now) != Running {
 		return overRefusal(p, now).Says, nil
 	}
-	if why := moved(p, m); why != nil {
-		return why.Says, nil
+	if says := saying(moved(p, m)); says != (policy.Words{}) {
+		return says, nil
 	}
 	switch m.Detail["what"] {
 	case Extend:
