@@ -147,6 +147,12 @@ func (b *Book) BindAs(ctx context.Context, by approval.Approver, id, login strin
 		if widens(p, c.bound, now) {
 			return errWidens
 		}
+		if why, err := b.alone(ctx, tx, by, now); err != nil || why != nil {
+			if err == nil {
+				err = why
+			}
+			return err
+		}
 		return b.bound(ctx, tx, p, m, tiesOf(c.bound), by, reason)
 	})
 	var why *Refusal
@@ -160,6 +166,27 @@ func (b *Book) BindAs(ctx context.Context, by approval.Approver, id, login strin
 	}
 	b.seen(ctx, who.ID)
 	return Outcome{}, nil
+}
+
+// alone refuses somebody who has bound as many IDs of late as one person does: what they
+// can do to a whole section by mistake, or with a session that is not theirs, is bounded.
+func (b *Book) alone(ctx context.Context, in store.Reader, by approval.Approver, now time.Time) (*Refusal, error) {
+	since, most := store.Micros(now.Add(-24*time.Hour)), b.Policy().Projects.BindsAlone
+	late, err := members(ctx, in, `m.changed_at > $1 AND m.bound_at > $1`, since)
+	if err != nil {
+		return nil, err
+	}
+	n := 0
+	for _, m := range late {
+		if m.Imported == "" && directory.Canonical(m.BoundBy) == directory.Canonical(by.Person.Login) {
+			n++
+		}
+	}
+	if n < most {
+		return nil, nil
+	}
+	return no(Conflict, "too_many", "一人の判断で結び付けられるIDは、24時間に"+count(most)+"件までです。それより多いときは、案件の列のある人事異動のファイルで結び付けます（二人で決めます）。",
+		"One person binds "+count(most)+" IDs within 24 hours. Bind more by a file of personnel changes with the column of projects, which two persons decide.", "16-1", "67-2(1)"), nil
 }
 
 // errWidens: what was to be done alone takes a second person.

@@ -287,6 +287,26 @@ func TestMovedMeanwhile(t *testing.T) {
 	}
 }
 
+// TestBindsAlone: whoever binds a section's IDs one after the other is stopped, and told how
+// many are bound at once; the next day they go on.
+func TestBindsAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.policy.Projects.BindsAlone = 2
+	w.register("dev", policy.Development, "2026-09-30")
+	w.bind("dev", "dev1", "dev2")
+	_, err := w.BindAs(t.Context(), w.as("sato"), "dev", "dev3", Worker, "作業")
+	w.refused("a third one", err, "too_many")
+	if _, err := w.BindAs(t.Context(), w.as("kato"), "dev", "dev3", Worker, "作業"); err != nil {
+		t.Errorf("somebody else: %v", err)
+	}
+	if w.entries("project.refused", "too_many") != 1 {
+		t.Error("the trail does not say so")
+	}
+	w.clock.Advance(24*time.Hour + time.Second)
+	w.bind("dev", "mori")
+}
+
 // TestShorten: an earlier end is set at once.
 func TestShorten(t *testing.T) {
 	t.Parallel()

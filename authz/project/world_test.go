@@ -90,7 +90,7 @@ func newWorld(t testing.TB, more ...person) *world {
 func rules() *policy.Policy {
 	p := authztest.Rules()
 	p.Sections = append(p.Sections, policy.Section{ID: "zaisei", Parent: "dejitaru"})
-	p.Projects = policy.ProjectRules{LongestDays: 1096, WarnDays: 14}
+	p.Projects = policy.ProjectRules{LongestDays: 1096, WarnDays: 14, BindsAlone: 1000}
 	return p
 }
 
