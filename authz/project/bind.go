@@ -54,6 +54,8 @@ func mayBind(p Project, c candidate, now time.Time) *Refusal {
 	case c.own:
 		return no(Forbidden, "own", "自分のIDは、自分では案件に結び付けられません（別のIDでも同じです）。ほかの情報システム管理者が行います。",
 			"Nobody binds an ID of their own, whichever of theirs it is. Another system administrator does.", "16-1")
+	case !c.within: // before all else: of what another section has, nothing more is said
+		return wrong("login", "other_section", "このIDは、案件の室課のものではありません。その室課の情報システム管理者に相談してください。", "This ID is not of the project's section. Please ask that section's system administrator.", "67-1")
 	case c.who.Kind == directory.KindShared:
 		return wrong("login", "shared", "共用のIDは、案件に結び付けられません。一人一人のIDを使ってください。", "An ID that several people use is bound to no project. Use each person's own.", "46-1", "67-1")
 	case c.who.Kind == directory.KindLent:
@@ -64,8 +66,6 @@ func mayBind(p Project, c candidate, now time.Time) *Refusal {
 		return wrong("login", "kept", "関所やディレクトリが使うID、保護されたID及び緊急用のIDは、案件に結び付けられません。案件が終わると使えなくなるためです。", "An ID of Sekisho or of the directory itself, one that is guarded, or one for emergencies is bound to no project: it would end with it.", "67-2(1)", "80-2")
 	case c.powerful:
 		return wrong("login", "powerful", "承認、管理又は監査の役割を持つIDは、案件に結び付けられません。案件には別のIDを登録してください。", "An ID that approves, administers or audits is bound to no project. Register another one for the project.", "16-1", "68-2")
-	case !c.within:
-		return wrong("login", "other_section", "このIDは、案件の室課のものではありません。その室課の情報システム管理者に相談してください。", "This ID is not of the project's section. Please ask that section's system administrator.", "67-1")
 	}
 	return mayTie(p, c.bound, now)
 }

@@ -224,7 +224,7 @@ func (b *Book) settle(ctx context.Context, tx *store.Tx, m approval.Matter, to a
 	}
 	why := mayTie(p, all, now)
 	if slices.ContainsFunc(closed[who.ID], func(k standing.Kind) bool { return k != standing.OnLeave }) {
-		why = mayBind(p, candidate{shut: true}, now)
+		why = mayBind(p, candidate{within: true, shut: true}, now)
 	}
 	if why != nil {
 		return b.void(ctx, tx, p, m, why)

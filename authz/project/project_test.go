@@ -74,6 +74,9 @@ func TestMayBind(t *testing.T) {
 		{"in an envelope", p, with(func(c *candidate) { c.kept = lifecycle.Sealed }), "kept"},
 		{"powerful", p, with(func(c *candidate) { c.powerful = true }), "powerful"},
 		{"of another section", p, with(func(c *candidate) { c.within = false }), "other_section"},
+		{"of another section, of which no more is said", p, with(func(c *candidate) {
+			c.within, c.shut, c.powerful, c.who.Kind = false, true, true, directory.KindShared
+		}), "other_section"},
 		{"to one whose day has passed", Project{Until: now}, fine, "over"},
 		{"to one that is completed", Project{Until: p.Until, CompletedAt: now}, fine, "completed"},
 		{"twice", p, with(func(c *candidate) { c.bound = []bound{running("a", policy.Development, "2026-09-30")} }), "bound"},
