@@ -32,7 +32,13 @@ func isUntouched(err error) bool { return errors.Is(err, store.ErrUntouched) }
 // Run warns of ends, closes the IDs of projects that are over, and has the directory
 // follow, until ctx ends. Nothing waits for it: a tie that is over refuses by itself.
 func (b *Book) Run(ctx context.Context) {
+	floor := false // a restored store says nothing of the gates that worked on the one before
 	for ctx.Err() == nil {
+		if !floor {
+			err := b.DB.WithTx(ctx, func(tx *store.Tx) error { return endOlder(ctx, tx) })
+			b.complain(ctx, "saying which gates know projects", err)
+			floor = err == nil
+		}
 		if err := b.Tick(ctx); err != nil && ctx.Err() == nil {
 			b.Log.WarnContext(ctx, "following the ends of projects failed; it is tried again", "error", err)
 		}

@@ -1,6 +1,7 @@
 package project
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"sekisho/authz/lifecycle"
 	"sekisho/directory"
 	"sekisho/policy"
+	"sekisho/policy/store"
 )
 
 func TestState(t *testing.T) {
@@ -162,6 +164,24 @@ func TestFirstProjectEndsOlderGates(t *testing.T) {
 	if older() != 0 {
 		t.Error("a gate that knows no projects goes on where there is one")
 	}
+
+	// A store that was restored says nothing of it until a gate begins to work on it.
+	w.must(w.db.WithTx(t.Context(), func(tx *store.Tx) error {
+		return tx.ExecOne(t.Context(), `UPDATE schema_floor SET oldest = 17 WHERE id = 1`)
+	}))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); w.Run(ctx) }()
+	for late := time.After(10 * time.Second); older() != 0; {
+		select {
+		case <-late:
+			t.Fatal("nor does a gate that starts say so")
+		default:
+		}
+	}
+	cancel()
+	<-stopped
 }
 
 // TestRegister: who registers what; an id is given once for ever.

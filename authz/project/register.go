@@ -103,6 +103,13 @@ func reasoned(text string) *Refusal {
 	return nil
 }
 
+// endOlder has no gate of before projects go on beside this one where there is one: it would
+// let in whose projects are over.
+func endOlder(ctx context.Context, tx *store.Tx) error {
+	_, err := tx.Exec(ctx, `UPDATE schema_floor SET oldest = $1 WHERE id = 1 AND oldest < $1 AND EXISTS (SELECT 1 FROM project)`, sinceSchema)
+	return err
+}
+
 // Register registers a project, for who administers its section and has just signed in.
 func (b *Book) Register(ctx context.Context, o signin.Origin, cookie string, n New) (Project, error) {
 	by, err := b.reader(ctx, o, cookie)
@@ -149,9 +156,7 @@ func (b *Book) RegisterAs(ctx context.Context, by approval.Approver, n New) (Pro
 		if err != nil {
 			return err
 		}
-		// A gate of before projects lets IDs in whose projects are over: from the first one on
-		// it works no more beside this one.
-		if _, err := tx.Exec(ctx, `UPDATE schema_floor SET oldest = $1 WHERE id = 1 AND oldest < $1`, sinceSchema); err != nil {
+		if err := endOlder(ctx, tx); err != nil {
 			return err
 		}
 		e := p.entry("project.registered", by, "")
