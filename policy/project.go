@@ -15,7 +15,7 @@ type ProjectRules struct {
 func projectSettings() []Setting {
 	return []Setting{
 		{Path: "projects.binds_alone", Unit: "count", Kind: KindInt, Default: 50, Min: 0, Max: 1000, Article: "67-2(1)",
-			Says: Words{"一人の判断で案件に結び付けられるIDの数（24時間以内）。これを超える分は、二人で決める人事異動のファイルで結び付ける。", "How many IDs one person binds to projects within 24 hours; beyond that they are bound by a file of personnel changes, which two persons decide."}},
+			Says: Words{"一人の判断で案件に加えられるIDの数（24時間以内）。これを超える分は、二人で決める人事異動のファイルで加える。", "How many IDs one person binds to projects within 24 hours; beyond that they are bound by a file of personnel changes, which two persons decide."}},
 		{Path: "projects.longest_days", Unit: "days", Kind: KindInt, Default: 1096, Min: 1, Max: 1830, Article: "67-2(1)",
 			Says: Words{"案件の終わりを、登録又は延長の日から何日先までとできるか。", "How many days ahead the end of a project may lie, from the day on which it is set."}},
 		{Path: "projects.warn_days", Unit: "days", Kind: KindInt, Default: 14, Min: 1, Max: 90, Article: "67-2(1)",

@@ -222,7 +222,7 @@ var acts = map[string]policy.Words{
 	"policy.exported":               {JA: "方針を書き出した", EN: "Exported the policy"},
 	"policy.installed":              {JA: "最初の方針を入れた", EN: "Installed the first policy"},
 	"policy.proposed":               {JA: "方針の変更を提案した", EN: "Proposed a policy"},
-	"project.bound":                 {JA: "IDを案件に結び付けた", EN: "Bound an ID to a project"},
+	"project.bound":                 {JA: "IDを案件に加えた", EN: "Bound an ID to a project"},
 	"project.completed":             {JA: "案件を完了とした", EN: "A project was completed"},
 	"project.end_failed":            {JA: "案件のIDの終わりの日を定められなかった", EN: "The end of a project's ID could not be set"},
 	"project.end_set":               {JA: "案件のIDの終わりの日を定めた", EN: "Set the end of a project's ID"},

@@ -193,7 +193,7 @@ var warningWords = map[Warning]policy.Words{
 	Turns:        {JA: "開発のIDか運用のIDかが変わるため、開いているセッション、貸し出された特権、許可が終わります。", EN: "The ID turns to the other environment: its sessions, leases and permits end."},
 	Released:     {JA: "案件から外れ、案件の終わりでは止まらなくなります。使える期間と範囲が広がる変更です。", EN: "It is released from its project, and no project's end stops it any more: this widens what it may do, and for how long."},
 	ProjectEnds:  {JA: "案件の終わりのほうが早いため、IDはその日で止まります。", EN: "Its project ends sooner, and the ID with it."},
-	KeepsProject: {JA: "所属が変わるのに案件の列がないため、前の所属の案件に結び付いたままです。", EN: "The section changes and the file does not speak of projects, so it stays bound to one of the former section."},
+	KeepsProject: {JA: "所属が変わるのに案件の列がないため、前の所属の案件に入ったままです。", EN: "The section changes and the file does not speak of projects, so it stays bound to one of the former section."},
 	OwnerLeaves:  {JA: "責任を持つ職員が退職します。新しい管理者を決めてください。", EN: "Whoever answers for it leaves; name another owner."},
 }
 

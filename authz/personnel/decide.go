@@ -113,7 +113,7 @@ func (i Import) facts(p *policy.Policy) []approval.Fact {
 	for _, n := range i.Projects {
 		says := n.Tied.Words()
 		count := func(lang string) string {
-			return fmt.Sprintf(policy.Words{JA: "%s：結び付く %d、外れる %d", EN: "%s: %d bound, %d released"}.In(lang), says.In(lang), n.Bound, n.Released)
+			return fmt.Sprintf(policy.Words{JA: "%s：加わる %d、外れる %d", EN: "%s: %d bound, %d released"}.In(lang), says.In(lang), n.Bound, n.Released)
 		}
 		out = append(out, approval.Fact{Label: policy.Words{JA: "案件", EN: "Project"}, Value: count("ja"), Says: policy.Words{JA: count("ja"), EN: count("en")}})
 	}

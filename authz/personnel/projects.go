@@ -194,14 +194,14 @@ func (m *maker) mayBind(l Line, named []project.Project, login string, is, after
 	}
 	before := len(m.faults)
 	if l.Kind == Shared || is.Kind == directory.KindLent {
-		m.fault(l.N, "project", "kind", "共用のIDと貸し出すIDは、案件に結び付けられません。一人一人のIDを使ってください。", "An ID that several people use, or that is lent, is bound to no project. Use each person's own.")
+		m.fault(l.N, "project", "kind", "共用のIDと貸し出すIDは、案件に加えられません。一人一人のIDを使ってください。", "An ID that several people use, or that is lent, is bound to no project. Use each person's own.")
 	}
 	if m.powerful(login, after) {
-		m.fault(l.N, "project", "powerful", "承認、管理又は監査の役割を持つIDは、案件に結び付けられません。案件には別のIDを登録してください。", "An ID that approves, administers or audits is bound to no project. Register another one for the project.")
+		m.fault(l.N, "project", "powerful", "承認、管理又は監査の役割を持つIDは、案件に加えられません。案件には別のIDを登録してください。", "An ID that approves, administers or audits is bound to no project. Register another one for the project.")
 	}
 	for _, p := range named {
 		if !m.p.InSection(after.Section, []string{p.Section}) {
-			m.fault(l.N, "project", "section", "案件「"+clip(p.Name)+"」は、この人の所属のものではありません。所属がその室課（又はその下）の人のIDだけを結び付けられます。",
+			m.fault(l.N, "project", "section", "案件「"+clip(p.Name)+"」は、この人の所属のものではありません。所属がその室課（又はその下）の人のIDだけを加えられます。",
 				"The project “"+clip(p.Name)+"” is not of this person's section. It is for IDs of its own section and of those below it.")
 		}
 		if first := named[0]; p.Environment != first.Environment {

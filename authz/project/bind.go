@@ -52,20 +52,20 @@ type candidate struct {
 func mayBind(p Project, c candidate, now time.Time) *Refusal {
 	switch {
 	case c.own:
-		return no(Forbidden, "own", "自分のIDは、自分では案件に結び付けられません（別のIDでも同じです）。ほかの情報システム管理者が行います。",
+		return no(Forbidden, "own", "自分のIDは、自分では案件に加えられません（別のIDでも同じです）。ほかの情報システム管理者が行います。",
 			"Nobody binds an ID of their own, whichever of theirs it is. Another system administrator does.", "16-1")
 	case !c.within: // before all else: of what another section has, nothing more is said
 		return wrong("login", "other_section", "このIDは、案件の室課のものではありません。その室課の情報システム管理者に相談してください。", "This ID is not of the project's section. Please ask that section's system administrator.", "67-1")
 	case c.who.Kind == directory.KindShared:
-		return wrong("login", "shared", "共用のIDは、案件に結び付けられません。一人一人のIDを使ってください。", "An ID that several people use is bound to no project. Use each person's own.", "46-1", "67-1")
+		return wrong("login", "shared", "共用のIDは、案件に加えられません。一人一人のIDを使ってください。", "An ID that several people use is bound to no project. Use each person's own.", "46-1", "67-1")
 	case c.who.Kind == directory.KindLent:
-		return wrong("login", "lent", "特権のために貸し出すIDは、案件に結び付けられません。", "An ID that is lent with a privilege is bound to no project.", "62-6")
+		return wrong("login", "lent", "特権のために貸し出すIDは、案件に加えられません。", "An ID that is lent with a privilege is bound to no project.", "62-6")
 	case c.shut:
 		return wrong("login", "closed", "このIDは閉じられています。退職や契約の終わりの後のIDは、人事異動のファイルで開きます。", "This ID is closed. One that was left comes back by a file of personnel changes.", "62-4")
 	case c.kept != "":
-		return wrong("login", "kept", "関所やディレクトリが使うID、保護されたID及び緊急用のIDは、案件に結び付けられません。案件が終わると使えなくなるためです。", "An ID of Sekisho or of the directory itself, one that is guarded, or one for emergencies is bound to no project: it would end with it.", "67-2(1)", "80-2")
+		return wrong("login", "kept", "関所やディレクトリが使うID、保護されたID及び緊急用のIDは、案件に加えられません。案件が終わると使えなくなるためです。", "An ID of Sekisho or of the directory itself, one that is guarded, or one for emergencies is bound to no project: it would end with it.", "67-2(1)", "80-2")
 	case c.powerful:
-		return wrong("login", "powerful", "承認、管理又は監査の役割を持つIDは、案件に結び付けられません。案件には別のIDを登録してください。", "An ID that approves, administers or audits is bound to no project. Register another one for the project.", "16-1", "68-2")
+		return wrong("login", "powerful", "承認、管理又は監査の役割を持つIDは、案件に加えられません。案件には別のIDを登録してください。", "An ID that approves, administers or audits is bound to no project. Register another one for the project.", "16-1", "68-2")
 	}
 	return mayTie(p, c.bound, now)
 }
@@ -78,12 +78,12 @@ func mayTie(p Project, all []bound, now time.Time) *Refusal {
 	of, good := authz.EnvironmentOf(tiesOf(all), now)
 	switch {
 	case slices.ContainsFunc(all, func(o bound) bool { return o.Project == p.ID }):
-		return wrong("login", "bound", "このIDは、すでにこの案件に結び付いています。", "This ID is bound to the project already.")
+		return wrong("login", "bound", "このIDは、すでにこの案件に入っています。", "This ID is bound to the project already.")
 	case !good:
 		return wrong("login", "projects_over", "このIDの案件はすべて終わっていて、IDは閉じられています。また使うときは、人事異動のファイルで登録してください。",
 			"All projects of this ID are over, and it is closed. It comes back by a file of personnel changes.", "67-2(1)")
 	case len(all) > 0 && of != p.Environment:
-		return wrong("login", "other_environment", "このIDは、もう一方の環境の案件に結び付いています。IDは、運用か開発のどちらか一方のものです。別のIDを登録してください。",
+		return wrong("login", "other_environment", "このIDは、もう一方の環境の案件に入っています。IDは、運用か開発のどちらか一方のものです。別のIDを登録してください。",
 			"This ID is bound to a project of the other environment. An ID is of one of the two; register another one.", "68-2")
 	}
 	return nil
@@ -185,7 +185,7 @@ func (b *Book) alone(ctx context.Context, in store.Reader, by approval.Approver,
 	if n < most {
 		return nil, nil
 	}
-	return no(Conflict, "too_many", "一人の判断で結び付けられるIDは、24時間に"+count(most)+"件までです。それより多いときは、案件の列のある人事異動のファイルで結び付けます（二人で決めます）。",
+	return no(Conflict, "too_many", "一人の判断で加えられるIDは、24時間に"+count(most)+"件までです。それより多いときは、案件の列のある人事異動のファイルで加えます（二人で決めます）。",
 		"One person binds "+count(most)+" IDs within 24 hours. Bind more by a file of personnel changes with the column of projects, which two persons decide.", "16-1", "67-2(1)"), nil
 }
 
@@ -316,7 +316,7 @@ func (b *Book) memberOf(ctx context.Context, in store.Reader, project, login str
 			return m, nil
 		}
 	}
-	return Member{}, wrong("login", "not_bound", "このIDは、この案件に結び付いていません。", "This ID is not bound to the project.")
+	return Member{}, wrong("login", "not_bound", "このIDは、この案件に入っていません。", "This ID is not bound to the project.")
 }
 
 // mayRelease says why an ID is not released from a project; all are its bindings.
@@ -326,7 +326,7 @@ func mayRelease(p Project, all []bound, now time.Time) *Refusal {
 	case p.State(now) != Running:
 		return overRefusal(p, now)
 	case len(rest) == len(all):
-		return wrong("login", "not_bound", "このIDは、この案件に結び付いていません。", "This ID is not bound to the project.")
+		return wrong("login", "not_bound", "このIDは、この案件に入っていません。", "This ID is not bound to the project.")
 	case len(rest) > 0 && latest(tiesOf(rest), now).IsZero():
 		return no(Conflict, "rest_over", "このIDのほかの案件はすべて終わっています。外すと、IDは閉じられたままになります。IDを終わらせるときは、案件を完了にするか終わりの日を早めてください。",
 			"The other projects of this ID are over, so that released it would stay closed. To end it, complete the project or end it earlier.", "67-2(1)")

@@ -29,7 +29,7 @@ const (
 
 var whatWords = map[string]policy.Words{
 	Extend:  {JA: "案件の終わりの延長", EN: "A project goes on for longer"},
-	Bind:    {JA: "今の終わりより長い案件へのIDの結び付け", EN: "An ID is bound to a project that lasts longer than its own"},
+	Bind:    {JA: "今の終わりより長い案件にIDを加える", EN: "An ID is bound to a project that lasts longer than its own"},
 	Release: {JA: "最後の案件からのIDの解除", EN: "An ID is released from its last project"},
 }
 
@@ -275,7 +275,7 @@ func (b *Book) against(ctx context.Context, m approval.Matter, by Ref) (policy.W
 			return one.Person.Same(by) && (one.Person.ID == by.ID || one.Person.Number != "" || one.Person.Mail != "")
 		}) {
 			return policy.Words{
-				JA: "あなたのIDがこの案件に結び付いているため、あなたは延長を承認できません（別のIDでも同じです）。ほかの承認者が決めます。",
+				JA: "あなたのIDがこの案件に入っているため、あなたは延長を承認できません（別のIDでも同じです）。ほかの承認者が決めます。",
 				EN: "An ID of yours is bound to this project, so you do not extend it. Another approver decides it.",
 			}, nil
 		}
@@ -344,13 +344,13 @@ func (b *Book) card(ctx context.Context, m approval.Matter, c *approval.Card) er
 		if err != nil {
 			return err
 		}
-		fact("結び付いたIDの数", "IDs that are bound to it", count(len(all)), policy.Words{})
+		fact("この案件のIDの数", "IDs that are bound to it", count(len(all)), policy.Words{})
 		if len(all) > 0 {
-			fact("結び付いたID", "Those IDs", some(all), policy.Words{})
+			fact("この案件のID", "Those IDs", some(all), policy.Words{})
 		}
 		c.Until = policy.Words{JA: day + " まで", EN: "until " + day}
 		c.Yes = policy.Words{
-			JA: "案件は " + day + " まで続き、結び付いたIDもその日まで使えます（IDに別の終わりがあれば、早いほうまで）。",
+			JA: "案件は " + day + " まで続き、この案件のIDもその日まで使えます（IDに別の終わりがあれば、早いほうまで）。",
 			EN: "The project goes on until " + day + ", and so do the IDs that are bound to it, unless they have an earlier end of their own.",
 		}
 	case Bind:
@@ -366,7 +366,7 @@ func (b *Book) card(ctx context.Context, m approval.Matter, c *approval.Card) er
 		}
 		c.Until = policy.Words{JA: day + " まで", EN: "until " + day}
 		c.Yes = policy.Words{
-			JA: name + " は、この案件にも結び付き、" + day + " まで使えるようになります。",
+			JA: name + " は、この案件にも加わり、" + day + " まで使えるようになります。",
 			EN: name + " is bound to this project too, and can be used until " + day + ".",
 		}
 	case Release:

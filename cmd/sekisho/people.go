@@ -198,7 +198,7 @@ func (c peopleImportCmd) show(t *terminal, i personnel.Import, p personnel.Plan,
 	}
 	for _, n := range p.Projects {
 		says := n.Tied.Words()
-		t.line("案件 %[1]s：結び付く %[3]d、外れる %[4]d", "project %[2]s: %[3]d bound, %[4]d released", says.JA, says.EN, n.Bound, n.Released)
+		t.line("案件 %[1]s：加わる %[3]d、外れる %[4]d", "project %[2]s: %[3]d bound, %[4]d released", says.JA, says.EN, n.Bound, n.Released)
 	}
 	for _, v := range p.Vacant {
 		post, _ := rules.Post(v.Post)
@@ -280,7 +280,7 @@ func planWords(c personnel.Change, rules *policy.Policy, lang string) string {
 	}
 	for _, p := range c.Projects {
 		if says := p.Words().In(lang); p.New {
-			add("案件に結び付く: %s", "bound to the project %s", says)
+			add("案件に加わる: %s", "bound to the project %s", says)
 		} else {
 			add("案件: %s", "project: %s", says)
 		}

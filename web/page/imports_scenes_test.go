@@ -206,7 +206,7 @@ func TestImportSaysWhatEnds(t *testing.T) {
 	w.policy.Privileges = []policy.Privilege{{ID: "db-admin", Name: policy.Words{JA: "データベース管理", EN: "Database administration"}}}
 	w.policy.Permits = []policy.PermitKind{{ID: "remote_access", Name: policy.Words{JA: "リモートアクセス", EN: "Remote access"}}}
 	w.get("/imports/import-1").is(200).says("終わる特権：データベース管理", "終わる許可：リモートアクセス", "取り下げられる申請：gone").keepsSilentOn("db-admin", "remote_access")
-	w.get("/imports/import-1").is(200).says("案件に結び付く：税務システム刷新", "案件：住基システム改修", "案件から外れる：税務システム刷新", "結び付くID 2、外れるID 1", "開いているセッション", "広がる変更")
+	w.get("/imports/import-1").is(200).says("案件に加わる：税務システム刷新", "案件：住基システム改修", "案件から外れる：税務システム刷新", "加わるID 2、外れるID 1", "開いているセッション", "広がる変更")
 	w.lang = "en"
 	w.get("/imports/import-1").is(200).says("Bound to the project 税務システム刷新", "Released from the project 税務システム刷新", "2 bound, 1 released", "sessions, leases and permits end", "this widens")
 	w.get("/imports/import-1").is(200).says("Ends the privilege Database administration", "Ends the permit Remote access", "Cancels the request gone")

@@ -209,10 +209,10 @@ func toDecide(w *world) *world {
 	m := matter("m1")
 	m.Kind, m.Lease, m.Ticket, m.Lasts, m.Uses, m.Project = string(project.Widening), "", "", 0, nil, "zaimu-r9"
 	m.What, m.Reason, m.Articles = policy.Words{JA: "案件の終わりの延長", EN: "A project goes on for longer"}, "受入試験が9月まで延びたため", []policy.Article{"67-1", "67-2(1)", "68-2"}
-	m.Yes = []policy.Words{{JA: "案件は 2026-09-30 まで続き、結び付いたIDもその日まで使えます（IDに別の終わりがあれば、早いほうまで）。", EN: "The project goes on until 2026-09-30, and so do the IDs that are bound to it, unless they have an earlier end of their own."}}
+	m.Yes = []policy.Words{{JA: "案件は 2026-09-30 まで続き、この案件のIDもその日まで使えます（IDに別の終わりがあれば、早いほうまで）。", EN: "The project goes on until 2026-09-30, and so do the IDs that are bound to it, unless they have an earlier end of their own."}}
 	m.Facts = []desk.Fact{
 		{Label: policy.Words{JA: "案件", EN: "Project"}, Value: "財務会計 <b> 再構築 (zaimu-r9)"}, {Label: policy.Words{JA: "会社", EN: "Company"}, Value: "例システム"},
-		{Label: policy.Words{JA: "今の終わりの日", EN: "Last day now"}, Value: "2026-04-10"}, {Label: policy.Words{JA: "結び付いたID", EN: "Those IDs"}, Value: "gyosha1, gyosha2"},
+		{Label: policy.Words{JA: "今の終わりの日", EN: "Last day now"}, Value: "2026-04-10"}, {Label: policy.Words{JA: "この案件のID", EN: "Those IDs"}, Value: "gyosha1, gyosha2"},
 	}
 	w.desk.waiting = desk.Waiting{Decide: []desk.Card{m}}
 	return w
