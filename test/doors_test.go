@@ -325,9 +325,8 @@ func TestDoorsCloseOnSuspension(t *testing.T) {
 	}
 }
 
-// elsewhere is another gateway on dev's store. What it returns records a kind
-// against a person and ends their sessions in one transaction.
-func elsewhere(t *testing.T, d *harness.Dev) func(login string, k standing.Kind) {
+// storeOf opens the store of a dev beside it, as another gateway does.
+func storeOf(t *testing.T, d *harness.Dev) (*store.DB, folder.Folder) {
 	t.Helper()
 	f, err := folder.Existing(d.Folder)
 	if err != nil {
@@ -338,6 +337,14 @@ func elsewhere(t *testing.T, d *harness.Dev) func(login string, k standing.Kind)
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
+	return db, f
+}
+
+// elsewhere is another gateway on dev's store. What it returns records a kind
+// against a person and ends their sessions in one transaction.
+func elsewhere(t *testing.T, d *harness.Dev) func(login string, k standing.Kind) {
+	t.Helper()
+	db, f := storeOf(t, d)
 	ring, err := secret.LoadKeyRing(f.SessionKey())
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"sekisho/cmd/sekisho/folder"
 	"sekisho/policy"
 	"sekisho/policy/secret"
 	"sekisho/policy/store"
@@ -25,15 +24,7 @@ var ofTheSample = []string{"POST /elevations", "POST /elevations/emergency", "PO
 // are: it is the doors that are asked here.
 func (d lender) bound(t *testing.T, login string, of policy.Environment) {
 	t.Helper()
-	f, err := folder.Existing(d.Folder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := store.Open(t.Context(), store.Config{Driver: "sqlite", Path: f.Store()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	db, _ := storeOf(t, d.Dev)
 	now := store.Micros(d.now(t))
 	if err := db.WithTx(t.Context(), func(tx *store.Tx) error {
 		var who string

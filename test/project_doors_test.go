@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"sekisho/cmd/sekisho/folder"
 	"sekisho/policy/store"
 	"sekisho/test/harness"
 )
@@ -16,15 +15,7 @@ import (
 // is in other hands.
 func (d lender) tied(t *testing.T, login string, until time.Time) {
 	t.Helper()
-	f, err := folder.Existing(d.Folder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := store.Open(t.Context(), store.Config{Driver: "sqlite", Path: f.Store()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	db, _ := storeOf(t, d.Dev)
 	now := store.Micros(d.now(t))
 	if err := db.WithTx(t.Context(), func(tx *store.Tx) error {
 		var who string

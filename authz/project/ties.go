@@ -116,8 +116,8 @@ func (b *Book) FillAt(ctx context.Context, at clock.Moment, f *authz.Facts) erro
 		return nil
 	}
 	held, err := b.tiesAt(ctx, at, f.Person.ID)
-	if err == nil && len(held) > 0 {
-		f.Ties = append(slices.Clip(f.Ties), held...)
+	if err == nil {
+		f.Ties = slices.Clip(held) // whoever adds to it gets a list of their own
 	}
 	return err
 }
@@ -129,7 +129,7 @@ func (b *Book) FillIn(ctx context.Context, in store.Reader, f *authz.Facts) erro
 	}
 	held, err := b.tiesFrom(ctx, in, f.Person.ID)
 	if err == nil {
-		f.Ties = append(slices.Clip(f.Ties), held...)
+		f.Ties = held
 	}
 	return err
 }
